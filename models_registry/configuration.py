@@ -1,0 +1,185 @@
+"""The frozen answer: everything that decides how a model is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models_registry.architectures import FRAMES_PER_SECOND, Architecture
+from models_registry.known_models import MODELS
+
+Task = Literal["asr", "ser"]
+Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
+AdapterKind = Literal["none", "lora", "dama", "full"]
+Reduction = Literal["mean", "pick"]
+WindowPolicy = Literal["chunk", "truncate"]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+TAIL_S = 4.0
+"""Silence left behind the speech in a window shorter than the model's own."""
+
+TAIL_SHARE = 0.25
+"""The largest share of a window that this silence may take."""
+
+
+class Configuration(BaseModel):
+    """One way to run one model; two that run alike are equal and share a key.
+
+    Attributes:
+        task: ``asr`` (transcribe) or ``ser`` (recognise emotion).
+        model: Name in the model registry; aliases are replaced by it.
+        window_s: Longest audio one forward pass sees, in seconds (xT). The
+            encoder really runs on ``50 * window_s`` frames.
+        window_policy: What happens to longer audio: ``chunk`` cuts it at quiet
+            places and transcribes every piece; ``truncate`` drops what is left
+            over and pads back to the model's full window, as arXiv 2606.22790 does.
+        token_stride: How many encoder tokens become one (xV); fractions allowed.
+        reduction_layer: Encoder layer after which they do: 0 is the
+            convolution stem, the number of layers is the encoder's output,
+            which is also what leaving it out means.
+        reduction: ``mean`` pools the tokens, ``pick`` keeps one of them.
+        exit_layer: Last encoder layer that runs (SER only); all when left out.
+        adapter: Kind of adaptation. ``rank`` belongs to ``lora`` and ``dama``,
+            ``unfrozen_layers`` (counted from the top) goes with any but ``none``.
+        rank: Rank of the adapter.
+        unfrozen_layers: Encoder layers trained as a whole beside the adapter.
+        precision: Number format of weights and arithmetic.
+        batch_size: Forward passes run together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Task = "asr"
+    model: str
+    window_s: Annotated[Finite, Field(gt=0)] = 30.0
+    window_policy: WindowPolicy = "chunk"
+    token_stride: Annotated[Finite, Field(ge=1)] = 1.0
+    reduction_layer: Annotated[int, Field(ge=0)] | None = None
+    reduction: Reduction = "mean"
+    exit_layer: Annotated[int, Field(ge=1)] | None = None
+    adapter: AdapterKind = "none"
+    rank: Annotated[int, Field(ge=1)] | None = None
+    unfrozen_layers: Annotated[int, Field(ge=0)] = 0
+    precision: Precision = "fp32"
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("model"), str):
+            return data
+        # An unknown name leaves as the registry's own error, suggestions included.
+        architecture = MODELS.get(data["model"])
+        data = {**data, "model": architecture.name}
+        layers = architecture.encoder_layers
+        if data.get("exit_layer") == layers:
+            data["exit_layer"] = None
+        if data.get("token_stride", 1) == 1:
+            data["reduction_layer"] = None
+            data["reduction"] = "mean"
+        elif data.get("reduction_layer") is None:
+            data["reduction_layer"] = data.get("exit_layer") or layers
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Configuration:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        architecture = self.architecture
+        if self.task not in architecture.tasks:
+            yield f"{self.model} serves {' and '.join(architecture.tasks)}, not {self.task}"
+        if self.window_s > architecture.max_window_s:
+            yield (
+                f"window_s {self.window_s:g} is above the {architecture.max_window_s:g} s"
+                f" that {self.model} can see"
+            )
+        frames = self.window_s * FRAMES_PER_SECOND
+        if not math.isclose(frames, round(frames), abs_tol=1e-6):
+            yield f"window_s {self.window_s:g} is not a multiple of 0.02 s"
+        if round(frames) < self.token_stride:
+            yield "token_stride leaves no token of the window"
+        layers = architecture.encoder_layers
+        if self.exit_layer is not None and self.task != "ser":
+            yield "exit_layer is for ser only"
+        elif self.exit_layer is not None and self.exit_layer > layers:
+            yield f"exit_layer {self.exit_layer} is above the {layers} layers of {self.model}"
+        last = self.exit_layer or layers
+        if self.reduction_layer is not None and self.reduction_layer > last:
+            yield f"reduction_layer {self.reduction_layer} is above the last layer run, {last}"
+        if self.adapter in ("lora", "dama") and self.rank is None:
+            yield f"adapter {self.adapter} needs a rank"
+        if self.adapter in ("none", "full") and self.rank is not None:
+            yield f"rank has no meaning with adapter {self.adapter}"
+        if self.adapter == "none" and self.unfrozen_layers:
+            yield "unfrozen_layers has no meaning with adapter none"
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's architecture."""
+        return MODELS.get(self.model)
+
+    @property
+    def frames(self) -> int:
+        """Whisper encoder frames of one forward pass; truncated audio is padded back."""
+        if self.window_policy == "truncate":
+            return round(self.architecture.max_window_s * FRAMES_PER_SECOND)
+        return round(self.window_s * FRAMES_PER_SECOND)
+
+    @property
+    def speech_s(self) -> float:
+        """Longest piece of speech put into one window, in seconds.
+
+        Whisper runs on after the last word unless silence follows it, except
+        in the full window it was trained on. Longer audio is cut to this.
+        """
+        if self.task == "ser" or self.window_s >= self.architecture.max_window_s:
+            return self.window_s
+        if self.window_policy == "truncate":
+            return self.window_s
+        return self.window_s - min(TAIL_S, TAIL_SHARE * self.window_s)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical form, the same on every machine."""
+        document = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()
+
+    def label(self) -> str:
+        """A short line that names what differs from the plain model."""
+        parts = [self.model, f"window {self.window_s:g} s"]
+        if self.window_policy == "truncate":
+            parts.append("truncated")
+        if self.token_stride > 1:
+            parts.append(
+                f"stride {self.token_stride:g} after layer {self.reduction_layer}"
+            )
+            if self.reduction == "pick":
+                parts.append("picked")
+        if self.exit_layer is not None:
+            parts.append(f"exit at layer {self.exit_layer}")
+        if self.adapter != "none":
+            parts.append(self.adapter + (f" rank {self.rank}" if self.rank else ""))
+            if self.unfrozen_layers:
+                parts.append(f"top {self.unfrozen_layers} layers unfrozen")
+        if self.precision != "fp32":
+            parts.append(self.precision)
+        if self.batch_size > 1:
+            parts.append(f"batch {self.batch_size}")
+        return ", ".join(parts)
+
+
+def reduced_tokens(tokens: int, stride: float) -> int:
+    """Tokens left of ``tokens`` by a stride, at least one: ``ceil(tokens / stride)``."""
+    # The tolerance keeps 300 / 1.2 from becoming 251 through rounding.
+    return max(1, math.ceil(tokens / stride - 1e-9))

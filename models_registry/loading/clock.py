@@ -1,0 +1,39 @@
+"""Wall time by phase of a real run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+PHASES = ("features", "encoder", "prefill", "decode")
+"""Mel features; encoder; first decoder pass over the prompt; one token at a time."""
+
+
+class PhaseClock:
+    """Adds up wall seconds by phase; waits for the device at both ends of each.
+
+    Attributes:
+        seconds: Seconds spent, by phase of :data:`PHASES`.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Times the block as part of phase ``name``."""
+        self._synchronise()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._synchronise()
+            self.seconds[name] += time.perf_counter() - start
+
+    def _synchronise(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)

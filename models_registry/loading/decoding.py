@@ -1,0 +1,104 @@
+"""Greedy decoding of a batch with key-value caches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+
+from models_registry.loading.clock import PhaseClock
+
+
+@dataclass(frozen=True)
+class DecodingRules:
+    """What the decoder starts from, may not say, and stops at.
+
+    Attributes:
+        prompt: Token ids before the first decoded one.
+        end_of_text: Id that ends a transcript.
+        suppressed: Ids never chosen.
+        suppressed_first: Ids not chosen as the first token.
+        max_new_tokens: Tokens after which decoding stops regardless.
+    """
+
+    prompt: tuple[int, ...]
+    end_of_text: int
+    suppressed: tuple[int, ...]
+    suppressed_first: tuple[int, ...]
+    max_new_tokens: int
+
+
+@torch.inference_mode()
+def greedy(model: Any, states: Tensor, rules: DecodingRules, clock: PhaseClock) -> list[list[int]]:
+    """The most likely token, one after another, for every row of a batch.
+
+    Args:
+        model: A ``WhisperForConditionalGeneration``.
+        states: Encoder output, shape ``(batch, tokens, d_model)``.
+        rules: Prompt, forbidden tokens and stopping.
+        clock: Told the time of the prompt's pass and of the rest.
+
+    Returns:
+        Decoded ids by row, the prompt left out; they end with ``end_of_text``
+        unless ``max_new_tokens`` came first.
+    """
+    device, rows = states.device, states.shape[0]
+    transcripts: list[list[int]] = [[] for _ in range(rows)]
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    penalty = torch.zeros(model.config.vocab_size, device=device)
+    penalty[_indices(rules.suppressed, device)] = -torch.inf
+    first_penalty = penalty.clone()
+    first_penalty[_indices(rules.suppressed_first, device)] = -torch.inf
+
+    def step(tokens: Tensor, penalty: Tensor) -> Tensor:
+        hidden = model.model.decoder(
+            input_ids=tokens,
+            encoder_hidden_states=states,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return (model.proj_out(hidden[:, -1]).float() + penalty).argmax(-1)
+
+    with clock.phase("prefill"):
+        chosen = step(torch.tensor(rules.prompt, device=device).expand(rows, -1), first_penalty)
+    with clock.phase("decode"):
+        active = list(range(rows))
+        for _ in range(rules.max_new_tokens - 1):
+            active, chosen, states = _record(
+                transcripts, active, chosen, states, cache, rules.end_of_text
+            )
+            if not active:
+                break
+            chosen = step(chosen[:, None], penalty)
+        else:
+            for row, token in zip(active, chosen.tolist(), strict=True):
+                transcripts[row].append(token)
+    return transcripts
+
+
+def _record(
+    transcripts: list[list[int]],
+    active: list[int],
+    chosen: Tensor,
+    states: Tensor,
+    cache: EncoderDecoderCache,
+    end_of_text: int,
+) -> tuple[list[int], Tensor, Tensor]:
+    """Notes the chosen tokens and drops the rows that are finished from the batch."""
+    tokens = chosen.tolist()
+    for row, token in zip(active, tokens, strict=True):
+        transcripts[row].append(token)
+    going = [index for index, token in enumerate(tokens) if token != end_of_text]
+    if len(going) == len(active) or not going:
+        return [active[index] for index in going], chosen, states
+    kept = torch.tensor(going, device=chosen.device)
+    cache.batch_select_indices(kept)
+    return [active[index] for index in going], chosen[kept], states[kept]
+
+
+def _indices(ids: Sequence[int], device: torch.device) -> Tensor:
+    return torch.tensor(list(ids), dtype=torch.long, device=device)
