@@ -1,0 +1,1 @@
+"""Real runs on real speech, and where their results are kept."""

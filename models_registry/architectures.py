@@ -71,12 +71,7 @@ class WhisperArchitecture:
         """Parameters of the encoder, positional embeddings included."""
         d = self.d_model
         stem = 3 * self.mel_bins * d + d + 3 * d * d + d
-        return (
-            stem
-            + self.max_frames * d
-            + self.encoder_layers * self._encoder_layer
-            + 2 * d
-        )
+        return stem + self.max_frames * d + self.encoder_layers * self._encoder_layer + 2 * d
 
     @property
     def decoder_parameters(self) -> int:
@@ -159,9 +154,7 @@ class SpeechEncoderArchitecture:
         """All parameters, the xN coordinate (as ``transformers`` counts the bare model)."""
         d, f = self.hidden, self.ffn
         total, channels = 0, 1
-        for index, (dim, kernel) in enumerate(
-            zip(self.conv_dim, self.conv_kernel, strict=True)
-        ):
+        for index, (dim, kernel) in enumerate(zip(self.conv_dim, self.conv_kernel, strict=True)):
             normed = self.conv_norm == "layer" or index == 0
             total += channels * kernel * dim + dim * self.conv_bias + 2 * dim * normed
             channels = dim
@@ -176,12 +169,7 @@ class SpeechEncoderArchitecture:
         layer = attention + (2 * d * f + d + f) + 4 * d
         mask_embedding = d
         return (
-            total
-            + projection
-            + positional
-            + self.encoder_layers * layer
-            + 2 * d
-            + mask_embedding
+            total + projection + positional + self.encoder_layers * layer + 2 * d + mask_embedding
         )
 
     def frames(self, samples: int) -> int:

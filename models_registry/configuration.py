@@ -161,9 +161,7 @@ class Configuration(BaseModel):
         if self.window_policy == "truncate":
             parts.append("truncated")
         if self.token_stride > 1:
-            parts.append(
-                f"stride {self.token_stride:g} after layer {self.reduction_layer}"
-            )
+            parts.append(f"stride {self.token_stride:g} after layer {self.reduction_layer}")
             if self.reduction == "pick":
                 parts.append("picked")
         if self.exit_layer is not None:

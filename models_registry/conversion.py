@@ -8,7 +8,6 @@ original model lacks; it is zero, and softmax would not see it if it were not.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -61,7 +60,7 @@ def convert_whisper(
                 "begin_suppress_tokens": options.get("suppress_ids_begin", []),
             },
         )
-        os.chmod(building, 0o755)
+        building.chmod(0o755)
         try:
             building.rename(target)
         except OSError:

@@ -13,9 +13,7 @@ from models_registry.architectures import (
 )
 from models_registry.registry import Registry
 
-MODELS: Registry[Architecture] = Registry(
-    "model", entry_point_group="speechplan.models"
-)
+MODELS: Registry[Architecture] = Registry("model", entry_point_group="speechplan.models")
 
 _ENGLISH_VOCABULARY = 51_864
 _MULTILINGUAL_VOCABULARY = 51_865

