@@ -1,0 +1,243 @@
+"""A fitted scaling model: predictions, draws, elasticities, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from planner.curves.additive import AdditivePowerLaw, Array, Design, Index
+from planner.errors import InvalidDataError
+
+EXTRAPOLATION_SD = 0.1
+"""Spread in log error added for each factor of e beyond the observed range of an axis."""
+
+
+@dataclass(frozen=True)
+class GroupFactor:
+    """Labels that shift the error by a factor each.
+
+    Attributes:
+        name: Name of the factor, for example ``source``.
+        labels: Labels seen in the fit.
+        first: Place of the first label's offset among all offsets.
+        sd: Standard deviation of the offsets, also that of a label never seen.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    first: int
+    sd: float
+
+    def columns(self, labels: Sequence[str]) -> Index:
+        """Place of each label's offset; -1 for one never seen."""
+        place = {label: self.first + index for index, label in enumerate(self.labels)}
+        return np.array([place.get(str(label), -1) for label in labels], dtype=np.int64)
+
+
+class Prediction(NamedTuple):
+    """Mean and interval, each of shape ``(n,)``."""
+
+    mean: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True)
+class ScalingModel:
+    """Error as a function of axes and groups, with its uncertainty.
+
+    The predictive distribution of log error is a Student t: centred on the mean
+    of the bagged refits, its spread made of theirs, of the misfit of the form
+    and of extrapolation, times a conformal factor. Intervals of any level and
+    draws come from this one distribution, so intervals nest and draws agree.
+
+    Attributes:
+        form: Layout of a parameter vector.
+        axis_names: Axes, in the order of the fit.
+        centres: ``log`` of each axis' geometric mean.
+        factors: Group factors, in the order of the fit.
+        observed: Where it was observed.
+        log_error: What was observed there.
+        bags: Parameters of the bagged refits, shape ``(bags, size)``.
+        misfit_sd: What the form misses, in log error.
+        freedom: Degrees of freedom of the t distribution.
+        inflation: Conformal factor on the spread.
+        held_out_residuals: Log error observed minus predicted by a fit that had
+            not seen it.
+        seed: Seed of the refits.
+    """
+
+    form: AdditivePowerLaw
+    axis_names: tuple[str, ...]
+    centres: Array
+    factors: tuple[GroupFactor, ...]
+    observed: Design
+    log_error: Array
+    bags: Array
+    misfit_sd: float
+    freedom: float
+    inflation: float
+    held_out_residuals: Array
+    seed: int
+
+    def predict(
+        self,
+        axes: Mapping[str, ArrayLike],
+        level: float = 0.90,
+        *,
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> Prediction:
+        """Mean and interval of the error.
+
+        Args:
+            axes: Positive numbers by axis name, broadcast together.
+            level: Probability that the interval holds the error.
+            groups: Labels by factor. A factor left out is taken at its centre
+                (no offset, no spread of its own); a label never seen widens the
+                interval by the spread of the factor.
+
+        Raises:
+            InvalidDataError: An axis is missing, or not positive.
+        """
+        from scipy.special import stdtrit
+
+        if not 0 < level < 1:
+            raise InvalidDataError(f"level {level} is not between 0 and 1")
+        design, unseen = self._design(axes, groups)
+        centre, spread = self._centre_and_spread(design, unseen)
+        reach = float(stdtrit(self.freedom, 0.5 + level / 2)) * spread
+        return Prediction(np.exp(centre), np.exp(centre - reach), np.exp(centre + reach))
+
+    def draws(
+        self,
+        axes: Mapping[str, ArrayLike],
+        n: int,
+        *,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        seed: int = 0,
+    ) -> Array:
+        """Joint draws of the error, shape ``(n, rows)``.
+
+        A draw takes one bagged refit for all rows, so rows that lie close move
+        together. What the form misses is shared by the rows of a group and
+        independent between groups.
+        """
+        design, unseen = self._design(axes, groups)
+        centre, spread = self._centre_and_spread(design, unseen)
+        rng = np.random.default_rng(seed)
+        curves = self.form.log_error(self.bags, design)
+        curve_sd = curves.std(axis=0)
+        picked = (curves - curves.mean(axis=0))[rng.integers(len(self.bags), size=n)]
+        base = np.square(spread / self.inflation)
+        rest = np.sqrt(np.maximum(base - np.square(curve_sd), 0.0))
+        label = _group_index(design.groups)
+        shared = rng.standard_normal((n, int(label.max(initial=-1)) + 1))
+        standard = picked + rest * shared[:, label]
+        # The t distribution's heavier tails: one scale a draw, for all rows.
+        tails = np.sqrt(self.freedom / rng.chisquare(self.freedom, size=(n, 1)))
+        draws: Array = np.exp(centre + self.inflation * tails * standard)
+        return draws
+
+    def elasticity(
+        self,
+        axis: str,
+        axes: Mapping[str, ArrayLike],
+        level: float = 0.90,
+    ) -> Prediction:
+        """Percent change of the error for one percent more of an axis."""
+        design, _ = self._design(axes, None)
+        index = self.axis_names.index(axis)
+        terms = self.form.terms(self.bags, design.log_axes)
+        power = np.exp(self.bags[:, 1 + self.form.axes + index])[:, None]
+        values = -power * terms[1 + index] / terms.sum(axis=0)
+        tail = (1 - level) / 2
+        lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
+        return Prediction(values.mean(axis=0), lower, upper)
+
+    def extrapolation(self, axes: Mapping[str, ArrayLike]) -> Array:
+        """How far rows lie outside the observed range: sum of logs, 0 inside."""
+        design, _ = self._design(axes, None)
+        total: Array = self._beyond(design).sum(axis=1)
+        return total
+
+    @property
+    def held_out_rmsle(self) -> float:
+        """Root mean squared log error on points the fit had not seen."""
+        return float(np.sqrt(np.mean(np.square(self.held_out_residuals))))
+
+    def report(self) -> str:
+        """The fit in words: its terms, its spread, what held-out points say."""
+        lines = [
+            f"error = floor + {' + '.join(f'a({name})' for name in self.axis_names)}"
+            f" on {self.observed.rows} observations"
+        ]
+        sizes = np.exp(np.quantile(self.bags[:, : 1 + 2 * self.form.axes], [0.05, 0.5, 0.95], 0))
+        lines.append("floor {1:.4g} (90 % {0:.4g} to {2:.4g})".format(*sizes[:, 0]))
+        for index, name in enumerate(self.axis_names):
+            a, p = sizes[:, 1 + index], sizes[:, 1 + self.form.axes + index]
+            middle = np.exp(self.centres[index])
+            lines.append(
+                f"{name}: {a[1]:.4g} ({a[0]:.4g} to {a[2]:.4g}) at {middle:.4g},"
+                f" exponent -{p[1]:.3g} (-{p[0]:.3g} to -{p[2]:.3g})"
+            )
+        for factor in self.factors:
+            first = 1 + 2 * self.form.axes + factor.first
+            offsets = np.exp(self.bags[:, first : first + len(factor.labels)].mean(axis=0))
+            pairs = (f"{k} x{v:.3f}" for k, v in zip(factor.labels, offsets, strict=True))
+            lines.append(f"{factor.name}: {', '.join(pairs)}")
+        lines.append(
+            f"held out: RMSLE {self.held_out_rmsle:.3f}, misfit {self.misfit_sd:.3f},"
+            f" spread times {self.inflation:.2f}, t with {self.freedom:.0f} degrees of freedom"
+        )
+        return "\n".join(lines)
+
+    def _design(
+        self, axes: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[str]] | None
+    ) -> tuple[Design, Array]:
+        """Rows to predict and the variance of the labels never seen."""
+        missing = [name for name in self.axis_names if name not in axes]
+        if missing or len(axes) != len(self.axis_names):
+            raise InvalidDataError(f"axes {list(axes)} given, {list(self.axis_names)} expected")
+        columns = [np.asarray(axes[name], dtype=float) for name in self.axis_names]
+        rows = max((column.size for column in columns), default=1)
+        if groups:
+            rows = max(rows, *(len(labels) for labels in groups.values()))
+        values = np.column_stack([np.broadcast_to(column.ravel(), rows) for column in columns])
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise InvalidDataError("axes hold values that are not positive and finite")
+        unseen = np.zeros(rows)
+        indices = []
+        for factor in self.factors:
+            labels = (groups or {}).get(factor.name)
+            if labels is None:
+                indices.append(np.full(rows, -1))
+                continue
+            column = factor.columns(labels)
+            unseen += np.where(column < 0, factor.sd**2, 0.0)
+            indices.append(column)
+        index = np.column_stack(indices) if indices else np.zeros((rows, 0), dtype=np.int64)
+        return Design(np.log(values) - self.centres, index), unseen
+
+    def _centre_and_spread(self, design: Design, unseen: Array) -> tuple[Array, Array]:
+        curves = self.form.log_error(self.bags, design)
+        reach = EXTRAPOLATION_SD * self._beyond(design)
+        variance = curves.var(axis=0) + self.misfit_sd**2 + unseen + np.square(reach).sum(axis=1)
+        return curves.mean(axis=0), self.inflation * np.sqrt(variance)
+
+    def _beyond(self, design: Design) -> Array:
+        low = self.observed.log_axes.min(axis=0)
+        high = self.observed.log_axes.max(axis=0)
+        beyond: Array = np.maximum(low - design.log_axes, 0) + np.maximum(design.log_axes - high, 0)
+        return beyond
+
+
+def _group_index(groups: Index) -> Index:
+    """A number for each distinct combination of labels."""
+    if groups.shape[1] == 0:
+        return np.zeros(len(groups), dtype=np.int64)
+    _, index = np.unique(groups, axis=0, return_inverse=True)
+    return index.ravel()

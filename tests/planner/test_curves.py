@@ -1,0 +1,142 @@
+"""The fit on truths that are known, and on input that should be refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.curves import fit
+from planner.errors import InsufficientDataError, InvalidDataError
+
+
+def truth(n, t):
+    return 0.02 + 0.05 * (n / 1e8) ** -0.6 + 0.01 * (t / 20) ** -1.5
+
+
+def sample(rng, rows, noise=0.03):
+    n = np.exp(rng.uniform(np.log(4e7), np.log(1.5e9), rows))
+    t = rng.uniform(5, 30, rows)
+    return n, t, truth(n, t) * np.exp(noise * rng.standard_normal(rows))
+
+
+def test_intervals_cover_unseen_points_of_a_known_truth():
+    """Coverage over 30 data sets: would catch a spread that is too narrow or too wide."""
+    inside = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n, t, error = sample(rng, 20)
+        model = fit({"n": n, "t": t}, error, seed=seed)
+        n, t, _ = sample(rng, 40)
+        _, lower, upper = model.predict({"n": n, "t": t})
+        inside.append(np.mean((lower <= truth(n, t)) & (truth(n, t) <= upper)))
+    assert 0.85 <= np.mean(inside) <= 0.995
+
+
+def test_recovers_the_curve():
+    rng = np.random.default_rng(0)
+    n, t, error = sample(rng, 60, noise=0.01)
+    model = fit({"n": n, "t": t}, error)
+    n, t, _ = sample(rng, 200)
+    assert np.abs(np.log(model.predict({"n": n, "t": t}).mean / truth(n, t))).mean() < 0.02
+
+
+def test_offsets_of_sources_are_told_from_the_curve():
+    """Two sources, one 1.5 times as hard: mixing them would ruin the curve."""
+    rng = np.random.default_rng(1)
+    n, t, error = sample(rng, 40, noise=0.01)
+    source = np.where(np.arange(40) < 20, "easy", "hard")
+    error = np.where(source == "hard", 1.5, 1.0) * error
+    model = fit({"n": n, "t": t}, error, groups={"source": source})
+    at = {"n": [2e8], "t": [20]}
+    easy = model.predict(at, groups={"source": ["easy"]})
+    hard = model.predict(at, groups={"source": ["hard"]})
+    new = model.predict(at, groups={"source": ["never seen"]})
+    assert hard.mean / easy.mean == pytest.approx(1.5, rel=0.03)
+    assert np.log(new.upper / new.lower) > 3 * np.log(easy.upper / easy.lower)
+
+
+def test_spread_grows_outside_the_data():
+    rng = np.random.default_rng(2)
+    n, t, error = sample(rng, 30)
+    model = fit({"n": n, "t": t}, error)
+    _, lower, upper = model.predict({"n": [2e8, 5e6, 5e10], "t": [15, 15, 15]})
+    width = np.log(upper / lower)
+    assert width[1] > 1.5 * width[0]
+    assert width[2] > 1.5 * width[0]
+    assert model.extrapolation({"n": [2e8, 5e6], "t": [15, 15]}).tolist()[0] == 0
+
+
+@given(st.integers(0, 1000), st.permutations(range(12)))
+@settings(max_examples=15, deadline=None)
+def test_order_of_rows_and_repetition_change_nothing(seed, order):
+    n, t, error = sample(np.random.default_rng(seed), 12)
+    source = [str(i % 3) for i in range(12)]
+    at = {"n": [1e8, 1e9], "t": [10, 25]}
+    one = fit({"n": n, "t": t}, error, groups=source, seed=seed).predict(at)
+    order = list(order)
+    other = fit(
+        {"n": n[order], "t": t[order]},
+        error[order],
+        groups=[source[i] for i in order],
+        seed=seed,
+    ).predict(at)
+    np.testing.assert_array_equal(one, other)
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_intervals_nest_and_draws_agree(seed):
+    n, t, error = sample(np.random.default_rng(seed), 15)
+    model = fit({"n": n, "t": t}, error, seed=seed)
+    at = {"n": [1e8, 3e9], "t": [10, 25]}
+    narrow, wide = model.predict(at, 0.5), model.predict(at, 0.9)
+    assert (wide.lower <= narrow.lower).all()
+    assert (narrow.upper <= wide.upper).all()
+    draws = model.draws(at, 4000, seed=seed)
+    inside = ((wide.lower <= draws) & (draws <= wide.upper)).mean(axis=0)
+    np.testing.assert_allclose(inside, 0.9, atol=0.04)
+
+
+def test_elasticity_is_the_local_slope():
+    rng = np.random.default_rng(3)
+    n, t, error = sample(rng, 60, noise=0.005)
+    model = fit({"n": n, "t": t}, error)
+    at = {"n": [2e8], "t": [20]}
+    step = {"n": [2e8 * 1.01], "t": [20]}
+    slope = np.log(model.predict(step).mean / model.predict(at).mean) / np.log(1.01)
+    assert model.elasticity("n", at).mean[0] == pytest.approx(slope[0], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("axes", "error", "options", "expected"),
+    [
+        ({"n": [1, 2, 3]}, [1, 2, 3], {}, InsufficientDataError),
+        ({"n": [1, 2, 3, 0]}, [1, 2, 3, 4], {}, InvalidDataError),
+        ({"n": [1, 2, 3, float("nan")]}, [1, 2, 3, 4], {}, InvalidDataError),
+        ({"n": [1, 2, 3, 4]}, [1, 2, -3, 4], {}, InvalidDataError),
+        ({"n": [1, 2, 3]}, [1, 2, 3, 4], {}, InvalidDataError),
+        ({"n": ["a"] * 4}, [1, 2, 3, 4], {}, InvalidDataError),
+        ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"error_se": [1, 1, 1, -1]}, InvalidDataError),
+        ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"groups": ["a"]}, InvalidDataError),
+        ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"forms": ["spline"]}, InvalidDataError),
+    ],
+)
+def test_bad_input_is_refused_by_type(axes, error, options, expected):
+    with pytest.raises(expected):
+        fit(axes, error, **options)
+
+
+@pytest.mark.parametrize(
+    ("axes", "error"),
+    [
+        ({"n": [5.0] * 1000}, [0.1] * 1000),
+        ({"n": [1, 2, 3, 4]}, [0.1] * 4),
+        ({"n": [1, 1e30, 2, 3]}, [0.5, 1e-12, 0.4, 0.3]),
+    ],
+    ids=["identical rows", "constant error", "extreme values"],
+)
+def test_degenerate_input_gets_a_finite_answer(axes, error):
+    prediction = fit(axes, error).predict({"n": [1, 10]})
+    assert np.isfinite(prediction).all()
+    assert (prediction.lower <= prediction.mean).all()
+    assert (prediction.mean <= prediction.upper).all()
