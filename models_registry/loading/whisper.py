@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,8 @@ class WhisperTranscriber:
         size = max(1, self.configuration.batch_size, len(waveforms))
         for start in range(0, len(flat), size):
             batch = flat[start : start + size]
-            features = self.features(batch, clock)
-            states = self.encode(features, clock)
-            decoded += greedy(self.model, states, self._limited(batch), clock)
+            states = self.encode(self.features(batch, clock), clock)
+            decoded += self.decode(states, batch, clock)
         results, position = [], 0
         for group in pieces:
             tokens = decoded[position : position + len(group)]
@@ -149,17 +148,16 @@ class WhisperTranscriber:
             states: Tensor = self.model.model.encoder(features).last_hidden_state
         return states
 
+    def decode(
+        self, states: Tensor, batch: Sequence[Waveform], clock: PhaseClock
+    ) -> list[list[int]]:
+        """Greedy token ids by window, at most as many as the audio could hold."""
+        return greedy(self.model, states, self._limited(batch), clock)
+
     def _limited(self, batch: Sequence[Waveform]) -> DecodingRules:
         longest_s = max(map(len, batch)) / WAVEFORM_HZ
         limit = math.ceil(MAX_TOKENS_PER_SECOND * longest_s) + _SPARE_TOKENS
-        rules = self.rules
-        return DecodingRules(
-            rules.prompt,
-            rules.end_of_text,
-            rules.suppressed,
-            rules.suppressed_first,
-            min(limit, rules.max_new_tokens),
-        )
+        return replace(self.rules, max_new_tokens=min(limit, self.rules.max_new_tokens))
 
     def _transcription(self, windows: list[list[int]]) -> Transcription:
         texts = []

@@ -90,7 +90,7 @@ class AdditivePowerLaw:
             total[:, known] += offsets[:, column[known]]
         return total
 
-    def log_error(self, parameters: Array, design: Design) -> Array:
+    def log_value(self, parameters: Array, design: Design) -> Array:
         """Log of the error, shape ``(vectors, rows)``."""
         terms = self.terms(parameters, design.log_axes)
         log_error: Array = np.log(terms.sum(axis=0)) + self.offset(parameters, design.groups)

@@ -262,7 +262,7 @@ def _refits(
 def _held_out_residuals(
     form: AdditivePowerLaw, design: Design, data: _Data, folds: Array, held_out: Mask
 ) -> Array:
-    predicted = form.log_error(folds, design)
+    predicted = form.log_value(folds, design)
     residuals: Array = np.where(held_out, data.log_error - predicted, 0.0).sum(axis=0)
     return residuals
 

@@ -129,7 +129,7 @@ class ScalingModel:
         design, unseen = self._design(axes, groups)
         centre, spread = self._centre_and_spread(design, unseen)
         rng = np.random.default_rng(seed)
-        curves = self.form.log_error(self.bags, design)
+        curves = self.form.log_value(self.bags, design)
         curve_sd = curves.std(axis=0)
         picked = (curves - curves.mean(axis=0))[rng.integers(len(self.bags), size=n)]
         base = np.square(spread / self.inflation)
@@ -223,7 +223,7 @@ class ScalingModel:
         return Design(np.log(values) - self.centres, index), unseen
 
     def _centre_and_spread(self, design: Design, unseen: Array) -> tuple[Array, Array]:
-        curves = self.form.log_error(self.bags, design)
+        curves = self.form.log_value(self.bags, design)
         reach = EXTRAPOLATION_SD * self._beyond(design)
         variance = curves.var(axis=0) + self.misfit_sd**2 + unseen + np.square(reach).sum(axis=1)
         return curves.mean(axis=0), self.inflation * np.sqrt(variance)

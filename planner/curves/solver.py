@@ -8,15 +8,29 @@ cost little more than one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from planner.curves.additive import AdditivePowerLaw, Array, Design
+from planner.curves.additive import Array
 
 _ITERATIONS = 60
 _TOLERANCE = 1e-7
 _LONGEST_STEP = 1.5
 _HUBER = 1.5
+
+
+D = TypeVar("D", contravariant=True)
+
+
+class Form(Protocol[D]):
+    """A function of parameters and design rows whose logarithm is fitted."""
+
+    def log_value(self, parameters: Array, design: D) -> Array:
+        """Log of the value, shape ``(vectors, rows)``."""
+
+    def jacobian(self, parameters: Array, design: D) -> tuple[Array, Array]:
+        """The same and its derivatives, shape ``(vectors, rows, size)``."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,9 @@ class Prior:
 
 
 def solve(
-    form: AdditivePowerLaw,
-    design: Design,
-    log_error: Array,
+    form: Form[D],
+    design: D,
+    log_observed: Array,
     weights: Array,
     prior: Prior,
     start: Array,
@@ -45,7 +59,7 @@ def solve(
     Args:
         form: The form to fit.
         design: Where it was observed, ``rows`` rows.
-        log_error: What was observed, shape ``(rows,)``.
+        log_observed: What was observed, shape ``(rows,)``.
         weights: Inverse variances, shape ``(vectors, rows)``; 0 leaves a row out.
         prior: Prior of each refit.
         start: Where to begin, shape ``(vectors, size)``.
@@ -57,10 +71,10 @@ def solve(
     precision = 1.0 / np.square(prior.sd)
     mean = np.broadcast_to(prior.mean, theta.shape)
     damping = np.full(len(theta), 1e-2)
-    objective = _objective(form, design, log_error, weights, mean, precision, theta)
+    objective = _objective(form, design, log_observed, weights, mean, precision, theta)
     for _ in range(_ITERATIONS):
         fitted, jacobian = form.jacobian(theta, design)
-        residual = log_error - fitted
+        residual = log_observed - fitted
         scaled = np.abs(residual) * np.sqrt(weights)
         effective = weights * np.minimum(1.0, _HUBER / np.maximum(scaled, 1e-12))
         weighted = jacobian * effective[..., None]
@@ -72,7 +86,7 @@ def solve(
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         np.clip(step, -_LONGEST_STEP, _LONGEST_STEP, out=step)
         trial = theta + step
-        trial_objective = _objective(form, design, log_error, weights, mean, precision, trial)
+        trial_objective = _objective(form, design, log_observed, weights, mean, precision, trial)
         better = trial_objective <= objective
         theta[better] = trial[better]
         gain = objective - trial_objective
@@ -84,21 +98,19 @@ def solve(
 
 
 def objective(
-    form: AdditivePowerLaw,
-    design: Design,
-    log_error: Array,
+    form: Form[D],
+    design: D,
+    log_observed: Array,
     weights: Array,
     prior: Prior,
     theta: Array,
 ) -> Array:
     """What :func:`solve` minimises, shape ``(vectors,)``."""
     mean = np.broadcast_to(prior.mean, theta.shape)
-    return _objective(form, design, log_error, weights, mean, 1.0 / np.square(prior.sd), theta)
+    return _objective(form, design, log_observed, weights, mean, 1.0 / np.square(prior.sd), theta)
 
 
-def covariance(
-    form: AdditivePowerLaw, design: Design, weights: Array, prior: Prior, theta: Array
-) -> Array:
+def covariance(form: Form[D], design: D, weights: Array, prior: Prior, theta: Array) -> Array:
     """Laplace covariance of the parameters, shape ``(vectors, size, size)``."""
     _, jacobian = form.jacobian(theta, design)
     hessian = jacobian.transpose(0, 2, 1) @ (jacobian * weights[..., None])
@@ -108,15 +120,15 @@ def covariance(
 
 
 def _objective(
-    form: AdditivePowerLaw,
-    design: Design,
-    log_error: Array,
+    form: Form[D],
+    design: D,
+    log_observed: Array,
     weights: Array,
     mean: Array,
     precision: Array,
     theta: Array,
 ) -> Array:
-    residual = np.abs(log_error - form.log_error(theta, design)) * np.sqrt(weights)
+    residual = np.abs(log_observed - form.log_value(theta, design)) * np.sqrt(weights)
     loss = np.where(
         residual <= _HUBER, 0.5 * np.square(residual), _HUBER * (residual - 0.5 * _HUBER)
     )

@@ -1,0 +1,65 @@
+"""FLOPs of real runs: the closed form on real token counts, held against torch's counter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from measurements.records import UtteranceResult
+from models_registry import Configuration
+from models_registry.loading.audio import Waveform
+from models_registry.loading.clock import PhaseClock
+from models_registry.loading.whisper import WhisperTranscriber
+from planner.cost import pass_flops
+
+
+class FlopCountError(AssertionError):
+    """The closed form and torch's counter disagree."""
+
+
+def mean_flops(configuration: Configuration, results: Sequence[UtteranceResult]) -> float:
+    """FLOPs of an utterance under ``counted-1``, the mean over what was really decoded."""
+    total = sum(
+        int(pass_flops(configuration, output_tokens=tokens).total)
+        for result in results
+        for tokens in result.output_tokens
+    )
+    return total / len(results)
+
+
+def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int:
+    """Counts one recording with ``FlopCounterMode`` and compares.
+
+    Attention runs eagerly meanwhile: torch counts nothing for fused attention
+    on a CPU.
+
+    Returns:
+        FLOPs counted.
+
+    Raises:
+        FlopCountError: The closed form gives another number.
+    """
+    model = transcriber.model
+    attention = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        # The mel filter bank is a matrix product too, but not the model's.
+        windows, clock = transcriber.windows(waveform), PhaseClock(transcriber.device)
+        features = transcriber.features(windows, clock)
+        with FlopCounterMode(display=False) as counter:
+            states = transcriber.encode(features, clock)
+            decoded = transcriber.decode(states, windows, clock)
+    finally:
+        model.set_attn_implementation(attention)
+    counted = int(counter.get_total_flops())
+    expected = sum(
+        int(pass_flops(transcriber.configuration, output_tokens=len(tokens)).total)
+        for tokens in decoded
+    )
+    if counted != expected:
+        raise FlopCountError(
+            f"{transcriber.configuration.label()}: {expected} FLOPs by the closed form,"
+            f" {counted} by FlopCounterMode"
+        )
+    return counted

@@ -1,0 +1,62 @@
+"""Data sets by name: ``demo``, ``librispeech:FOLDER``, ``manifest:FILE``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from measurements.datasets.base import Dataset, DatasetError, Utterance
+from measurements.datasets.librispeech import read_librispeech
+from measurements.datasets.manifest import read_manifest
+from models_registry import Registry
+
+__all__ = ["READERS", "Dataset", "DatasetError", "Utterance", "open_dataset"]
+
+DEMO_FOLDER = Path(__file__).parent.parent / "demo_speech"
+
+Reader = Callable[[str, str | None], Dataset]
+
+READERS: Registry[Reader] = Registry("data set", entry_point_group="speechplan.datasets")
+"""Readers by kind: called with what follows the colon, and the subset."""
+
+
+def _demo(_: str, subset: str | None) -> Dataset:
+    _no_subset("demo", subset)
+    return read_manifest(DEMO_FOLDER / "manifest.csv", name="demo", synthetic=True)
+
+
+def _librispeech(folder: str, subset: str | None) -> Dataset:
+    return read_librispeech(Path(folder).expanduser(), subset)
+
+
+def _manifest(file: str, subset: str | None) -> Dataset:
+    _no_subset("manifest", subset)
+    return read_manifest(Path(file).expanduser())
+
+
+READERS.add("demo", _demo)
+READERS.add("librispeech", _librispeech)
+READERS.add("manifest", _manifest)
+
+
+def open_dataset(name: str, subset: str | None = None) -> Dataset:
+    """Opens ``demo``, ``librispeech:FOLDER`` or ``manifest:FILE``.
+
+    Args:
+        name: Kind and, behind a colon, where it lies.
+        subset: Part of it, for readers that know parts.
+
+    Raises:
+        UnknownNameError: No reader of that kind.
+        DatasetError: It can't be read.
+    """
+    kind, _, rest = name.partition(":")
+    reader = READERS.get(kind)
+    if READERS.canonical(kind) != "demo" and not rest:
+        raise DatasetError(f"data set {name!r}: say where it lies, for example {kind}:FOLDER")
+    return reader(rest, subset)
+
+
+def _no_subset(kind: str, subset: str | None) -> None:
+    if subset is not None:
+        raise DatasetError(f"data set {kind} has no subsets, {subset!r} was asked for")

@@ -1,0 +1,55 @@
+"""LibriSpeech in its OpenSLR layout: ``<subset>/<speaker>/<chapter>/*.flac``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from measurements.datasets.base import Dataset, DatasetError, Utterance, sorted_utterances
+
+
+def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
+    """Reads utterances and the corpus's own transcripts.
+
+    Args:
+        root: Folder that holds the subsets.
+        subset: One of them, for example ``test-other``; needed where there are several.
+
+    Raises:
+        DatasetError: A folder, a transcript or an audio file is missing.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    subsets = sorted(child.name for child in root.iterdir() if any(child.glob("*/*/*.trans.txt")))
+    if not subsets:
+        raise DatasetError(f"{root}: holds no LibriSpeech subset (no */*/*/*.trans.txt)")
+    if subset is None:
+        if len(subsets) > 1:
+            raise DatasetError(f"{root}: name one of the subsets {', '.join(subsets)}")
+        subset = subsets[0]
+    if subset not in subsets:
+        raise DatasetError(f"{root}: no subset {subset!r}, there are {', '.join(subsets)}")
+    utterances = []
+    for transcripts in sorted((root / subset).glob("*/*/*.trans.txt")):
+        utterances += _chapter(transcripts)
+    return Dataset(
+        name=f"{root.resolve().name}-{subset}".lower(),
+        task="asr",
+        language="en",
+        utterances=sorted_utterances(utterances),
+    )
+
+
+def _chapter(transcripts: Path) -> list[Utterance]:
+    utterances = []
+    for number, line in enumerate(transcripts.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        identifier, _, text = line.strip().partition(" ")
+        if not text:
+            raise DatasetError(f"{transcripts}:{number}: {identifier} has no transcript")
+        audio = transcripts.parent / f"{identifier}.flac"
+        if not audio.is_file():
+            raise DatasetError(f"{audio}: named in {transcripts.name}, but not there")
+        speaker = transcripts.parent.parent.name
+        utterances.append(Utterance(identifier, audio, text, speaker))
+    return utterances

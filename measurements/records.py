@@ -1,0 +1,194 @@
+"""What is kept of a measurement."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models_registry import Configuration
+
+Source = Literal["measured", "published"]
+Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """Base of everything that is stored: frozen, nothing unexpected in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metric(Record):
+    """A quality metric with its interval; ``wer`` and ``ua`` are fractions.
+
+    Attributes:
+        name: ``wer`` (lower is better) or ``ua`` (higher is better).
+        value: The estimate.
+        lower: Lower end of the interval; none for a published figure without one.
+        upper: Upper end.
+        level: Probability of the interval.
+        se: Standard error.
+        method: How the interval was made.
+    """
+
+    name: Literal["wer", "ua"]
+    value: Fraction
+    lower: Fraction | None = None
+    upper: Fraction | None = None
+    level: float | None = None
+    se: Fraction | None = None
+    method: str | None = None
+
+
+class DatasetInfo(Record):
+    """Which speech was measured.
+
+    Attributes:
+        name: Name of the data set.
+        fingerprint: SHA-256 over ids, references and audio; none if published.
+        utterances: How many.
+        audio_s: Their duration together.
+        reference_words: Words of the references (ASR).
+        durations_s: Durations, for the workload; the tenths of them if many.
+        tokens_per_audio_s: Decoded tokens per second of audio.
+        language: Language code.
+        synthetic: Whether a synthesiser made the speech.
+    """
+
+    name: str
+    fingerprint: str | None = None
+    utterances: int | None = None
+    audio_s: float | None = None
+    reference_words: int | None = None
+    durations_s: tuple[float, ...] = ()
+    tokens_per_audio_s: float | None = None
+    language: str = "en"
+    synthetic: bool = False
+
+
+class ErrorCounts(Record):
+    """Word errors over all utterances."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_words: int
+
+
+class TimingSample(Record):
+    """One timed run of one recording, in seconds by phase.
+
+    Attributes:
+        utterance: Its id.
+        audio_s: Its duration.
+        windows: Forward passes it took.
+        output_tokens: Tokens decoded, over all windows.
+        phases_s: Wall seconds by phase.
+    """
+
+    utterance: str
+    audio_s: float
+    windows: int
+    output_tokens: int
+    phases_s: dict[str, float]
+
+    @property
+    def total_s(self) -> float:
+        """Wall seconds of all phases."""
+        return sum(self.phases_s.values())
+
+
+class DeviceInfo(Record):
+    """Where it ran.
+
+    Attributes:
+        id: Names the processor and the threads used.
+        kind: ``cpu`` or ``cuda``.
+        name: The processor's own name.
+        threads: Threads that torch used (CPU).
+    """
+
+    id: str
+    kind: Literal["cpu", "cuda"]
+    name: str
+    threads: int | None = None
+
+
+class Measurement(Record):
+    """One configuration, evaluated once.
+
+    Attributes:
+        key: SHA-256 of what was run on what; the same run twice has one key.
+        study: Id of the study it belongs to.
+        configuration: What was run.
+        source: ``measured`` here, or ``published`` elsewhere.
+        provenance: Where it comes from: a command, or a citation.
+        dataset: On which speech.
+        metric: How well.
+        errors: Word errors (ASR).
+        flops_counted: FLOPs of an utterance, the mean, under ``counted-1``.
+        flops_per_audio_s: The same for a second of audio.
+        published_gflops: As published, with its convention.
+        timings: Timed runs, raw.
+        rtf: Seconds of computing per second of audio, by phase and ``total``.
+        peak_memory_bytes: Peak resident memory of the process while timed (CPU)
+            or peak reserved (CUDA).
+        device: Where.
+        software: Versions that matter.
+        created_at: When it was finished.
+    """
+
+    key: str
+    study: str
+    configuration: Configuration
+    source: Source
+    provenance: str
+    dataset: DatasetInfo
+    metric: Metric
+    errors: ErrorCounts | None = None
+    flops_counted: float | None = None
+    flops_per_audio_s: float | None = None
+    published_gflops: tuple[float, str] | None = None
+    timings: tuple[TimingSample, ...] = ()
+    rtf: dict[str, float] = Field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+    device: DeviceInfo | None = None
+    software: dict[str, str] = Field(default_factory=dict)
+    created_at: datetime | None = None
+
+
+class UtteranceResult(Record):
+    """One utterance of a measurement; also the checkpoint of a run.
+
+    Attributes:
+        utterance: Its id.
+        audio_s: Its duration.
+        substitutions: Words replaced.
+        deletions: Words left out.
+        insertions: Words added.
+        reference_words: Words of the normalised reference.
+        hypothesis: The transcript as decoded.
+        output_tokens: Tokens decoded, end of text included, by window.
+        cut_short: Windows whose decoding hit the token limit.
+    """
+
+    utterance: str
+    audio_s: float
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_words: int
+    hypothesis: str
+    output_tokens: tuple[int, ...]
+    cut_short: int = 0
+
+
+def measurement_key(
+    configuration: Configuration, fingerprint: str, device_id: str, protocol: str
+) -> str:
+    """Key of a measurement by its content."""
+    document = json.dumps([configuration.key, fingerprint, device_id, protocol])
+    return hashlib.sha256(document.encode()).hexdigest()

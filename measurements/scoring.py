@@ -1,0 +1,122 @@
+"""Word error rate: counts by utterance, and the interval of their ratio."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+NORMALISER = "whisper-english (transformers, full spelling map)"
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Counts for one utterance, after normalisation.
+
+    Attributes:
+        substitutions: Words replaced.
+        deletions: Words left out.
+        insertions: Words added.
+        reference_words: Words of the reference.
+    """
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_words: int
+
+    @property
+    def total(self) -> int:
+        """All errors."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval and standard error."""
+
+    value: float
+    lower: float
+    upper: float
+    level: float
+    se: float
+
+
+@lru_cache(maxsize=1)
+def _english_normaliser() -> Any:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    spelling = importlib.resources.files("whisper_normalizer") / "normalizers" / "english.json"
+    return EnglishTextNormalizer(json.loads(spelling.read_text(encoding="utf-8")))
+
+
+def normalise(text: str, language: str = "en") -> str:
+    """The form in which words are compared."""
+    if language == "en":
+        return str(_english_normaliser()(text)).strip()
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    return str(BasicTextNormalizer()(text)).strip()
+
+
+def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
+    """Counts the errors of one utterance after normalising both sides."""
+    import jiwer
+
+    expected, heard = normalise(reference, language), normalise(hypothesis, language)
+    if not expected:
+        return WordErrors(0, 0, len(heard.split()), 0)
+    alignment = jiwer.process_words(expected, heard)
+    return WordErrors(
+        alignment.substitutions,
+        alignment.deletions,
+        alignment.insertions,
+        len(expected.split()),
+    )
+
+
+def word_error_rate(
+    errors: Sequence[WordErrors], *, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """WER as a ratio of sums, with a bootstrap interval over utterances.
+
+    Raises:
+        ValueError: The references have no words.
+    """
+    from scipy.stats import beta, bootstrap
+
+    wrong = np.array([error.total for error in errors], dtype=float)
+    words = np.array([error.reference_words for error in errors], dtype=float)
+    if words.sum() == 0:
+        raise ValueError("the references have no words after normalisation")
+    value = float(wrong.sum() / words.sum())
+    if len(errors) < 2 or not wrong.any():
+        # Nothing to resample: words as independent trials, under Jeffreys' prior.
+        count, trials = float(np.minimum(wrong, words).sum()), float(words.sum())
+        posterior = beta(count + 0.5, trials - count + 0.5)
+        low, high = posterior.interval(level)
+        return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))
+
+    def ratio(wrong: Any, words: Any, axis: int) -> Any:
+        return wrong.sum(axis=axis) / words.sum(axis=axis)
+
+    result = bootstrap(
+        (wrong, words),
+        ratio,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    interval = result.confidence_interval
+    return Interval(
+        value, float(interval.low), float(interval.high), level, float(result.standard_error)
+    )

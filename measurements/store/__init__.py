@@ -1,0 +1,5 @@
+"""Where measurements are kept."""
+
+from measurements.store.store import Store, StoreError
+
+__all__ = ["Store", "StoreError"]

@@ -1,0 +1,59 @@
+"""Tables of the store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Index, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+    type_annotation_map = {dict[str, Any]: JSON, datetime: DateTime(timezone=True)}  # noqa: RUF012
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MeasurementRow(Base):
+    """A finished measurement; append-only, one row a key."""
+
+    __tablename__ = "measurements"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    task: Mapped[str] = mapped_column(String(8))
+    study: Mapped[str] = mapped_column(String(200))
+    model: Mapped[str] = mapped_column(String(200))
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+    __table_args__ = (Index("measurements_by_study", "study", "id"),)
+
+
+class UtteranceRow(Base):
+    """One utterance's result; written batch by batch while a run goes on."""
+
+    __tablename__ = "utterance_results"
+
+    measurement_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    utterance: Mapped[str] = mapped_column(String(500), primary_key=True)
+    document: Mapped[dict[str, Any]]
+
+
+class VerificationRow(Base):
+    """A verification: what was asked and predicted, how far it is, the verdict."""
+
+    __tablename__ = "verifications"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    study: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16))
+    document: Mapped[dict[str, Any]]
+    error: Mapped[str | None] = mapped_column(Text, default=None)
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+    updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
