@@ -1,0 +1,216 @@
+"""Studies, and the evidence that the planner is given for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from measurements.catalogue import catalogue
+from measurements.datasets import DatasetError, open_dataset
+from measurements.devices import LOCAL, local_device, probe
+from measurements.records import Measurement
+from measurements.store import Store
+from models_registry import MODELS, Configuration, UnknownNameError, WhisperArchitecture
+from models_registry.configuration import Task
+from models_registry.devices import DEVICES
+from models_registry.weights import available
+from planner.errors import InsufficientDataError
+from planner.evidence import Evidence, Observation
+from planner.latency import DeviceRates, TimedRun
+from planner.workload import DEFAULT_WORKLOAD, Workload
+
+DEFAULT_STUDY: dict[Task, str] = {
+    "asr": "asr-librispeech-test-other",
+    "ser": "ser-crema-d",
+}
+
+DEMO_STUDY = "asr-demo"
+
+_LEAST_WORDS = 0.5
+"""Errors put in the place of none: a curve in log space needs a positive number."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Measurements that belong together.
+
+    Attributes:
+        id: Its name.
+        task: Its task.
+        measurements: Those of the store and of the catalogue.
+    """
+
+    id: str
+    task: Task
+    measurements: tuple[Measurement, ...]
+
+
+def all_measurements(store: Store | None, task: Task | None = None) -> list[Measurement]:
+    """The catalogue and the store's own, each key once."""
+    stored = [m for _, m in store.measurements(task=task)] if store is not None else []
+    built_in = [m for m in catalogue() if task is None or m.configuration.task == task]
+    unique = {measurement.key: measurement for measurement in (*built_in, *stored)}
+    return list(unique.values())
+
+
+def studies(store: Store | None) -> list[Study]:
+    """Every study that has a measurement, and the demo's."""
+    grouped: dict[str, list[Measurement]] = {DEMO_STUDY: []}
+    for measurement in all_measurements(store):
+        grouped.setdefault(measurement.study, []).append(measurement)
+    return [
+        Study(name, group[0].configuration.task if group else "asr", tuple(group))
+        for name, group in sorted(grouped.items())
+    ]
+
+
+def study_of(store: Store | None, name: str) -> Study:
+    """One study.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    known = {study.id: study for study in studies(store)}
+    if name not in known:
+        raise UnknownNameError("study", name, list(known))
+    return known[name]
+
+
+def evidence_for(
+    task: Task,
+    study: str | None,
+    store: Store | None,
+    *,
+    device: str | None = None,
+    without: Iterable[str] = (),
+) -> Evidence:
+    """What is known about a task, for one of its studies.
+
+    Args:
+        task: The task.
+        study: The study; the task's default when left out.
+        store: Where measurements are kept; none leaves the catalogue.
+        device: Device whose rates are needed; ``local`` must be resolved already.
+        without: Keys of measurements to leave out.
+
+    Raises:
+        UnknownNameError: No such study or device.
+    """
+    name = study or DEFAULT_STUDY[task]
+    left_out = set(without)
+    known = [m for m in all_measurements(store, task) if m.key not in left_out]
+    if name not in {m.study for m in known} and name != DEMO_STUDY:
+        study_of(store, name)
+        raise InsufficientDataError(
+            f"study {name} is not about {task}, or has no measurement left", study=name
+        )
+    runs: dict[str, list[TimedRun]] = {}
+    for measurement in known:
+        if measurement.device is not None and measurement.timings:
+            runs.setdefault(measurement.device.id, []).extend(_timed(measurement))
+    return Evidence(
+        task=task,
+        study=name,
+        observations=tuple(map(_observation, known)),
+        workload=_workload(name, [m for m in known if m.study == name]),
+        runs={key: tuple(value) for key, value in runs.items()},
+        rates=_rates(device),
+        runnable=frozenset(
+            a.name for a in MODELS if isinstance(a, WhisperArchitecture) and available(a.name)
+        ),
+    )
+
+
+def resolve_device(name: str | None) -> str | None:
+    """A device's id; ``local`` becomes this machine's.
+
+    Raises:
+        UnknownNameError: It is neither local, nor in the registry, nor this machine's.
+    """
+    if name is None:
+        return None
+    if name == LOCAL or name == local_device().id:
+        return local_device().id
+    return DEVICES.canonical(name)
+
+
+def dataset_of_study(study: str) -> str:
+    """Name of the data set that more of a study can be measured on.
+
+    Raises:
+        DatasetError: The study's speech is not on this machine.
+    """
+    if study == DEMO_STUDY:
+        return "demo"
+    raise DatasetError(f"name the data set of study {study}: its speech is not built in")
+
+
+def default_measurements(study: str) -> Sequence[Configuration]:
+    """What to measure first in a study that knows nothing yet."""
+    return [Configuration(model="whisper-tiny.en"), Configuration(model="whisper-base")]
+
+
+def _rates(device: str | None) -> dict[str, DeviceRates]:
+    rates = {
+        d.name: DeviceRates(d.flops_per_s, d.bytes_per_s, f"data sheet of {d.name}")
+        for d in DEVICES
+    }
+    if device is not None and device == local_device().id and device not in rates:
+        rates[device] = probe()
+    return rates
+
+
+def _observation(measurement: Measurement) -> Observation:
+    metric = measurement.metric
+    error = metric.value if metric.name == "wer" else 1 - metric.value
+    words = measurement.dataset.reference_words
+    if error == 0:
+        error = _LEAST_WORDS / (words or 1000)
+    se = metric.se
+    if se is None and words:
+        # A published rate over a known number of words; errors come in clumps,
+        # which widens the binomial by about a half.
+        se = 1.5 * (error * max(1 - error, 0.01) / words) ** 0.5
+    return Observation(
+        key=measurement.key,
+        study=measurement.study,
+        configuration=measurement.configuration,
+        error=error,
+        error_se=se,
+        source=measurement.source,
+        provenance=measurement.provenance,
+    )
+
+
+def _timed(measurement: Measurement) -> list[TimedRun]:
+    return [
+        TimedRun(measurement.configuration, t.windows, t.output_tokens, t.phases_s)
+        for t in measurement.timings
+    ]
+
+
+def _workload(study: str, measurements: Sequence[Measurement]) -> Workload:
+    """The recordings of the study's largest measurement, where they are known."""
+    known = [m for m in measurements if m.dataset.durations_s]
+    if not known:
+        return DEFAULT_WORKLOAD
+    largest = max(known, key=lambda m: m.dataset.utterances or 0)
+    return Workload(
+        durations_s=largest.dataset.durations_s,
+        tokens_per_audio_s=largest.dataset.tokens_per_audio_s or 3.0,
+        source=f"the {largest.dataset.utterances} recordings of {study}",
+    )
+
+
+__all__ = [
+    "DEFAULT_STUDY",
+    "DEMO_STUDY",
+    "Study",
+    "all_measurements",
+    "dataset_of_study",
+    "evidence_for",
+    "open_dataset",
+    "resolve_device",
+    "studies",
+    "study_of",
+]

@@ -1,0 +1,197 @@
+"""The shape of an answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from models_registry.configuration import Configuration
+from planner.quality import Basis
+
+
+class Answer(BaseModel):
+    """Base of every part: frozen, nothing unexpected in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(Answer):
+    """A predicted number and all that belongs to it.
+
+    Attributes:
+        mean: The estimate.
+        lower: Lower end of the interval.
+        upper: Upper end.
+        level: Probability of the interval.
+        unit: Unit, ``fraction`` for WER and UA.
+        basis: What it rests on.
+        source: ``measured``, ``published`` or ``predicted``.
+        provenance: Where it comes from, in one line.
+    """
+
+    mean: float
+    lower: float
+    upper: float
+    level: float
+    unit: str
+    basis: Basis
+    source: Literal["measured", "published", "predicted"]
+    provenance: str
+
+
+class ComponentFlops(Answer):
+    """FLOPs of one component."""
+
+    component: str
+    flops: float
+
+
+class CostReport(Answer):
+    """What a configuration costs for the workload.
+
+    Attributes:
+        gflops_per_utterance: GFLOPs of a recording, the mean.
+        gflops_per_audio_second: GFLOPs for a second of audio.
+        convention: How FLOPs are counted.
+        breakdown: FLOPs of a recording by component.
+        memory_bytes: Bytes by part: weights, caches, activations.
+        memory_gib: All of them, in GiB.
+        parameters: Parameters of the model.
+        rtf: Seconds of computing per second of audio on ``device``.
+        rtf_by_phase: The same by phase.
+        usd_per_audio_hour: Price of an hour of audio.
+        device: Device that time and money belong to.
+    """
+
+    gflops_per_utterance: float
+    gflops_per_audio_second: float
+    convention: str
+    breakdown: tuple[ComponentFlops, ...]
+    memory_bytes: dict[str, int]
+    memory_gib: float
+    parameters: int
+    rtf: Estimate | None = None
+    rtf_by_phase: dict[str, float] | None = None
+    usd_per_audio_hour: float | None = None
+    device: str | None = None
+
+
+class Confidence(Answer):
+    """How sure the choice is.
+
+    Attributes:
+        probability_best: That nothing else allowed is better by more than the
+            tolerance (cheaper, with a target).
+        probability_within: By budget, that it is held; also of the target.
+        expected_regret: Error lost on average against the best allowed, a fraction.
+        risk: Tolerated probability of being wrong.
+    """
+
+    probability_best: float
+    probability_within: dict[str, float]
+    expected_regret: float
+    risk: float
+
+
+class Alternative(Answer):
+    """Another configuration and what choosing it trades."""
+
+    configuration: Configuration
+    predictions: dict[str, Estimate]
+    gflops_per_utterance: float
+    rtf: float | None
+    probability_better: float
+    runnable: bool
+    trade: str
+
+
+class FrontPoint(Answer):
+    """A configuration that nothing cheaper is predicted to beat."""
+
+    configuration: Configuration
+    cost: float
+    mean: float
+    lower: float
+    upper: float
+    basis: Basis
+
+
+class Front(Answer):
+    """The Pareto front of predicted quality against one cost.
+
+    Attributes:
+        cost: The cost.
+        unit: Its unit.
+        metric: The metric.
+        points: From cheap to dear.
+    """
+
+    cost: str
+    unit: str
+    metric: str
+    points: tuple[FrontPoint, ...]
+
+
+class Candidate(Answer):
+    """A configuration worth measuring.
+
+    Attributes:
+        configuration: What to run.
+        runnable: Whether its weights are on this machine.
+        expected_gain: Error expected to be gained by knowing it, a fraction.
+        why: What it would teach.
+    """
+
+    configuration: Configuration
+    runnable: bool
+    expected_gain: float
+    why: str
+
+
+class VerificationPlan(Answer):
+    """Whether a real run should come before the decision, and of what.
+
+    Attributes:
+        needed: Whether the risk of a wrong decision is above the tolerated one.
+        reasons: Why, or why not.
+        candidates: What to run, in the order of what it would teach.
+    """
+
+    needed: bool
+    reasons: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+
+
+class Recommendation(Answer):
+    """The answer: a configuration, what to expect of it, and how sure that is."""
+
+    configuration: Configuration
+    predictions: dict[str, Estimate]
+    costs: CostReport
+    confidence: Confidence
+    reasons: tuple[str, ...]
+    alternatives: tuple[Alternative, ...]
+    pareto_front: Front
+    verification: VerificationPlan
+    runnable: bool
+
+
+class StudySummary(Answer):
+    """Which study the answer is for.
+
+    Attributes:
+        id: The study.
+        task: Its task.
+        measured: Configurations measured in it.
+        published: Configurations published in it.
+        informed_by: Observations of other studies that shaped the curves.
+        workload: What costs are for, in words.
+    """
+
+    id: str
+    task: str
+    measured: int
+    published: int
+    informed_by: int
+    workload: str

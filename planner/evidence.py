@@ -1,0 +1,64 @@
+"""What the planner is given: observations of quality and of time, and for whom to plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models_registry.configuration import Configuration, Task
+from planner.latency import DeviceRates, TimedRun
+from planner.workload import DEFAULT_WORKLOAD, Workload
+
+METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One configuration's quality, as measured or published.
+
+    Attributes:
+        key: Key of the measurement.
+        study: Study it belongs to.
+        configuration: What ran.
+        error: Word error rate, or 1 - unweighted accuracy; positive.
+        error_se: Its standard error, where known.
+        source: ``measured`` or ``published``.
+        provenance: Where it comes from, in one line.
+    """
+
+    key: str
+    study: str
+    configuration: Configuration
+    error: float
+    error_se: float | None
+    source: Literal["measured", "published"]
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a question is answered from.
+
+    Attributes:
+        task: Task of all of it.
+        study: Study that answers are for; the others inform its curves.
+        observations: Of every study of the task.
+        workload: Recordings of the study, for questions that name none.
+        runs: Timed runs by device.
+        rates: What devices can do at best, by id.
+        runnable: Models whose weights are on this machine.
+    """
+
+    task: Task
+    study: str
+    observations: tuple[Observation, ...]
+    workload: Workload = DEFAULT_WORKLOAD
+    runs: Mapping[str, tuple[TimedRun, ...]] = field(default_factory=dict)
+    rates: Mapping[str, DeviceRates] = field(default_factory=dict)
+    runnable: frozenset[str] = frozenset()
+
+    @property
+    def in_study(self) -> tuple[Observation, ...]:
+        """Observations of the study itself."""
+        return tuple(o for o in self.observations if o.study == self.study)

@@ -1,0 +1,206 @@
+"""How well a configuration does: curves over the axes, and what was really observed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from models_registry.architectures import FRAMES_PER_SECOND
+from models_registry.configuration import Configuration, Task
+from planner.curves import ScalingModel, fit
+from planner.curves.additive import Array
+from planner.errors import InsufficientDataError
+from planner.evidence import Evidence, Observation
+
+Basis = Literal["measured", "published", "interpolated", "extrapolated"]
+
+FULL_WINDOW_S = 30.0
+STUDY_SD = 0.5
+MODEL_SD = 0.15
+"""Spread of the offsets of studies and of models in log error: a study can be
+twice as hard as another, a model strays from its size's curve by a seventh."""
+
+
+def axes_of(configurations: Sequence[Configuration], task: Task) -> dict[str, Array]:
+    """The axes of the curves, each so that more of it means less error.
+
+    ASR: parameters (xN); ``heard_s``, the audio that is not cut off by the
+    truncating policy of arXiv 2606.22790 (its xT); ``window_s`` really run
+    otherwise; and the encoder tokens per second of audio (xV), an axis for each
+    place where they are reduced: at the stem, inside, or at the output.
+    SER: window, LoRA rank and layers unfrozen (one more than their number).
+    """
+    if task == "ser":
+        return {
+            "window_s": np.array([c.window_s for c in configurations]),
+            "rank": np.array([float(c.rank or 1) for c in configurations]),
+            "unfrozen_layers_plus_1": np.array([1.0 + c.unfrozen_layers for c in configurations]),
+        }
+    truncates = np.array([c.window_policy == "truncate" for c in configurations])
+    window_s = np.array([c.window_s for c in configurations])
+    layers = np.array([c.architecture.encoder_layers for c in configurations])
+    where = np.array([-1 if (k := c.reduction_layer) is None else k for c in configurations])
+    tokens = FRAMES_PER_SECOND / np.array([c.token_stride for c in configurations])
+    full = float(FRAMES_PER_SECOND)
+    return {
+        "parameters": np.array([float(c.architecture.parameters) for c in configurations]),
+        "heard_s": np.where(truncates, window_s, FULL_WINDOW_S),
+        "window_s": np.where(truncates, FULL_WINDOW_S, window_s),
+        "tokens_per_s_stem": np.where(where == 0, tokens, full),
+        "tokens_per_s_inside": np.where((where > 0) & (where < layers), tokens, full),
+        "tokens_per_s_output": np.where(where == layers, tokens, full),
+    }
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Predicted errors of configurations.
+
+    Attributes:
+        mean: Centre of the prediction, shape ``(n,)``; errors are fractions.
+        lower: Lower end of the interval.
+        upper: Upper end.
+        draws: Joint draws, shape ``(draws, n)``.
+        basis: What each rests on.
+        provenance: Where each comes from, in one line.
+    """
+
+    mean: Array
+    lower: Array
+    upper: Array
+    draws: Array
+    basis: tuple[Basis, ...]
+    provenance: tuple[str, ...]
+
+
+class QualityModel:
+    """Curves over all studies of a task, answering for one of them.
+
+    Studies and models each carry an offset, so sources meet without being mixed.
+    A configuration that the study itself has observed is answered with that
+    observation; nothing is smoothed over it.
+
+    Args:
+        evidence: What was observed.
+        seed: Seed of the fit.
+
+    Raises:
+        InsufficientDataError: Too few observations for curves.
+    """
+
+    def __init__(self, evidence: Evidence, seed: int = 0) -> None:
+        self._evidence = evidence
+        self._seed = seed
+        self._observed = _by_configuration(evidence.in_study)
+        usable = [o for o in evidence.observations if _on_the_axes(o.configuration)]
+        known = {configuration.model for configuration in self._observed}
+        if not self._observed and not usable:
+            raise InsufficientDataError(
+                f"nothing is known about {evidence.task}: measure a configuration first",
+                measure=[{"task": evidence.task}],
+            )
+        configurations = [o.configuration for o in usable]
+        self.curves: ScalingModel = fit(
+            axes_of(configurations, evidence.task),
+            [o.error for o in usable],
+            error_se=[_se(o) for o in usable],
+            groups={
+                "study": [o.study for o in usable],
+                "model": [c.model for c in configurations],
+            },
+            group_sd={"study": STUDY_SD, "model": MODEL_SD if evidence.task == "asr" else STUDY_SD},
+            seed=seed,
+        )
+        self._known_models = known | {c.model for c in configurations}
+
+    def predict(
+        self, configurations: Sequence[Configuration], *, level: float, draws: int
+    ) -> Quality:
+        """Errors of configurations with intervals and joint draws.
+
+        Args:
+            configurations: What to predict.
+            level: Probability of the intervals.
+            draws: How many joint draws.
+        """
+        from scipy.special import ndtri
+
+        axes = axes_of(configurations, self._evidence.task)
+        groups = {
+            "study": [self._evidence.study] * len(configurations),
+            "model": [c.model for c in configurations],
+        }
+        mean, lower, upper = self.curves.predict(axes, level, groups=groups)
+        joint = self.curves.draws(axes, draws, groups=groups, seed=self._seed)
+        beyond = self.curves.extrapolation(axes) > 0
+        basis: list[Basis] = [
+            "extrapolated" if far or c.model not in self._known_models else "interpolated"
+            for far, c in zip(beyond, configurations, strict=True)
+        ]
+        provenance = [f"curves over {self.curves.observed.rows} observations"] * len(configurations)
+        rng = np.random.default_rng(self._seed + 1)
+        reach = float(ndtri(0.5 + level / 2))
+        for row, configuration in enumerate(configurations):
+            observation = self._observed.get(configuration)
+            if observation is None:
+                continue
+            spread = max(_se(observation), 1e-9) / observation.error
+            mean[row] = observation.error
+            lower[row] = observation.error * np.exp(-reach * spread)
+            upper[row] = observation.error * np.exp(reach * spread)
+            joint[:, row] = observation.error * np.exp(spread * rng.standard_normal(draws))
+            basis[row] = observation.source
+            provenance[row] = observation.provenance
+        top = 1.0 if self._evidence.task == "ser" else np.inf
+        return Quality(
+            np.minimum(mean, top),
+            np.minimum(lower, top),
+            np.minimum(upper, top),
+            np.minimum(joint, top),
+            tuple(basis),
+            tuple(provenance),
+        )
+
+
+def _by_configuration(
+    observations: Sequence[Observation],
+) -> dict[Configuration, Observation]:
+    """The surest observation of each configuration."""
+    surest: dict[Configuration, Observation] = {}
+    for observation in observations:
+        known = surest.get(observation.configuration)
+        if known is None or _se(observation) < _se(known):
+            surest[observation.configuration] = observation
+    return surest
+
+
+UNKNOWN_SE = 0.03
+"""Standard error, as a share of the error, of a figure published without one."""
+
+
+def _se(observation: Observation) -> float:
+    if observation.error_se is None:
+        return UNKNOWN_SE * observation.error
+    return observation.error_se
+
+
+def _on_the_axes(configuration: Configuration) -> bool:
+    """Whether the curves describe it: mean pooling, full precision, an adapter that has a rank."""
+    return (
+        configuration.reduction == "mean"
+        and configuration.precision == "fp32"
+        and configuration.adapter in ("none", "lora")
+    )
+
+
+def without(evidence: Evidence, configuration: Configuration) -> Evidence:
+    """The evidence as if the study had not observed a configuration."""
+    kept = tuple(
+        o
+        for o in evidence.observations
+        if o.study != evidence.study or o.configuration != configuration
+    )
+    return replace(evidence, observations=kept)

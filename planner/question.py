@@ -1,0 +1,136 @@
+"""What is asked: budgets, a target, a workload, and how careful to be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models_registry.configuration import Task
+from planner.cost import Convention
+from planner.workload import Workload
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+CostName = Literal[
+    "gflops_per_utterance",
+    "gflops_per_audio_second",
+    "rtf",
+    "memory_gib",
+    "parameters",
+    "usd_per_audio_hour",
+]
+
+UNITS: dict[str, str] = {
+    "gflops_per_utterance": "GFLOPs",
+    "gflops_per_audio_second": "GFLOPs/s of audio",
+    "rtf": "s/s",
+    "memory_gib": "GiB",
+    "parameters": "parameters",
+    "usd_per_audio_hour": "USD/h of audio",
+}
+
+TIMED: tuple[CostName, ...] = ("rtf", "usd_per_audio_hour")
+"""Costs that belong to a device."""
+
+
+class Budget(BaseModel):
+    """Upper bounds, all held at once.
+
+    Attributes:
+        gflops_per_utterance: GFLOPs of a recording, the mean over the workload.
+        gflops_per_audio_second: GFLOPs for a second of audio.
+        rtf: Seconds of computing per second of audio on the device.
+        memory_gib: Weights, caches and activations, in GiB.
+        parameters: Parameters of the model.
+        usd_per_audio_hour: Price of an hour of audio on the device.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gflops_per_utterance: Positive | None = None
+    gflops_per_audio_second: Positive | None = None
+    rtf: Positive | None = None
+    memory_gib: Positive | None = None
+    parameters: Positive | None = None
+    usd_per_audio_hour: Positive | None = None
+
+    def bounds(self) -> dict[CostName, float]:
+        """The bounds that are set, by cost."""
+        return self.model_dump(exclude_none=True)  # type: ignore[return-value]
+
+
+class Question(BaseModel):
+    """A question to the planner.
+
+    With a target, the cheapest configuration that reaches it within the budget;
+    without one, the best configuration within the budget.
+
+    Attributes:
+        task: ``asr`` or ``ser``.
+        study: Study to answer for; the task's default when left out.
+        budget: Upper bounds.
+        target_wer: WER to reach, a fraction (ASR).
+        target_ua: Unweighted accuracy to reach, a fraction (SER).
+        minimise: Cost to keep low when there is a target.
+        convention: How FLOPs are counted, budgets and answers alike.
+        device: Device that RTF and money belong to; ``local`` is this machine.
+        usd_per_device_hour: Price of the device.
+        workload: What is served; the study's recordings when left out.
+        models: Only these models.
+        level: Probability of the intervals.
+        risk: Tolerated probability that a budget or target is missed, or that
+            another configuration is better by more than ``tolerance``.
+        tolerance: Difference in error, as a share of it, that does not matter.
+        trials: Trials of an Optuna study over continuous windows and strides,
+            behind the exhaustive search of the lattice.
+        alternatives: How many alternatives to name.
+        seed: Seed of everything random.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Task = "asr"
+    study: str | None = None
+    budget: Budget = Budget()
+    target_wer: Probability | None = None
+    target_ua: Probability | None = None
+    minimise: CostName = "gflops_per_utterance"
+    convention: Convention = "counted-1"
+    device: str | None = None
+    usd_per_device_hour: Positive | None = None
+    workload: Workload | None = None
+    models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
+    level: Probability = 0.90
+    risk: Probability = 0.10
+    tolerance: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.02
+    trials: Annotated[int, Field(ge=0, le=10_000)] = 0
+    alternatives: Annotated[int, Field(ge=0, le=50)] = 4
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Question:
+        if self.target_wer is not None and self.task != "asr":
+            raise ValueError("target_wer is for asr; for ser name target_ua")
+        if self.target_ua is not None and self.task != "ser":
+            raise ValueError("target_ua is for ser; for asr name target_wer")
+        if not self.budget.bounds() and self.target_error is None:
+            raise ValueError("name at least one budget, or a target")
+        timed = [name for name in TIMED if name in self.budget.bounds()]
+        if self.target_error is not None and self.minimise in TIMED:
+            timed.append(self.minimise)
+        if timed and self.device is None:
+            raise ValueError(f"{timed[0]} belongs to a device: name one, for example local")
+        if "usd_per_audio_hour" in timed and self.usd_per_device_hour is None:
+            raise ValueError("usd_per_audio_hour needs usd_per_device_hour")
+        if self.convention != "counted-1" and self.task != "asr":
+            raise ValueError(f"convention {self.convention} covers asr only")
+        return self
+
+    @property
+    def target_error(self) -> float | None:
+        """The target as an error: WER, or 1 - UA."""
+        if self.target_ua is not None:
+            return 1 - self.target_ua
+        return self.target_wer

@@ -1,0 +1,140 @@
+"""From evidence and a question to a recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from models_registry.configuration import Configuration
+from planner import words
+from planner.answer import Estimate, Recommendation, StudySummary
+from planner.answering import answer
+from planner.costing import all_costs
+from planner.curves.additive import Array
+from planner.errors import InsufficientDataError
+from planner.evidence import METRIC_OF, Evidence
+from planner.latency import LatencyModel, fit_latency
+from planner.quality import Quality, QualityModel
+from planner.question import Question
+from planner.search import search_between
+from planner.space import candidates
+from planner.table import Table, quality_estimate
+
+DRAWS = 400
+_KEPT_TRIALS = 20
+
+
+class Planner:
+    """Answers questions from one state of the evidence.
+
+    Curves and device models are fitted once and kept; with new measurements
+    make a new planner.
+
+    Args:
+        evidence: What is known, and for which study to plan.
+        seed: Seed of the fits.
+    """
+
+    def __init__(self, evidence: Evidence, seed: int = 0) -> None:
+        self.evidence = evidence
+        self._seed = seed
+        self._latency: dict[str, LatencyModel] = {}
+        self._quality: dict[tuple[tuple[Configuration, ...], float], Quality] = {}
+
+    @cached_property
+    def quality(self) -> QualityModel:
+        """Curves over the axes.
+
+        Raises:
+            InsufficientDataError: Too few observations.
+        """
+        return QualityModel(self.evidence, self._seed)
+
+    def latency(self, device: str) -> LatencyModel:
+        """The device's latency model.
+
+        Raises:
+            InsufficientDataError: The device was never timed and its rates are unknown.
+        """
+        if device not in self._latency:
+            runs = self.evidence.runs.get(device, ())
+            rates = self.evidence.rates.get(device)
+            if rates is None:
+                known = sorted({*self.evidence.runs, *self.evidence.rates})
+                raise InsufficientDataError(
+                    f"device {device} was never timed and no data sheet is known;"
+                    f" known: {', '.join(known) or 'none'}",
+                    device=device,
+                    known=known,
+                    measure=[{"task": self.evidence.task, "device": device}],
+                )
+            self._latency[device] = fit_latency(device, rates, runs, seed=self._seed)
+        return self._latency[device]
+
+    def recommend(self, question: Question) -> Recommendation:
+        """The best configuration within the budget, or the cheapest for a target.
+
+        Raises:
+            NoFeasibleConfigurationError: Nothing meets the budget or the target.
+            InsufficientDataError: Too little is known to answer.
+            UnknownNameError: A model is not in the registry.
+        """
+        latency = None if question.device is None else self.latency(question.device)
+        table = self.table(candidates(self.evidence, question.models), question, latency)
+        if question.trials:
+            table = self._refined(table, question, latency)
+        chosen = table.choose()
+        return answer(table, chosen, self.evidence)
+
+    def predict(
+        self, configurations: Sequence[Configuration], level: float = 0.90
+    ) -> list[dict[str, Estimate]]:
+        """Predicted quality of configurations, asked for one by one."""
+        quality = self.quality.predict(configurations, level=level, draws=2)
+        metric = METRIC_OF[self.evidence.task]
+        return [
+            {metric: quality_estimate(quality, row, level, metric)}
+            for row in range(len(configurations))
+        ]
+
+    def summary(self, question: Question) -> StudySummary:
+        """Which study an answer is for, and what it rests on."""
+        own = self.evidence.in_study
+        return StudySummary(
+            id=self.evidence.study,
+            task=self.evidence.task,
+            measured=sum(o.source == "measured" for o in own),
+            published=sum(o.source == "published" for o in own),
+            informed_by=len(self.evidence.observations) - len(own),
+            workload=words.workload(question.workload or self.evidence.workload),
+        )
+
+    def table(
+        self,
+        configurations: tuple[Configuration, ...],
+        question: Question,
+        latency: LatencyModel | None,
+    ) -> Table:
+        """Configurations with their quality and costs for a question."""
+        key = (configurations, question.level)
+        if key not in self._quality:
+            self._quality[key] = self.quality.predict(
+                configurations, level=question.level, draws=DRAWS
+            )
+        costs = all_costs(configurations, question, self.evidence, latency)
+        return Table(configurations, question, self._quality[key], costs, latency)
+
+    def _refined(self, table: Table, question: Question, latency: LatencyModel | None) -> Table:
+        if question.task != "asr":
+            return table
+        front = [table.configurations[row] for row in table.front_rows()]
+        front = [c for c in front if c.adapter == "none" and c.window_policy == "chunk"]
+
+        def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
+            tried = self.table(tuple(batch), question, latency)
+            return tried.objective, tried.violation
+
+        models = sorted({c.model for c in front})
+        found = search_between(evaluate, models, front, trials=question.trials, seed=question.seed)
+        extended = dict.fromkeys((*table.configurations, *found[:_KEPT_TRIALS]))
+        return self.table(tuple(extended), question, latency)

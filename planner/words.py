@@ -1,0 +1,142 @@
+"""Numbers put into sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from planner.evidence import METRIC_OF, Evidence
+from planner.question import UNITS
+from planner.workload import Workload
+
+if TYPE_CHECKING:
+    from planner.table import Table
+
+_NAMES = {
+    "gflops_per_utterance": "GFLOPs per utterance",
+    "gflops_per_audio_second": "GFLOPs per second of audio",
+    "rtf": "RTF",
+    "memory_gib": "memory",
+    "parameters": "parameters",
+    "usd_per_audio_hour": "price per hour of audio",
+}
+
+
+def amount(name: str, value: float) -> str:
+    """A cost with its unit."""
+    if name == "parameters":
+        return f"{value / 1e6:.1f} M parameters"
+    if name == "rtf":
+        return f"RTF {value:.3f}"
+    digits = ".3g" if value < 100 else ",.0f"
+    return f"{value:{digits}} {UNITS[name]}"
+
+
+def metric_value(task: str, error: float) -> str:
+    """An error in the task's metric, in percent."""
+    if task == "asr":
+        return f"WER {100 * error:.2f} %"
+    return f"UA {100 * (1 - error):.1f} %"
+
+
+def workload(served: Workload) -> str:
+    """A workload in one line."""
+    return (
+        f"{served.mean_audio_s:.1f} s of audio on average,"
+        f" {served.tokens_per_audio_s:.1f} tokens a second ({served.source})"
+    )
+
+
+def reasons(table: Table, chosen: int, evidence: Evidence, factor: float) -> Iterator[str]:
+    """Why this configuration: the field, the evidence, what binds, what more would buy."""
+    task, question = table.question.task, table.question
+    mean, basis = table.quality.mean, table.quality.basis[chosen]
+    allowed = int(table.allowed.sum())
+    yield (
+        f"{allowed} of {len(table.configurations)} configurations hold every budget"
+        f"{' and reach the target' if question.target_error is not None else ''}"
+        f" with at least {1 - question.risk:.0%}."
+    )
+    low, high = table.quality.lower[chosen], table.quality.upper[chosen]
+    if task == "ser":
+        low, high = 1 - high, 1 - low
+    yield (
+        f"{_BASIS[basis]}: {metric_value(task, float(mean[chosen]))}"
+        f" ({100 * low:.2f} to {100 * high:.2f} at {question.level:.0%});"
+        f" {table.quality.provenance[chosen]}."
+    )
+    yield from _what_binds(table, chosen, factor)
+    configuration = table.configurations[chosen]
+    if configuration.adapter != "none":
+        yield "It needs an adapter of that kind, trained; the figure is for one that was."
+    elif configuration.model not in evidence.runnable:
+        yield (
+            f"Weights of {configuration.model} are not on this machine;"
+            f" loading it fetches {configuration.architecture.hub_id} from the hub."
+        )
+
+
+def _what_binds(table: Table, chosen: int, factor: float) -> Iterator[str]:
+    task, before = table.question.task, table.objective[chosen]
+    bound_by = []
+    for name in table.bounds:
+        row = table.relaxed(name, factor)
+        if row is None or table.objective[row] >= before * (1 - 1e-9):
+            continue
+        bound_by.append(name)
+        more = f"{factor - 1:.0%} more {_NAMES[name]} would"
+        other = table.configurations[row].label()
+        if table.question.target_error is None:
+            points = 100 * float(before - table.objective[row])
+            metric = METRIC_OF[task].upper()
+            yield f"{_NAMES[name]} binds: {more} buy {points:.2f} points of {metric} ({other})."
+        else:
+            saved = 1 - float(table.objective[row] / before)
+            yield f"{_NAMES[name]} binds: {more} save {saved:.0%} ({other})."
+    if table.bounds and not bound_by:
+        yield f"No budget binds: {factor - 1:.0%} more of any changes nothing."
+
+
+_BASIS = {
+    "measured": "Measured",
+    "published": "Published",
+    "interpolated": "Predicted, within what was observed",
+    "extrapolated": "Predicted, outside of what was observed",
+}
+
+
+def trade(table: Table, chosen: int, row: int) -> str:
+    """What choosing another row gives and takes."""
+    task = table.question.task
+    change = 100 * float(table.quality.mean[row] - table.quality.mean[chosen])
+    metric = METRIC_OF[task].upper()
+    if abs(change) < 0.005:
+        parts = [f"the same {metric}"]
+    else:
+        parts = [f"{abs(change):.2f} points of {metric} {'worse' if change > 0 else 'better'}"]
+    costs = ["gflops_per_utterance", *(["rtf"] if table.latency is not None else [])]
+    for name in costs:
+        centre = table.costs.centre[name]  # type: ignore[index]
+        ratio = float(centre[row] / centre[chosen]) - 1
+        if abs(ratio) >= 0.005:
+            parts.append(f"{abs(ratio):.0%} {'more' if ratio > 0 else 'less'} {_NAMES[name]}")
+    return ", ".join(parts)
+
+
+def infeasible(table: Table, row: int, binding: str, needed: float) -> str:
+    """Why nothing is within the budget, and what would be enough."""
+    bound = table.bounds[binding]  # type: ignore[index]
+    return (
+        f"no configuration holds {amount(binding, bound)}; the nearest is"
+        f" {table.configurations[row].label()}, which needs {amount(binding, needed)}"
+    )
+
+
+def unreachable(table: Table, row: int, target: float) -> str:
+    """Why nothing reaches the target."""
+    task = table.question.task
+    return (
+        f"no configuration within the budget reaches {metric_value(task, target)} with"
+        f" {1 - table.question.risk:.0%}; the best is {table.configurations[row].label()} at"
+        f" {metric_value(task, float(table.quality.mean[row]))}"
+    )
