@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -15,6 +14,7 @@ import numpy as np
 from measurements import counting, timing
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu
+from measurements.progress import Progress
 from measurements.records import (
     DatasetInfo,
     DeviceInfo,
@@ -34,31 +34,10 @@ from models_registry.loading.whisper import WhisperTranscriber
 PROTOCOL = "asr-greedy-1"
 """Part of a measurement's key: raised when the evaluator's results would change."""
 
-BATCH_AUDIO_S = 120.0
-"""Window seconds that are run together: 4 full windows, the fastest on a CPU."""
+BATCH_AUDIO_S = 480.0
+"""Window seconds that are run together: 16 full windows."""
 
 MAX_STORED_DURATIONS = 100
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        phase: ``transcribing``, ``timing`` or ``done``.
-        done: Utterances finished, those of an earlier try included.
-        total: Utterances altogether.
-        wer: Word error rate so far; none before the first word.
-        elapsed_s: Seconds since this try began.
-        left_s: Seconds to go, at the pace so far.
-    """
-
-    phase: str
-    done: int
-    total: int
-    wer: float | None = None
-    elapsed_s: float = 0.0
-    left_s: float | None = None
 
 
 class Evaluation:
@@ -131,14 +110,14 @@ class Evaluation:
             total = len(self.dataset.utterances)
             report(Progress("done", total, total, finished.metric.value))
             return finished
-        began, first = time.perf_counter(), self.store.count_utterances(self.key)
-        report(self._progress("transcribing", began, first))
+        began, first = time.perf_counter(), self.progress().done
+        report(self.progress("transcribing", began, first))
         for index in range(len(self.batches)):
             if self.run_batch(index):
-                report(self._progress("transcribing", began, first))
-        report(self._progress("timing", began, first))
+                report(self.progress("transcribing", began, first))
+        report(self.progress("timing", began, first))
         measurement = self.finish()
-        report(self._progress("done", began, first))
+        report(self.progress("done", began, first))
         return measurement
 
     def run_batch(self, index: int) -> int:
@@ -248,19 +227,28 @@ class Evaluation:
             synthetic=self.dataset.synthetic,
         )
 
-    def _progress(self, phase: str, began: float, first: int) -> Progress:
+    def progress(
+        self, phase: str = "transcribing", began: float | None = None, first: int = 0
+    ) -> Progress:
+        """How far the run is, by what is in the store.
+
+        Args:
+            phase: What is going on.
+            began: ``time.perf_counter()`` when this try began.
+            first: Utterances that were finished then.
+        """
         results = self.store.utterances(self.key)
         words = sum(r.reference_words for r in results)
         wrong = sum(r.substitutions + r.deletions + r.insertions for r in results)
-        total, elapsed_s = len(self.dataset.utterances), time.perf_counter() - began
-        new = len(results) - first
+        total, new = len(self.dataset.utterances), len(results) - first
+        elapsed_s = 0.0 if began is None else time.perf_counter() - began
         return Progress(
             phase=phase,
             done=len(results),
             total=total,
             wer=wrong / words if words else None,
             elapsed_s=elapsed_s,
-            left_s=elapsed_s / new * (total - len(results)) if new else None,
+            left_s=elapsed_s / new * (total - len(results)) if new > 0 else None,
         )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from measurements.catalogue import catalogue
-from measurements.datasets import DatasetError, open_dataset
+from measurements.datasets import DatasetError
 from measurements.devices import LOCAL, local_device, probe
 from measurements.records import Measurement
-from measurements.store import Store
-from models_registry import MODELS, Configuration, UnknownNameError, WhisperArchitecture
+from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
 from models_registry.devices import DEVICES
 from models_registry.weights import available
@@ -18,6 +18,9 @@ from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
 from planner.latency import DeviceRates, TimedRun
 from planner.workload import DEFAULT_WORKLOAD, Workload
+
+if TYPE_CHECKING:
+    from measurements.store import Store
 
 DEFAULT_STUDY: dict[Task, str] = {
     "asr": "asr-librispeech-test-other",
@@ -145,11 +148,6 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
-def default_measurements(study: str) -> Sequence[Configuration]:
-    """What to measure first in a study that knows nothing yet."""
-    return [Configuration(model="whisper-tiny.en"), Configuration(model="whisper-base")]
-
-
 def _rates(device: str | None) -> dict[str, DeviceRates]:
     rates = {
         d.name: DeviceRates(d.flops_per_s, d.bytes_per_s, f"data sheet of {d.name}")
@@ -200,17 +198,3 @@ def _workload(study: str, measurements: Sequence[Measurement]) -> Workload:
         tokens_per_audio_s=largest.dataset.tokens_per_audio_s or 3.0,
         source=f"the {largest.dataset.utterances} recordings of {study}",
     )
-
-
-__all__ = [
-    "DEFAULT_STUDY",
-    "DEMO_STUDY",
-    "Study",
-    "all_measurements",
-    "dataset_of_study",
-    "evidence_for",
-    "open_dataset",
-    "resolve_device",
-    "studies",
-    "study_of",
-]

@@ -15,7 +15,8 @@ from planner.answer import (
     FrontPoint,
     Recommendation,
 )
-from planner.costing import flops_of, memory_of, workload_work
+from planner.cost import utterance_flops
+from planner.costing import memory_of, rtf_by_phase
 from planner.evidence import METRIC_OF, Evidence
 from planner.question import UNITS
 from planner.table import Table, quality_estimate
@@ -83,13 +84,14 @@ class _Answering:
         costs, latency, level = self.table.costs, self.table.latency, self.question.level
         assert latency is not None
         timed = bool(costs.timed[row])
+        fitted = latency.fits[self.table.configurations[row].precision].runs > 0
         return Estimate(
             mean=float(costs.centre["rtf"][row]),
             lower=float(costs.quantile("rtf", 0.5 - level / 2)[row]),
             upper=float(costs.quantile("rtf", 0.5 + level / 2)[row]),
             level=level,
             unit="s/s",
-            basis="measured" if timed else "interpolated" if latency.measured else "extrapolated",
+            basis="measured" if timed else "interpolated" if fitted else "extrapolated",
             source="measured" if timed else "predicted",
             provenance=latency.source,
         )
@@ -98,11 +100,10 @@ class _Answering:
         configuration, question = self.table.configurations[row], self.question
         workload = question.workload or self.evidence.workload
         centre, latency = self.table.costs.centre, self.table.latency
-        flops = flops_of(configuration, workload, question.convention)
+        flops = utterance_flops(configuration, workload, question.convention)
         by_phase = None
         if latency is not None:
-            seconds = latency.phase_seconds(workload_work(configuration, workload))
-            by_phase = {p: float(s[0]) / workload.mean_audio_s for p, s in seconds.items()}
+            by_phase = rtf_by_phase(configuration, workload, latency)
         dollars = centre.get("usd_per_audio_hour")
         return CostReport(
             gflops_per_utterance=float(centre["gflops_per_utterance"][row]),

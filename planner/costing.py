@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models_registry.architectures import WhisperArchitecture
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Precision
 from planner.cost import (
     END_OF_TEXT,
     Convention,
-    Flops,
     memory_bytes,
-    pass_flops,
     passes,
     utterance_flops,
+    whisper_memory,
+    whisper_utterance_flops,
 )
-from planner.curves.additive import Array
+from planner.curves.additive import Array, Mask
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence
-from planner.latency import PHASES, LatencyModel, Work, work
+from planner.latency import LatencyModel, Work, work
 from planner.question import CostName, Question
 from planner.workload import Workload
 
@@ -40,7 +41,7 @@ class Costs:
 
     centre: Mapping[CostName, Array]
     log_sd: Mapping[CostName, Array]
-    timed: Array
+    timed: Mask
 
     def holding(self, name: CostName, bound: float) -> Array:
         """Probability that a cost stays within a bound, shape ``(n,)``."""
@@ -74,41 +75,35 @@ def all_costs(
         InsufficientDataError: A device is named for a task that is not timed.
     """
     workload = question.workload or evidence.workload
-    gflops = np.array([total_flops(c, workload, question.convention) / 1e9 for c in configurations])
+    rows = len(configurations)
+    gflops, memory = np.empty(rows), np.empty(rows)
+    rtf, spread, timed = np.ones(rows), np.zeros(rows), np.zeros(rows, dtype=bool)
+    for group in _groups(configurations):
+        gflops[group.rows] = group.flops(workload, question.convention) / 1e9
+        memory[group.rows] = group.memory_bytes(workload)
+        if latency is not None:
+            centre, sd = latency.log_seconds(group.work(workload), group.precision)
+            rtf[group.rows], spread[group.rows] = np.exp(centre) / workload.mean_audio_s, sd
+    for row, configuration in enumerate(configurations if latency is not None else ()):
+        assert latency is not None
+        correction = latency.corrections.get(configuration)
+        if correction is not None:
+            rtf[row] *= np.exp(correction[0])
+            spread[row], timed[row] = correction[1], True
     audio_s = np.array([_audio_s(c, workload) for c in configurations])
-    memory = np.array([sum(memory_of(c, workload).values()) for c in configurations])
-    exact = np.zeros(len(configurations))
-    centre: dict[CostName, Array] = {
+    centre_of: dict[CostName, Array] = {
         "gflops_per_utterance": gflops,
         "gflops_per_audio_second": gflops / audio_s,
         "memory_gib": memory / GIB,
         "parameters": np.array([float(c.architecture.parameters) for c in configurations]),
     }
-    log_sd: dict[CostName, Array] = dict.fromkeys(centre, exact)
-    timed = np.zeros(len(configurations), dtype=bool)
+    log_sd: dict[CostName, Array] = dict.fromkeys(centre_of, np.zeros(rows))
     if latency is not None:
-        rtf, spread, timed = real_time_factor(configurations, workload, latency)
-        centre["rtf"], log_sd["rtf"] = rtf, spread
+        centre_of["rtf"], log_sd["rtf"] = rtf, spread
         if question.usd_per_device_hour is not None:
-            centre["usd_per_audio_hour"] = rtf * question.usd_per_device_hour
+            centre_of["usd_per_audio_hour"] = rtf * question.usd_per_device_hour
             log_sd["usd_per_audio_hour"] = spread
-    return Costs(centre, log_sd, timed)
-
-
-def total_flops(configuration: Configuration, workload: Workload, convention: Convention) -> float:
-    """FLOPs of a recording, the mean over the workload."""
-    return float(flops_of(configuration, workload, convention).total)
-
-
-def flops_of(configuration: Configuration, workload: Workload, convention: Convention) -> Flops:
-    """FLOPs of a recording by component.
-
-    The seed paper's convention knows one pass over a window and 20 tokens, SER
-    one pass over a window; both leave the workload aside.
-    """
-    if convention == "counted-1" and configuration.task == "asr":
-        return utterance_flops(configuration, workload, convention)
-    return pass_flops(configuration, convention=convention)
+    return Costs(centre_of, log_sd, timed)
 
 
 def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int]:
@@ -117,43 +112,117 @@ def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int
     return memory_bytes(configuration, END_OF_TEXT + workload.tokens_per_audio_s * longest_s)
 
 
-def workload_work(configuration: Configuration, workload: Workload) -> Work:
-    """What a recording asks of a device, the mean over the workload."""
-    architecture = configuration.architecture
-    if not isinstance(architecture, WhisperArchitecture) or configuration.task != "asr":
-        raise InsufficientDataError(
-            f"{configuration.task} is not timed: budgets of time and money are for asr"
+def rtf_by_phase(
+    configuration: Configuration, workload: Workload, latency: LatencyModel
+) -> dict[str, float]:
+    """Median seconds of each phase per second of audio."""
+    (group,) = _groups([configuration])
+    seconds = latency.phase_seconds(group.work(workload), configuration.precision)
+    return {phase: float(s[0]) / workload.mean_audio_s for phase, s in seconds.items()}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows of one model, precision and window policy, costed together."""
+
+    configurations: tuple[Configuration, ...]
+    rows: NDArray[np.int64]
+
+    @property
+    def precision(self) -> Precision:
+        return self.configurations[0].precision
+
+    def flops(self, workload: Workload, convention: Convention) -> Array:
+        whisper = self._whisper()
+        if whisper is None or convention != "counted-1":
+            return np.array(
+                [float(utterance_flops(c, workload, convention).total) for c in self.configurations]
+            )
+        counted = whisper_utterance_flops(
+            whisper,
+            workload,
+            frames=self._column("frames"),
+            speech_s=self._column("speech_s"),
+            truncate=self._truncates,
+            token_stride=self._column("token_stride"),
+            reduction_layer=self._reduction_layers(whisper),
         )
-    truncate = configuration.window_policy == "truncate"
-    windows = passes(workload.durations, configuration.speech_s, truncate)
-    heard_s = np.minimum(workload.durations, windows * configuration.speech_s)
-    amounts = work(
-        architecture,
-        frames=configuration.frames,
-        token_stride=configuration.token_stride,
-        reduction_layer=configuration.reduction_layer,
-        precision=configuration.precision,
-        windows=windows,
-        output_tokens=END_OF_TEXT * windows + workload.tokens_per_audio_s * heard_s,
-    )
-    return {phase: workload.shares[None] @ amounts[phase] for phase in PHASES}
+        total: Array = counted.total
+        return total
+
+    def memory_bytes(self, workload: Workload) -> Array:
+        whisper = self._whisper()
+        if whisper is None:
+            return np.array([sum(memory_of(c, workload).values()) for c in self.configurations])
+        speech_s = self._column("speech_s")
+        longest_s = np.minimum(speech_s, workload.durations.max())
+        parts = whisper_memory(
+            whisper,
+            self._column("frames"),
+            precision=self.precision,
+            token_stride=self._column("token_stride"),
+            reduction_layer=self._reduction_layers(whisper),
+            output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
+            batch_size=self._column("batch_size"),
+        )
+        total: Array = np.sum([np.ravel(part) for part in parts.values()], axis=0)
+        return total
+
+    def work(self, workload: Workload) -> Work:
+        """What a recording asks of a device, the mean over the workload."""
+        whisper = self._whisper()
+        if whisper is None:
+            raise InsufficientDataError(
+                f"{self.configurations[0].task} is not timed: budgets of time and money are for asr"
+            )
+        speech_s = self._column("speech_s")
+        windows = passes(workload.durations, speech_s, self._truncates)
+        heard_s = np.minimum(workload.durations, windows * speech_s)
+        amounts = work(
+            whisper,
+            frames=self._column("frames"),
+            token_stride=self._column("token_stride"),
+            reduction_layer=self._reduction_layers(whisper),
+            precision=self.precision,
+            windows=windows,
+            output_tokens=END_OF_TEXT * windows + workload.tokens_per_audio_s * heard_s,
+        )
+        bins = len(workload.shares)
+        return {
+            phase: np.einsum(
+                "b,rbk->rk", workload.shares, amount.reshape(-1, bins, amount.shape[1])
+            )
+            for phase, amount in amounts.items()
+        }
+
+    @property
+    def _truncates(self) -> bool:
+        return self.configurations[0].window_policy == "truncate"
+
+    def _whisper(self) -> WhisperArchitecture | None:
+        first = self.configurations[0]
+        architecture = first.architecture
+        if isinstance(architecture, WhisperArchitecture) and first.task == "asr":
+            return architecture
+        return None
+
+    def _column(self, name: str) -> Array:
+        return np.array([getattr(c, name) for c in self.configurations])[:, None]
+
+    def _reduction_layers(self, architecture: WhisperArchitecture) -> Array:
+        """Layers of reduction, shape ``(n, 1)``; the last where there is none."""
+        layers = [c.reduction_layer for c in self.configurations]
+        return np.array([architecture.encoder_layers if k is None else k for k in layers])[:, None]
 
 
-def real_time_factor(
-    configurations: Sequence[Configuration], workload: Workload, latency: LatencyModel
-) -> tuple[Array, Array, Array]:
-    """Median RTF, the spread of its logarithm, and whether it was timed itself."""
-    amounts = [workload_work(c, workload) for c in configurations]
-    stacked = {phase: np.vstack([one[phase] for one in amounts]) for phase in PHASES}
-    centre, spread = latency.log_seconds(stacked)
-    timed = np.zeros(len(configurations), dtype=bool)
-    for row, configuration in enumerate(configurations):
-        correction = latency.corrections.get(configuration)
-        if correction is not None:
-            centre[row] += correction[0]
-            spread[row] = correction[1]
-            timed[row] = True
-    return np.exp(centre) / workload.mean_audio_s, spread, timed
+def _groups(configurations: Sequence[Configuration]) -> list[_Group]:
+    rows: dict[tuple[str, str, str, str], list[int]] = {}
+    for row, c in enumerate(configurations):
+        rows.setdefault((c.task, c.model, c.precision, c.window_policy), []).append(row)
+    return [
+        _Group(tuple(configurations[row] for row in chosen), np.array(chosen))
+        for chosen in rows.values()
+    ]
 
 
 def _audio_s(configuration: Configuration, workload: Workload) -> float:

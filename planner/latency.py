@@ -131,13 +131,27 @@ class SumOfWork:
 
 
 @dataclass(frozen=True)
+class PrecisionFit:
+    """Utilisations of a device at one precision.
+
+    Attributes:
+        seconds_per_unit: Bagged refits by phase, shape ``(bags, kinds)``.
+        misfit_sd: What the form misses by phase, in log seconds.
+        runs: Timed runs it was fitted to.
+    """
+
+    seconds_per_unit: Mapping[str, Array]
+    misfit_sd: Mapping[str, float]
+    runs: int
+
+
+@dataclass(frozen=True)
 class LatencyModel:
     """Seconds of a device for any work.
 
     Attributes:
         device: Its id.
-        seconds_per_unit: Bagged refits by phase, shape ``(bags, kinds)``.
-        misfit_sd: What the form misses by phase, in log seconds.
+        fits: By precision: kernels differ, so utilisations do.
         corrections: Of configurations that were timed: mean log of measured
             over fitted seconds, and its standard error.
         runs: Timed runs that it was fitted to.
@@ -145,39 +159,29 @@ class LatencyModel:
     """
 
     device: str
-    seconds_per_unit: Mapping[str, Array]
-    misfit_sd: Mapping[str, float]
+    fits: Mapping[Precision, PrecisionFit]
     corrections: Mapping[Configuration, tuple[float, float]]
     runs: int
     source: str
 
-    @property
-    def measured(self) -> bool:
-        """Whether any run of this device was timed."""
-        return self.runs > 0
-
-    def log_seconds(self, amounts: Work) -> tuple[Array, Array]:
+    def log_seconds(self, amounts: Work, precision: Precision) -> tuple[Array, Array]:
         """Mean and standard deviation of log seconds, each of shape ``(rows,)``."""
-        phases = {
-            phase: np.exp(np.log(amounts[phase] @ self.seconds_per_unit[phase].T))
-            for phase in PHASES
-        }
+        fitted = self.fits[precision]
+        phases = {phase: amounts[phase] @ fitted.seconds_per_unit[phase].T for phase in PHASES}
         total = np.sum(list(phases.values()), axis=0)
         centre = np.log(total).mean(axis=1)
         variance = np.log(total).var(axis=1)
         for phase, seconds in phases.items():
             share = (seconds / total).mean(axis=1)
-            variance = variance + np.square(share * self.misfit_sd[phase])
-        if not self.measured:
+            variance = variance + np.square(share * fitted.misfit_sd[phase])
+        if not fitted.runs:
             variance = variance + UNMEASURED_SD**2
         return centre, np.sqrt(variance)
 
-    def phase_seconds(self, amounts: Work) -> dict[str, Array]:
+    def phase_seconds(self, amounts: Work, precision: Precision) -> dict[str, Array]:
         """Median seconds by phase, each of shape ``(rows,)``."""
-        return {
-            phase: np.median(amounts[phase] @ self.seconds_per_unit[phase].T, axis=1)
-            for phase in PHASES
-        }
+        units = self.fits[precision].seconds_per_unit
+        return {phase: np.median(amounts[phase] @ units[phase].T, axis=1) for phase in PHASES}
 
 
 def fit_latency(
@@ -191,17 +195,23 @@ def fit_latency(
         runs: Timed runs; none leaves the priors.
         seed: Seed of the bagged refits.
     """
-    rng = np.random.default_rng(seed)
     priors = _priors(rates)
-    amounts = _stack([_run_work(run) for run in runs])
-    bags: dict[str, Array] = {}
-    misfit: dict[str, float] = {}
-    for phase in PHASES:
-        seconds = np.array([max(run.phases_s[phase], 1e-7) for run in runs])
-        bags[phase], misfit[phase] = _fit_phase(amounts[phase], seconds, priors[phase], rng)
+    fits: dict[Precision, PrecisionFit] = {}
+    corrections: dict[Configuration, tuple[float, float]] = {}
+    model = LatencyModel(device, fits, corrections, len(runs), "")
+    for precision in BYTES_PER_WEIGHT:
+        chosen = [run for run in runs if run.configuration.precision == precision]
+        amounts = _stack([_run_work(run) for run in chosen])
+        rng = np.random.default_rng(seed)
+        bags: dict[str, Array] = {}
+        misfit: dict[str, float] = {}
+        for phase in PHASES:
+            seconds = np.array([max(run.phases_s[phase], 1e-7) for run in chosen])
+            bags[phase], misfit[phase] = _fit_phase(amounts[phase], seconds, priors[phase], rng)
+        fits[precision] = PrecisionFit(bags, misfit, len(chosen))
+        corrections |= _corrections(model, precision, chosen, amounts)
     source = f"{len(runs)} timed runs on {device}" if runs else f"{rates.source}, never timed"
-    model = LatencyModel(device, bags, misfit, {}, len(runs), source)
-    return LatencyModel(device, bags, misfit, _corrections(model, runs, amounts), len(runs), source)
+    return LatencyModel(device, fits, corrections, len(runs), source)
 
 
 def _fit_phase(
@@ -245,11 +255,11 @@ def _priors(rates: DeviceRates) -> dict[str, Prior]:
 
 
 def _corrections(
-    model: LatencyModel, runs: Sequence[TimedRun], amounts: Work
+    model: LatencyModel, precision: Precision, runs: Sequence[TimedRun], amounts: Work
 ) -> dict[Configuration, tuple[float, float]]:
     if not runs:
         return {}
-    fitted, _ = model.log_seconds(amounts)
+    fitted, _ = model.log_seconds(amounts, precision)
     ratios: dict[Configuration, list[float]] = {}
     for run, expected in zip(runs, fitted, strict=True):
         measured = np.log(sum(run.phases_s[phase] for phase in PHASES))

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from models_registry import MODELS
 from models_registry.architectures import WhisperArchitecture
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Precision
 from planner.evidence import Evidence
 
 WINDOWS_S = (6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0)
@@ -22,7 +22,8 @@ def candidates(
 
     What was observed is always offered, adapters included. Beyond it the ASR
     lattice holds plain models, since an adapter that nobody trained can't be
-    promised; the SER lattice fills in between observed windows, ranks and layers.
+    promised, at precisions that were observed; the SER lattice fills in between
+    observed windows, ranks and layers.
 
     Args:
         evidence: Whose task and study to plan for.
@@ -31,10 +32,14 @@ def candidates(
     Raises:
         UnknownNameError: A model is not in the registry.
     """
+    precisions = dict.fromkeys(
+        ["fp32", *(o.configuration.precision for o in evidence.observations)]
+    )
     wanted = None if models is None else {MODELS.canonical(name) for name in models}
     observed = [observation.configuration for observation in evidence.in_study]
+    lattice: Iterable[Configuration]
     if evidence.task == "asr":
-        lattice: Iterable[Configuration] = _asr_lattice(tuple(MODELS.names()))
+        lattice = _asr_lattice(tuple(MODELS.names()), tuple(precisions))
     else:
         lattice = _ser_lattice(observed)
     unique = dict.fromkeys(itertools.chain(lattice, observed))
@@ -42,7 +47,9 @@ def candidates(
 
 
 @lru_cache(maxsize=2)
-def _asr_lattice(models: tuple[str, ...]) -> tuple[Configuration, ...]:
+def _asr_lattice(
+    models: tuple[str, ...], precisions: tuple[Precision, ...]
+) -> tuple[Configuration, ...]:
     """Every Whisper model, window, and stride at the stem, the middle and the output."""
     rows = []
     for name in models:
@@ -52,8 +59,16 @@ def _asr_lattice(models: tuple[str, ...]) -> tuple[Configuration, ...]:
         layers = architecture.encoder_layers
         reductions = [(1.0, None), *itertools.product(STRIDES, (0, layers // 2, layers))]
         rows += [
-            Configuration(model=name, window_s=window_s, token_stride=stride, reduction_layer=layer)
-            for window_s, (stride, layer) in itertools.product(WINDOWS_S, reductions)
+            Configuration(
+                model=name,
+                window_s=window_s,
+                token_stride=stride,
+                reduction_layer=layer,
+                precision=precision,
+            )
+            for precision, window_s, (stride, layer) in itertools.product(
+                precisions, WINDOWS_S, reductions
+            )
         ]
     return tuple(rows)
 

@@ -154,12 +154,6 @@ class Store:
             documents = session.scalars(query.order_by(UtteranceRow.utterance)).all()
         return [UtteranceResult.model_validate(document) for document in documents]
 
-    def count_utterances(self, key: str) -> int:
-        """How many utterances of a run are done."""
-        query = select(func.count()).where(UtteranceRow.measurement_key == key)
-        with Session(self._engine) as session:
-            return session.scalar(query) or 0
-
     def put_verification(
         self,
         identifier: str,

@@ -53,11 +53,14 @@ def load(
         WeightsError: The weights can't be had or don't fit.
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
+    place = torch_device(device)
     reason = unsupported(configuration)
+    if configuration.precision == "int8" and place.type != "cpu":
+        reason = "int8 runs on a CPU only"
     if reason:
         raise UnsupportedConfigurationError(f"{configuration.label()}: {reason}")
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    return from_folder(folder, configuration, language, torch_device(device))
+    return from_folder(folder, configuration, language, place)
 
 
 def unsupported(configuration: Configuration) -> str | None:

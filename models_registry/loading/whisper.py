@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,13 @@ from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.reduction import install_reduction, shorten_window
 from models_registry.weights import WeightsError
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    # Weights of linear layers in 8 bits, activations quantised as they come.
+    "int8": torch.float32,
+}
 
 MAX_TOKENS_PER_SECOND = 12.0
 """Decoding stops beyond this rate: fast speech has about 6, a runaway has no end."""
@@ -75,7 +82,8 @@ class WhisperTranscriber:
         self.configuration = configuration
         self.device = device
         self.dtype = DTYPES[configuration.precision]
-        self.model = model.to(device=device, dtype=self.dtype).eval()
+        model = model.to(device=device, dtype=self.dtype).eval()
+        self.model = _quantised(model) if configuration.precision == "int8" else model
         encoder = self.model.model.encoder
         if configuration.frames != architecture.max_frames:
             shorten_window(encoder, self.model.config, configuration.frames)
@@ -144,9 +152,15 @@ class WhisperTranscriber:
     @torch.inference_mode()
     def encode(self, features: Tensor, clock: PhaseClock) -> Tensor:
         """Encoder output, shape ``(batch, ceil(frames / token_stride), d_model)``."""
+        # On a CPU a batch of windows only falls out of the caches.
+        at_once = 1 if self.device.type == "cpu" else len(features)
+        encoder = self.model.model.encoder
         with clock.phase("encoder"):
-            states: Tensor = self.model.model.encoder(features).last_hidden_state
-        return states
+            states = [
+                encoder(features[first : first + at_once]).last_hidden_state
+                for first in range(0, len(features), at_once)
+            ]
+            return torch.cat(states)
 
     def decode(
         self, states: Tensor, batch: Sequence[Waveform], clock: PhaseClock
@@ -208,6 +222,13 @@ def with_random_weights(
     prompt = tuple(range(100, 100 + architecture.prompt_tokens))
     rules = DecodingRules(prompt, config.eos_token_id, (), (), _model_limit(architecture))
     return WhisperTranscriber(model, None, rules, configuration, device)
+
+
+def _quantised(model: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        quantise: Any = torch.ao.quantization.quantize_dynamic
+        return quantise(model, {torch.nn.Linear}, torch.qint8)
 
 
 def _model_limit(architecture: WhisperArchitecture) -> int:

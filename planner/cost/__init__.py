@@ -13,7 +13,7 @@ from models_registry.architectures import (
 from models_registry.configuration import Configuration
 from planner.cost import speech_encoder, whisper
 from planner.cost.conventions import CONVENTIONS, DESCRIPTIONS, Convention, Flops, Number
-from planner.cost.memory import memory_bytes, weights_bytes
+from planner.cost.memory import memory_bytes, whisper_memory
 from planner.workload import Workload
 
 __all__ = [
@@ -25,10 +25,13 @@ __all__ = [
     "pass_flops",
     "passes",
     "utterance_flops",
-    "weights_bytes",
+    "whisper_memory",
+    "whisper_utterance_flops",
 ]
 
 END_OF_TEXT = 1
+
+Array = NDArray[np.float64]
 
 
 def pass_flops(
@@ -83,31 +86,70 @@ def pass_flops(
     )
 
 
-def passes(
-    durations_s: NDArray[np.float64], speech_s: Number, truncate: bool = False
-) -> NDArray[np.float64]:
-    """Forward passes each recording takes, shape of the two arguments broadcast."""
-    if truncate:
-        return np.ones(np.broadcast(durations_s, speech_s).shape)
-    windows: NDArray[np.float64] = np.ceil(np.asarray(durations_s) / speech_s - 1e-9)
-    return windows
+def passes(durations_s: Number, speech_s: Number, truncate: bool = False) -> Array:
+    """Forward passes each recording takes, shape of the two arguments broadcast.
+
+    Args:
+        durations_s: Durations of recordings.
+        speech_s: Longest piece of speech that one pass takes.
+        truncate: Whether what is left over is dropped.
+    """
+    windows: Array = np.ceil(np.asarray(durations_s) / speech_s - 1e-9)
+    return np.ones_like(windows) if truncate else windows
+
+
+def whisper_utterance_flops(
+    architecture: WhisperArchitecture,
+    workload: Workload,
+    *,
+    frames: Number,
+    speech_s: Number,
+    truncate: bool,
+    token_stride: Number,
+    reduction_layer: Number | None,
+) -> Flops:
+    """FLOPs of a recording under ``counted-1``, the mean over a workload.
+
+    A recording longer than ``speech_s`` takes several passes, each over a full
+    window. Numbers, or arrays of shape ``(n, 1)``; the components have shape ``(n,)``
+    then.
+    """
+    windows = passes(workload.durations, speech_s, truncate)
+    heard_s = np.minimum(workload.durations, windows * speech_s)
+    one = whisper.counted(
+        architecture,
+        frames,
+        token_stride=token_stride,
+        reduction_layer=reduction_layer,
+        output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * heard_s / windows,
+    )
+    shares = workload.shares * windows
+    return Flops(
+        "counted-1", {name: (shares * flops).sum(axis=-1) for name, flops in one.components.items()}
+    )
 
 
 def utterance_flops(
     configuration: Configuration, workload: Workload, convention: Convention = "counted-1"
 ) -> Flops:
-    """FLOPs of a recording, the mean over a workload; floats by component.
+    """FLOPs of a recording, the mean over a workload.
 
-    Recordings longer than ``configuration.speech_s`` take several passes, each
-    over a full window, unless the configuration truncates them.
+    The seed paper's convention knows one pass over a window and 20 tokens, SER
+    one pass over a window; both leave the workload aside.
     """
-    truncate = configuration.window_policy == "truncate"
-    windows = passes(workload.durations, configuration.speech_s, truncate)
-    heard_s = workload.durations
-    if truncate:
-        heard_s = np.minimum(heard_s, configuration.window_s)
-    tokens = END_OF_TEXT + workload.tokens_per_audio_s * heard_s / windows
-    one = pass_flops(configuration, output_tokens=tokens, convention=convention)
-    shares = workload.shares * windows
-    components = {name: float((shares * flops).sum()) for name, flops in one.components.items()}
-    return Flops(convention, components)
+    c, architecture = configuration, configuration.architecture
+    if (
+        convention != "counted-1"
+        or c.task != "asr"
+        or not isinstance(architecture, WhisperArchitecture)
+    ):
+        return pass_flops(c, convention=convention)
+    return whisper_utterance_flops(
+        architecture,
+        workload,
+        frames=c.frames,
+        speech_s=c.speech_s,
+        truncate=c.window_policy == "truncate",
+        token_stride=c.token_stride,
+        reduction_layer=c.reduction_layer,
+    )

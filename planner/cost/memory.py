@@ -10,7 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models_registry.architectures import WhisperArchitecture
+from models_registry.architectures import (
+    WAVEFORM_HZ,
+    SpeechEncoderArchitecture,
+    WhisperArchitecture,
+)
 from models_registry.configuration import Configuration, Precision
 from planner.cost.conventions import Number
 from planner.cost.whisper import reduced
@@ -32,83 +36,96 @@ _BYTES_PER_ACTIVATION: Mapping[Precision, int] = {
 }
 
 
-def weights_bytes(configuration: Configuration) -> int:
-    """Bytes of the weights; positions behind the window are dropped."""
-    architecture = configuration.architecture
-    parameters = architecture.parameters
-    if isinstance(architecture, WhisperArchitecture):
-        parameters -= (architecture.max_frames - configuration.frames) * architecture.d_model
-    return round(parameters * BYTES_PER_WEIGHT[configuration.precision])
-
-
 def memory_bytes(configuration: Configuration, output_tokens: float) -> dict[str, int]:
     """Weights, key-value caches and the peak of the activations, in bytes.
 
     Args:
         configuration: What runs; ``batch_size`` windows at once.
         output_tokens: Tokens decoded in the longest window.
-
-    Returns:
-        Bytes by ``weights``, ``kv_cache`` and ``activations``. The peak of the
-        activations is that of the encoder: its second convolution, or the
-        feed-forward of a layer at full length, whichever is larger.
     """
-    architecture = configuration.architecture
-    size = _BYTES_PER_ACTIVATION[configuration.precision]
-    batch = configuration.batch_size
-    if not isinstance(architecture, WhisperArchitecture):
-        samples = configuration.window_s * 16_000
-        first = samples / architecture.conv_stride[0] * architecture.conv_dim[0]
-        return {
-            "weights": weights_bytes(configuration),
-            "kv_cache": 0,
-            # The first convolution's output, normalised and activated.
-            "activations": round(batch * size * 3 * first),
-        }
-    kv_cache = kv_cache_bytes(
-        architecture,
-        configuration.frames,
-        configuration.token_stride,
-        output_tokens,
-        size,
-    )
+    c = configuration
+    architecture = c.architecture
+    if isinstance(architecture, WhisperArchitecture):
+        parts = whisper_memory(
+            architecture,
+            c.frames,
+            precision=c.precision,
+            token_stride=c.token_stride,
+            reduction_layer=c.reduction_layer,
+            output_tokens=output_tokens,
+            batch_size=c.batch_size,
+        )
+    else:
+        parts = speech_encoder_memory(
+            architecture, c.window_s, precision=c.precision, batch_size=c.batch_size
+        )
+    return {name: round(float(size)) for name, size in parts.items()}
+
+
+def whisper_memory(
+    architecture: WhisperArchitecture,
+    frames: Number,
+    *,
+    precision: Precision,
+    token_stride: Number,
+    reduction_layer: Number | None,
+    output_tokens: Number,
+    batch_size: Number = 1,
+) -> dict[str, Number]:
+    """Bytes by ``weights``, ``kv_cache`` and ``activations``; numbers or arrays.
+
+    The peak of the activations is that of the encoder: the stem, whose first
+    convolution runs at twice the frame rate and whose result and its activated
+    copy are alive together, or a layer's feed-forward with residual, normed and
+    widened states, whichever is larger.
+    """
+    a = architecture
+    size = _BYTES_PER_ACTIVATION[precision]
+    cached = reduced(frames, token_stride) + a.prompt_tokens + output_tokens
+    stem = 2 * frames * (2 * a.d_model + a.mel_bins)
+    tokens = frames
+    if reduction_layer is not None:
+        tokens = np.where(np.equal(reduction_layer, 0), reduced(frames, token_stride), frames)
+    layer = tokens * (2 * a.d_model + 2 * a.ffn)
     return {
-        "weights": weights_bytes(configuration),
-        "kv_cache": round(batch * kv_cache),
-        "activations": round(
-            batch
-            * activation_bytes(
-                architecture, configuration.frames, size, configuration.reduction_layer == 0
-            )
-        ),
+        "weights": weights_bytes(a, frames, precision),
+        "kv_cache": batch_size * size * 2 * a.decoder_layers * a.d_model * cached,
+        "activations": batch_size * size * np.maximum(stem, layer),
     }
 
 
-def kv_cache_bytes(
-    architecture: WhisperArchitecture,
-    frames: Number,
-    token_stride: Number,
-    output_tokens: Number,
-    bytes_per_value: int,
+def weights_bytes(
+    architecture: WhisperArchitecture, frames: Number, precision: Precision
 ) -> Number:
-    """Keys and values of self- and cross-attention for one window."""
+    """Bytes of the weights; positions behind the window are dropped."""
     a = architecture
-    positions = reduced(frames, token_stride) + a.prompt_tokens + output_tokens
-    return 2 * a.decoder_layers * positions * a.d_model * bytes_per_value
+    parameters = a.parameters - (a.max_frames - frames) * a.d_model
+    if precision != "int8":
+        return parameters * BYTES_PER_WEIGHT[precision]
+    # Only linear layers shrink. The LM head, otherwise the embedding itself, is
+    # a copy of its own in 8 bits.
+    head = a.vocab_size * a.d_model
+    block = 4 * a.d_model**2 + 2 * a.d_model * a.ffn
+    linear = (a.encoder_layers + a.decoder_layers) * block + a.decoder_layers * 4 * a.d_model**2
+    return linear + head + 4 * (parameters - linear)
 
 
-def activation_bytes(
-    architecture: WhisperArchitecture,
-    frames: Number,
-    bytes_per_value: int,
-    reduced_at_stem: bool = False,
-) -> Number:
-    """Peak of one window's activations in the encoder."""
+def speech_encoder_memory(
+    architecture: SpeechEncoderArchitecture,
+    window_s: Number,
+    *,
+    precision: Precision,
+    batch_size: Number = 1,
+) -> dict[str, Number]:
+    """The same for a waveform encoder.
+
+    Its activations peak behind the first convolution: the result, normalised
+    and activated.
+    """
     a = architecture
-    # The first convolution runs at twice the frame rate; its result and the
-    # activated copy are alive together, beside the features.
-    stem = 2 * frames * (2 * a.d_model + a.mel_bins)
-    # Residual and normed states, the widened ones and their activated copy.
-    layer = frames * (2 * a.d_model + 2 * a.ffn)
-    peak = stem if reduced_at_stem else np.maximum(stem, layer)
-    return peak * bytes_per_value
+    first = window_s * WAVEFORM_HZ / a.conv_stride[0] * a.conv_dim[0]
+    return {
+        "weights": a.parameters * BYTES_PER_WEIGHT[precision],
+        "kv_cache": 0 * window_s,
+        "activations": batch_size * _BYTES_PER_ACTIVATION[precision] * 3 * first,
+    }

@@ -12,6 +12,7 @@ the data.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,14 @@ class Design:
         """Number of rows."""
         return len(self.log_axes)
 
+    @cached_property
+    def distinct(self) -> list[tuple[Array, Index]]:
+        """Distinct values of each axis, and which of them each row has.
+
+        Lattices repeat few values many times; each is raised to its power once.
+        """
+        return [np.unique(column, return_inverse=True) for column in self.log_axes.T]
+
     def take(self, index: Index) -> Design:
         """Some of the rows."""
         return Design(self.log_axes[index], self.groups[index])
@@ -61,22 +70,20 @@ class AdditivePowerLaw:
         """Length of a parameter vector."""
         return 1 + 2 * self.axes + self.offsets
 
-    def terms(self, parameters: Array, log_axes: Array) -> Array:
+    def terms(self, parameters: Array, design: Design) -> Array:
         """The floor and each axis' power law, offsets left out.
 
         Args:
             parameters: Shape ``(vectors, size)``.
-            log_axes: Shape ``(rows, axes)``.
+            design: Where to evaluate.
 
         Returns:
             Shape ``(1 + axes, vectors, rows)``.
         """
         k = self.axes
-        terms = np.empty((1 + k, len(parameters), len(log_axes)))
+        terms = np.empty((1 + k, len(parameters), design.rows))
         terms[0] = np.exp(parameters[:, :1])
-        for axis in range(k):
-            # Lattices repeat few values many times: each is raised to its power once.
-            values, place = np.unique(log_axes[:, axis], return_inverse=True)
+        for axis, (values, place) in enumerate(design.distinct):
             size, power = parameters[:, 1 + axis], np.exp(parameters[:, 1 + k + axis])
             terms[1 + axis] = np.exp(size[:, None] - power[:, None] * values)[:, place]
         return terms
@@ -92,7 +99,7 @@ class AdditivePowerLaw:
 
     def log_value(self, parameters: Array, design: Design) -> Array:
         """Log of the error, shape ``(vectors, rows)``."""
-        terms = self.terms(parameters, design.log_axes)
+        terms = self.terms(parameters, design)
         log_error: Array = np.log(terms.sum(axis=0)) + self.offset(parameters, design.groups)
         return log_error
 
@@ -103,7 +110,7 @@ class AdditivePowerLaw:
             Shapes ``(vectors, rows)`` and ``(vectors, rows, size)``.
         """
         k = self.axes
-        terms = self.terms(parameters, design.log_axes)
+        terms = self.terms(parameters, design)
         total = terms.sum(axis=0)
         share = terms / total
         derivatives = np.zeros((*total.shape, self.size))

@@ -151,7 +151,7 @@ class ScalingModel:
         """Percent change of the error for one percent more of an axis."""
         design, _ = self._design(axes, None)
         index = self.axis_names.index(axis)
-        terms = self.form.terms(self.bags, design.log_axes)
+        terms = self.form.terms(self.bags, design)
         power = np.exp(self.bags[:, 1 + self.form.axes + index])[:, None]
         values = -power * terms[1 + index] / terms.sum(axis=0)
         tail = (1 - level) / 2

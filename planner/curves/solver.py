@@ -15,7 +15,7 @@ import numpy as np
 from planner.curves.additive import Array
 
 _ITERATIONS = 60
-_TOLERANCE = 1e-7
+_TOLERANCE = 1e-6
 _LONGEST_STEP = 1.5
 _HUBER = 1.5
 
@@ -60,7 +60,8 @@ def solve(
         form: The form to fit.
         design: Where it was observed, ``rows`` rows.
         log_observed: What was observed, shape ``(rows,)``.
-        weights: Inverse variances, shape ``(vectors, rows)``; 0 leaves a row out.
+        weights: Inverse variances, shape ``(vectors, rows)`` or ``(1, rows)``; 0
+            leaves a row out.
         prior: Prior of each refit.
         start: Where to begin, shape ``(vectors, size)``.
 
@@ -70,31 +71,61 @@ def solve(
     theta = start.copy()
     precision = 1.0 / np.square(prior.sd)
     mean = np.broadcast_to(prior.mean, theta.shape)
+    weights = np.broadcast_to(weights, (len(theta), weights.shape[-1]))
     damping = np.full(len(theta), 1e-2)
-    objective = _objective(form, design, log_observed, weights, mean, precision, theta)
+    reached = _objective(form, design, log_observed, weights, mean, precision, theta)
+    going = np.arange(len(theta))
     for _ in range(_ITERATIONS):
-        fitted, jacobian = form.jacobian(theta, design)
-        residual = log_observed - fitted
-        scaled = np.abs(residual) * np.sqrt(weights)
-        effective = weights * np.minimum(1.0, _HUBER / np.maximum(scaled, 1e-12))
-        weighted = jacobian * effective[..., None]
-        hessian = jacobian.transpose(0, 2, 1) @ weighted
-        gradient = np.einsum("vrp,vr->vp", weighted, residual) + precision * (mean - theta)
-        diagonal = np.einsum("vpp->vp", hessian)
-        diagonal += precision
-        diagonal *= 1.0 + damping[:, None]
-        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        np.clip(step, -_LONGEST_STEP, _LONGEST_STEP, out=step)
-        trial = theta + step
-        trial_objective = _objective(form, design, log_observed, weights, mean, precision, trial)
-        better = trial_objective <= objective
-        theta[better] = trial[better]
-        gain = objective - trial_objective
-        objective = np.where(better, trial_objective, objective)
-        damping = np.clip(np.where(better, damping * 0.3, damping * 8.0), 1e-9, 1e9)
-        if np.all((gain < _TOLERANCE * (1.0 + objective)) & (better | (damping > 1e6))):
+        step = _step(
+            form,
+            design,
+            log_observed,
+            weights[going],
+            mean[going],
+            precision,
+            theta[going],
+            damping[going],
+        )
+        trial = theta[going] + step
+        tried = _objective(
+            form, design, log_observed, weights[going], mean[going], precision, trial
+        )
+        gain = reached[going] - tried
+        better = gain >= 0
+        theta[going[better]] = trial[better]
+        reached[going[better]] = tried[better]
+        damping[going] = np.clip(damping[going] * np.where(better, 0.3, 8.0), 1e-9, 1e9)
+        # A refit that has arrived is left alone; the others go on without it.
+        arrived = (better & (gain < _TOLERANCE * (1.0 + tried))) | (damping[going] > 1e6)
+        going = going[~arrived]
+        if not going.size:
             break
     return theta
+
+
+def _step(
+    form: Form[D],
+    design: D,
+    log_observed: Array,
+    weights: Array,
+    mean: Array,
+    precision: Array,
+    theta: Array,
+    damping: Array,
+) -> Array:
+    """A damped Gauss-Newton step of each vector, none of its parts too long."""
+    fitted, jacobian = form.jacobian(theta, design)
+    residual = log_observed - fitted
+    scaled = np.abs(residual) * np.sqrt(weights)
+    effective = weights * np.minimum(1.0, _HUBER / np.maximum(scaled, 1e-12))
+    weighted = jacobian * effective[..., None]
+    hessian = jacobian.transpose(0, 2, 1) @ weighted
+    gradient = (residual[:, None, :] @ weighted)[:, 0] + precision * (mean - theta)
+    diagonal = np.einsum("vpp->vp", hessian)
+    diagonal += precision
+    diagonal *= 1.0 + damping[:, None]
+    step: Array = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+    return np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
 
 
 def objective(

@@ -1,0 +1,60 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated
+
+import typer
+
+from api.cli import demo, planning, running, serving
+
+app = typer.Typer(
+    name="speechplan",
+    help="Plans compute for speech models: which model, window, token resolution and precision"
+    " for a budget, with honest intervals, checked by real runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Exit codes: 0 answered, 2 bad usage, 3 no feasible configuration, 4 too little data,"
+    " 1 anything else.",
+)
+
+for _command in (
+    planning.recommend,
+    planning.cost,
+    planning.models,
+    planning.studies,
+    running.measure,
+    running.verify,
+    running.transcribe,
+    serving.serve,
+    serving.worker,
+    demo.demo,
+):
+    app.command()(_command)
+app.add_typer(serving.db, name="db")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("speechplan"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    # Libraries' deprecations are for developers, who see them in the tests.
+    warnings.simplefilter("ignore")
+
+
+def main() -> None:
+    """Entry of the console script."""
+    app()

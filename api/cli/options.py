@@ -1,0 +1,150 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from models_registry import Configuration
+
+
+class TaskName(StrEnum):
+    """Tasks."""
+
+    asr = "asr"
+    ser = "ser"
+
+
+class PrecisionName(StrEnum):
+    """Number formats."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"
+    int4 = "int4"
+
+
+class ReductionName(StrEnum):
+    """How tokens are merged."""
+
+    mean = "mean"
+    pick = "pick"
+
+
+class WindowPolicyName(StrEnum):
+    """What happens to audio longer than the window."""
+
+    chunk = "chunk"
+    truncate = "truncate"
+
+
+class ConventionName(StrEnum):
+    """How FLOPs are counted."""
+
+    counted = "counted-1"
+    seed = "seed-2606.22790"
+
+
+_RUN = "Configuration"
+
+Task = Annotated[TaskName, typer.Option("--task", help="Task.", rich_help_panel=_RUN)]
+Model = Annotated[
+    str,
+    typer.Option("--model", help="Model, for example whisper-base.", rich_help_panel=_RUN),
+]
+WindowS = Annotated[
+    float,
+    typer.Option(
+        "--window-s", help="Longest audio one forward pass sees, in seconds.", rich_help_panel=_RUN
+    ),
+]
+WindowPolicy = Annotated[
+    WindowPolicyName,
+    typer.Option("--window-policy", help="What happens to longer audio.", rich_help_panel=_RUN),
+]
+TokenStride = Annotated[
+    float,
+    typer.Option(
+        "--token-stride",
+        help="Encoder tokens merged into one; fractions allowed.",
+        rich_help_panel=_RUN,
+    ),
+]
+ReductionLayer = Annotated[
+    int | None,
+    typer.Option(
+        "--reduction-layer",
+        help="Encoder layer after which they are: 0 is the stem. The encoder's output if left out.",
+        rich_help_panel=_RUN,
+    ),
+]
+Reduction = Annotated[
+    ReductionName,
+    typer.Option("--reduction", help="Pool the tokens or pick one.", rich_help_panel=_RUN),
+]
+ExitLayer = Annotated[
+    int | None,
+    typer.Option("--exit-layer", help="Last encoder layer that runs (SER).", rich_help_panel=_RUN),
+]
+Precision = Annotated[
+    PrecisionName, typer.Option("--precision", help="Number format.", rich_help_panel=_RUN)
+]
+BatchSize = Annotated[
+    int,
+    typer.Option("--batch-size", min=1, help="Forward passes run together.", rich_help_panel=_RUN),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="demo, librispeech:FOLDER or manifest:FILE (CSV or JSONL with audio and text).",
+    ),
+]
+Subset = Annotated[
+    str | None, typer.Option("--subset", help="Part of the data set, for example test-other.")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many utterances, drawn at random.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+RunDevice = Annotated[
+    str, typer.Option("--run-on", help="Where models run: auto, cpu, cuda or cuda:N.")
+]
+Convention = Annotated[ConventionName, typer.Option("--convention", help="How FLOPs are counted.")]
+
+
+def configuration(
+    *,
+    task: TaskName,
+    model: str,
+    window_s: float,
+    window_policy: WindowPolicyName,
+    token_stride: float,
+    reduction_layer: int | None,
+    reduction: ReductionName,
+    exit_layer: int | None,
+    precision: PrecisionName,
+    batch_size: int,
+) -> Configuration:
+    """The configuration that the options name.
+
+    Raises:
+        UnknownNameError: The model is not in the registry.
+        ValidationError: The options contradict each other or the model.
+    """
+    return Configuration(
+        task=task.value,
+        model=model,
+        window_s=window_s,
+        window_policy=window_policy.value,
+        token_stride=token_stride,
+        reduction_layer=reduction_layer,
+        reduction=reduction.value,
+        exit_layer=exit_layer,
+        precision=precision.value,
+        batch_size=batch_size,
+    )

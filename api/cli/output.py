@@ -1,0 +1,203 @@
+"""Tables, sentences and progress for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from measurements.progress import Progress
+    from measurements.records import Measurement
+    from measurements.verification import Verification
+    from planner.answer import Estimate, Recommendation, StudySummary
+
+console = Console(highlight=False, soft_wrap=False)
+
+
+def print_json(document: BaseModel | dict[str, Any]) -> None:
+    """Prints a document as JSON."""
+    if isinstance(document, BaseModel):
+        document = document.model_dump(mode="json")
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def percent(estimate: Estimate) -> str:
+    """A fraction in percent with its interval."""
+    return (
+        f"{100 * estimate.mean:.2f} % ({100 * estimate.lower:.2f} to {100 * estimate.upper:.2f}"
+        f" at {estimate.level:.0%})"
+    )
+
+
+def estimate_text(name: str, estimate: Estimate) -> str:
+    """An estimate in one line: value, interval, unit, source."""
+    if estimate.unit == "fraction":
+        value = percent(estimate)
+    else:
+        value = (
+            f"{estimate.mean:.3g} ({estimate.lower:.3g} to {estimate.upper:.3g}"
+            f" at {estimate.level:.0%}) {estimate.unit}"
+        )
+    basis = "" if estimate.basis == estimate.source else f", {estimate.basis}"
+    return f"{name.upper()} {value}, {estimate.source}{basis}"
+
+
+def show_recommendation(recommendation: Recommendation, study: StudySummary) -> None:
+    """Prints an answer for a reader."""
+    costs = recommendation.costs
+    console.print(f"[bold]{recommendation.configuration.label()}[/bold]")
+    for name, estimate in recommendation.predictions.items():
+        console.print(f"  {estimate_text(name, estimate)}")
+    console.print(
+        f"  {costs.gflops_per_utterance:.4g} GFLOPs per utterance ({costs.convention}),"
+        f" {costs.memory_gib:.2f} GiB, {costs.parameters / 1e6:.1f} M parameters"
+    )
+    if costs.usd_per_audio_hour is not None:
+        console.print(f"  {costs.usd_per_audio_hour:.4g} USD per hour of audio on {costs.device}")
+    confidence = recommendation.confidence
+    held = ", ".join(
+        f"{name} held with {chance:.0%}" for name, chance in confidence.probability_within.items()
+    )
+    console.print(f"  best with {confidence.probability_best:.0%}; {held}")
+    console.print(f"Study: {study.id} ({study.measured} measured, {study.published} published)")
+    console.print(f"Workload: {study.workload}")
+    console.print("Why:")
+    for reason in recommendation.reasons:
+        console.print(f"  - {reason}")
+    if recommendation.alternatives:
+        table = Table("alternative", "metric", "GFLOPs", "trade", box=None, pad_edge=False)
+        for other in recommendation.alternatives:
+            estimate = next(iter(other.predictions.values()))
+            table.add_row(
+                other.configuration.label(),
+                f"{100 * estimate.mean:.2f} %",
+                f"{other.gflops_per_utterance:.4g}",
+                other.trade,
+            )
+        console.print(table)
+    plan = recommendation.verification
+    console.print(f"Verify first: {'yes' if plan.needed else 'no'}")
+    for reason in plan.reasons:
+        console.print(f"  - {reason}")
+    for candidate in plan.candidates:
+        place = "" if candidate.runnable else " (weights not on this machine)"
+        console.print(f"  - measure {candidate.configuration.label()}: {candidate.why}{place}")
+
+
+def show_measurement(measurement: Measurement) -> None:
+    """Prints a measurement for a reader."""
+    metric, dataset = measurement.metric, measurement.dataset
+    console.print(f"[bold]{measurement.configuration.label()}[/bold]")
+    assert metric.lower is not None and metric.upper is not None and metric.level is not None
+    console.print(
+        f"  {metric.name.upper()} {100 * metric.value:.2f} % ({100 * metric.lower:.2f} to"
+        f" {100 * metric.upper:.2f} at {metric.level:.0%}), measured on"
+        f" {dataset.utterances} utterances of {dataset.name}"
+        f"{' (synthetic speech)' if dataset.synthetic else ''}"
+    )
+    if measurement.errors is not None:
+        errors = measurement.errors
+        console.print(
+            f"  {errors.substitutions} substitutions, {errors.deletions} deletions,"
+            f" {errors.insertions} insertions in {errors.reference_words} words"
+        )
+    if measurement.flops_counted is not None:
+        console.print(
+            f"  {measurement.flops_counted / 1e9:.4g} GFLOPs per utterance, counted (counted-1)"
+        )
+    if measurement.rtf and measurement.device is not None:
+        phases = ", ".join(f"{k} {v:.4f}" for k, v in measurement.rtf.items() if k != "total")
+        console.print(f"  RTF {measurement.rtf['total']:.4f} on {measurement.device.id} ({phases})")
+    if measurement.peak_memory_bytes is not None:
+        console.print(f"  peak memory {measurement.peak_memory_bytes / 2**30:.2f} GiB")
+    console.print(f"  data {(dataset.fingerprint or '')[:16]}, key {measurement.key[:16]}")
+
+
+def show_verdict(verification: Verification) -> None:
+    """Prints what a verification found: before, measured, after."""
+    outcome = verification.outcome
+    assert outcome is not None
+    measured = outcome.measured
+    console.print(f"[bold]Verified {verification.configuration.label()}[/bold]")
+    console.print(f"  predicted {estimate_text(measured.name, verification.predicted)}")
+    interval = ""
+    if measured.lower is not None and measured.upper is not None and measured.level is not None:
+        interval = (
+            f" ({100 * measured.lower:.2f} to {100 * measured.upper:.2f} at {measured.level:.0%})"
+        )
+    console.print(
+        f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}:"
+        f" {'inside' if outcome.inside else 'outside'} the predicted interval"
+    )
+    before = verification.recommendation
+    console.print(f"Before: {_choice(before)}")
+    if outcome.recommendation is None:
+        console.print(f"After:  no answer any more: {outcome.no_answer}")
+    else:
+        console.print(f"After:  {_choice(outcome.recommendation)}")
+    console.print(f"The recommendation {'changed' if outcome.changed else 'stands'}.")
+
+
+def _choice(recommendation: Recommendation) -> str:
+    estimates = "; ".join(estimate_text(k, v) for k, v in recommendation.predictions.items())
+    return f"{recommendation.configuration.label()}: {estimates}"
+
+
+@contextmanager
+def run_progress(title: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar on stderr; lines now and then where stderr is no terminal."""
+    if quiet:
+        yield lambda _: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    errors = Console(stderr=True, highlight=False)
+    if not errors.is_terminal:
+        yield _plain_progress(title, errors)
+        return
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[wer]}"),
+        console=errors,
+    )
+    with bar:
+        task = bar.add_task(title, total=None, wer="")
+
+        def report(progress: Progress) -> None:
+            wer = "" if progress.wer is None else f"WER {100 * progress.wer:.1f} %"
+            bar.update(
+                task,
+                description=f"{title}: {progress.phase}",
+                completed=progress.done,
+                total=progress.total,
+                wer=wer,
+            )
+
+        yield report
+
+
+def _plain_progress(title: str, errors: Console) -> Callable[[Progress], None]:
+    def report(progress: Progress) -> None:
+        wer = "" if progress.wer is None else f", WER {100 * progress.wer:.1f} %"
+        left = "" if not progress.left_s else f", {progress.left_s:.0f} s to go"
+        errors.print(f"{title}: {progress.phase} {progress.done}/{progress.total}{wer}{left}")
+
+    return report

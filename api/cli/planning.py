@@ -1,0 +1,314 @@
+"""Commands that need no model: ``recommend``, ``cost``, ``models``, ``studies``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import options
+from api.cli.errors import handled, usage
+from api.cli.output import console, print_json, show_recommendation
+
+if TYPE_CHECKING:
+    from measurements.store import Store
+    from planner.question import Question
+
+_BUDGET = "Budget: upper bounds, all held at once"
+_DEVICE = "Device and workload"
+_CARE = "How careful to be"
+
+
+def recommend(
+    task: options.Task = options.TaskName.asr,
+    gflops: Annotated[
+        float | None,
+        typer.Option(help="GFLOPs per utterance, the mean.", rich_help_panel=_BUDGET),
+    ] = None,
+    gflops_per_audio_second: Annotated[
+        float | None, typer.Option(help="GFLOPs per second of audio.", rich_help_panel=_BUDGET)
+    ] = None,
+    rtf: Annotated[
+        float | None,
+        typer.Option(help="Computing seconds per second of audio.", rich_help_panel=_BUDGET),
+    ] = None,
+    memory_gib: Annotated[
+        float | None,
+        typer.Option(help="Weights, caches and activations in GiB.", rich_help_panel=_BUDGET),
+    ] = None,
+    parameters: Annotated[
+        float | None, typer.Option(help="Parameters of the model.", rich_help_panel=_BUDGET)
+    ] = None,
+    usd_per_audio_hour: Annotated[
+        float | None, typer.Option(help="USD per hour of audio.", rich_help_panel=_BUDGET)
+    ] = None,
+    target_wer: Annotated[
+        float | None,
+        typer.Option(
+            help="WER to reach, a fraction; the cheapest that does.", rich_help_panel=_BUDGET
+        ),
+    ] = None,
+    target_ua: Annotated[
+        float | None,
+        typer.Option(
+            help="Unweighted accuracy to reach, a fraction (SER).", rich_help_panel=_BUDGET
+        ),
+    ] = None,
+    minimise: Annotated[
+        str,
+        typer.Option(help="Cost to keep low when there is a target.", rich_help_panel=_BUDGET),
+    ] = "gflops_per_utterance",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Device that time and money belong to: local, or one from 'models --devices'.",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
+    usd_per_device_hour: Annotated[
+        float | None, typer.Option(help="Price of the device.", rich_help_panel=_DEVICE)
+    ] = None,
+    audio_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Plan for recordings of this duration instead of the study's.",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
+    tokens_per_audio_s: Annotated[
+        float | None,
+        typer.Option(help="Tokens said per second of audio.", rich_help_panel=_DEVICE),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Study to answer for; 'studies' lists them.", rich_help_panel=_DEVICE),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these models; may be repeated.", rich_help_panel=_DEVICE),
+    ] = None,
+    convention: options.Convention = options.ConventionName.counted,
+    level: Annotated[
+        float, typer.Option(help="Probability of the intervals.", rich_help_panel=_CARE)
+    ] = 0.90,
+    risk: Annotated[
+        float,
+        typer.Option(help="Tolerated probability of being wrong.", rich_help_panel=_CARE),
+    ] = 0.10,
+    trials: Annotated[
+        int,
+        typer.Option(
+            help="Optuna trials between the lattice's windows and strides.", rich_help_panel=_CARE
+        ),
+    ] = 0,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+) -> None:
+    r"""Recommend a configuration for a budget, or the cheapest one for a target.
+
+    \b
+    speechplan recommend --gflops 200
+    speechplan recommend --rtf 0.05 --device local
+    speechplan recommend --target-wer 0.06 --memory-gib 2 --json
+    """
+    with handled(as_json):
+        from api.services import PlanningService
+
+        question = make_question(
+            task=task.value,
+            study=study,
+            budget={
+                "gflops_per_utterance": gflops,
+                "gflops_per_audio_second": gflops_per_audio_second,
+                "rtf": rtf,
+                "memory_gib": memory_gib,
+                "parameters": parameters,
+                "usd_per_audio_hour": usd_per_audio_hour,
+            },
+            target_wer=target_wer,
+            target_ua=target_ua,
+            minimise=minimise,
+            convention=convention.value,
+            device=device,
+            usd_per_device_hour=usd_per_device_hour,
+            audio_s=audio_s,
+            tokens_per_audio_s=tokens_per_audio_s,
+            models=model,
+            level=level,
+            risk=risk,
+            trials=trials,
+            seed=seed,
+        )
+        answer = PlanningService(existing_store()).recommend(question)
+        if as_json:
+            print_json(answer)
+        else:
+            show_recommendation(answer.recommendation, answer.study)
+
+
+def make_question(
+    *,
+    audio_s: float | None = None,
+    tokens_per_audio_s: float | None = None,
+    models: list[str] | None = None,
+    **fields: object,
+) -> Question:
+    """A question from what the options say.
+
+    Raises:
+        ValidationError: They are out of range or contradict each other.
+    """
+    from planner.question import Question
+    from planner.workload import DEFAULT_WORKLOAD, Workload
+
+    workload = None
+    if audio_s is not None:
+        workload = Workload(
+            durations_s=(audio_s,),
+            tokens_per_audio_s=tokens_per_audio_s or DEFAULT_WORKLOAD.tokens_per_audio_s,
+            source=f"every recording {audio_s:g} s",
+        )
+    elif tokens_per_audio_s is not None:
+        usage("--tokens-per-audio-s goes with --audio-s")
+    return Question.model_validate(
+        {**fields, "workload": workload, "models": tuple(models) if models else None}
+    )
+
+
+def existing_store() -> Store | None:
+    """The store where there is one; reading needs none."""
+    from measurements.settings import Settings
+
+    url = Settings().database_url
+    if url.startswith("sqlite"):
+        from pathlib import Path
+
+        if not Path(url.removeprefix("sqlite:///")).exists():
+            return None
+    from measurements.store import Store
+
+    return Store.open(url)
+
+
+def cost(
+    model: options.Model,
+    task: options.Task = options.TaskName.asr,
+    window_s: options.WindowS = 30.0,
+    window_policy: options.WindowPolicy = options.WindowPolicyName.chunk,
+    token_stride: options.TokenStride = 1.0,
+    reduction_layer: options.ReductionLayer = None,
+    reduction: options.Reduction = options.ReductionName.mean,
+    exit_layer: options.ExitLayer = None,
+    precision: options.Precision = options.PrecisionName.fp32,
+    batch_size: options.BatchSize = 1,
+    output_tokens: Annotated[
+        int, typer.Option(min=1, max=448, help="Tokens decoded, end of text included.")
+    ] = 20,
+    classes: Annotated[int, typer.Option(min=0, help="Classes of the read-out (SER).")] = 0,
+    convention: options.Convention = options.ConventionName.counted,
+    as_json: options.Json = False,
+) -> None:
+    r"""Count FLOPs and memory of one forward pass over a full window.
+
+    \b
+    speechplan cost --model whisper-large-v3 --convention seed-2606.22790
+    speechplan cost --model base --window-s 15 --token-stride 2 --reduction-layer 3 --json
+    """
+    with handled(as_json):
+        from api.services import cost_of
+
+        configuration = options.configuration(
+            task=task,
+            model=model,
+            window_s=window_s,
+            window_policy=window_policy,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            reduction=reduction,
+            exit_layer=exit_layer,
+            precision=precision,
+            batch_size=batch_size,
+        )
+        counted = cost_of(
+            configuration,
+            convention=convention.value,
+            output_tokens=output_tokens,
+            classes=classes,
+        )
+        if as_json:
+            print_json(counted)
+            return
+        tokens = "" if counted.output_tokens is None else f", {output_tokens} output tokens"
+        console.print(f"[bold]{configuration.label()}[/bold], one window{tokens}")
+        console.print(f"  {counted.gflops:,.4g} GFLOPs ({counted.convention})")
+        for part in counted.breakdown:
+            console.print(f"    {part.component:<12} {part.flops / 1e9:>12,.3f} GFLOPs")
+        console.print(f"  {counted.memory_bytes / 2**20:,.0f} MiB")
+        for name, size in counted.memory_breakdown.items():
+            console.print(f"    {name:<12} {size / 2**20:>12,.1f} MiB")
+
+
+def models(
+    devices: Annotated[bool, typer.Option("--devices", help="List devices instead.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the models of the registry (or the devices), and where their weights are."""
+    with handled(as_json):
+        from rich.table import Table
+
+        if devices:
+            _devices(as_json)
+            return
+        from api.services import list_models
+
+        items = list_models()
+        if as_json:
+            print_json({"items": [item.model_dump(mode="json") for item in items]})
+            return
+        table = Table("model", "tasks", "parameters", "layers", "weights", "hub", box=None)
+        for item in items:
+            table.add_row(
+                item.name,
+                " ".join(item.tasks),
+                f"{item.parameters / 1e6:,.1f} M",
+                str(item.encoder_layers),
+                item.weights,
+                item.hub_id,
+            )
+        console.print(table)
+
+
+def _devices(as_json: bool) -> None:
+    from rich.table import Table
+
+    from measurements.devices import local_device
+    from models_registry.devices import DEVICES
+
+    local = local_device()
+    rows = [(local.id, local.kind, "measured by a probe when asked for")]
+    rows += [(d.name, d.kind, d.source) for d in DEVICES]
+    if as_json:
+        items = [{"name": n, "kind": k, "source": s} for n, k, s in rows]
+        print_json({"items": items, "local": local.id})
+        return
+    table = Table("device", "kind", "rates from", box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def studies(as_json: options.Json = False) -> None:
+    """List the studies: what is measured and published in each."""
+    with handled(as_json):
+        from rich.table import Table
+
+        from api.services import list_studies
+
+        items = list_studies(existing_store())
+        if as_json:
+            print_json({"items": [item.model_dump(mode="json") for item in items]})
+            return
+        table = Table("study", "task", "measured", "published", box=None)
+        for item in items:
+            table.add_row(item.id, item.task, str(item.measured), str(item.published))
+        console.print(table)

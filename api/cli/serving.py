@@ -1,0 +1,86 @@
+"""Commands of the service: ``serve``, ``worker``, ``db``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from api.cli import options
+from api.cli.errors import handled, usage
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+db = typer.Typer(help="Look after the database.", no_args_is_help=True)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    with_worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Start a worker beside the service.")
+    ] = True,
+    run_on: options.RunDevice = "auto",
+) -> None:
+    """Serve the HTTP API, with a worker for real runs beside it.
+
+    The API is described at /schema/docs.
+    """
+    with handled():
+        import uvicorn
+
+        from api.app import create_app
+        from measurements.settings import Settings
+
+        settings = Settings()
+        address, number = host or settings.host, port or settings.port
+        if address not in _LOOPBACK:
+            usage(f"{address} is not a loopback address, and the service has no keys yet")
+        app = create_app(settings)
+        worker_process = _start_worker(run_on) if with_worker else None
+        typer.echo(f"speechplan listens on http://{address}:{number}", err=True)
+        try:
+            uvicorn.run(app, host=address, port=number, log_level="warning", access_log=False)
+        finally:
+            if worker_process is not None:
+                worker_process.terminate()
+                worker_process.wait()
+
+
+def worker(
+    run_on: options.RunDevice = "auto",
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Tells workers on one database apart; a worker takes up what an earlier one of"
+            " its name left unfinished."
+        ),
+    ] = "worker-1",
+) -> None:
+    """Run queued verifications until stopped."""
+    with handled():
+        from measurements.jobs.worker import run_worker
+        from measurements.settings import Settings
+
+        run_worker(Settings(), device=run_on, name=name)
+
+
+@db.command()
+def upgrade() -> None:
+    """Create the tables, or bring them up to date."""
+    with handled():
+        from measurements.jobs.queue import JobQueue
+        from measurements.settings import Settings
+        from measurements.store import Store
+
+        settings = Settings()
+        Store.open(settings.database_url).close()
+        JobQueue.prepare(settings).close()
+        typer.echo(f"{settings.database_url} is up to date")
+
+
+def _start_worker(run_on: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "api.cli", "worker", "--run-on", run_on]
+    return subprocess.Popen(command)

@@ -1,0 +1,1 @@
+"""Durable jobs: enqueued by the service, run by a worker."""

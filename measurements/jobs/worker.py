@@ -1,0 +1,131 @@
+"""The worker: runs queued verifications with DBOS, one at a time.
+
+Every step's result is in the job engine's database before the next begins, and
+every utterance's in the store, so a worker that is killed goes on at the step it
+was in, and no measurement is lost or made twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from functools import lru_cache
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+
+from measurements import verification as verifications
+from measurements.evaluation import Evaluation
+from measurements.jobs.queue import APPLICATION, QUEUE, VERIFY, application_version
+from measurements.settings import Settings
+from measurements.store import Store
+from measurements.verification import Verification
+
+_log = logging.getLogger("speechplan.worker")
+
+
+class _Context:
+    """What the steps work on; set once when the worker starts."""
+
+    store: Store
+    device: str = "auto"
+
+
+@DBOS.workflow(name=VERIFY)
+def verify(identifier: str) -> str:
+    """Runs one verification batch by batch and concludes it.
+
+    Returns:
+        Its final status.
+    """
+    try:
+        for index in range(_begin(identifier)):
+            _run_batch(identifier, index)
+        return _conclude(identifier)
+    except Exception as error:  # whatever went wrong is the verification's result
+        _log.exception("verification %s failed", identifier)
+        return _give_up(identifier, f"{type(error).__name__}: {error}")
+
+
+@DBOS.step()
+def _begin(identifier: str) -> int:
+    """Marks it as running; returns how many batches there are."""
+    found = _load(identifier)
+    verifications.save(found.model_copy(update={"status": "running"}), _Context.store)
+    return len(_evaluation(identifier).batches)
+
+
+@DBOS.step()
+def _run_batch(identifier: str, index: int) -> int:
+    """Transcribes and stores a batch; what is in the store already is left out."""
+    evaluation = _evaluation(identifier)
+    done = evaluation.run_batch(index)
+    progress = evaluation.progress()
+    update: dict[str, Any] = {"done": progress.done, "wer_so_far": progress.wer}
+    verifications.save(_load(identifier).model_copy(update=update), _Context.store)
+    return done
+
+
+@DBOS.step()
+def _conclude(identifier: str) -> str:
+    """Times it, stores the measurement and the verdict, and answers again."""
+    measurement = _evaluation(identifier).finish()
+    return verifications.conclude(_load(identifier), measurement, _Context.store).status
+
+
+@DBOS.step()
+def _give_up(identifier: str, reason: str) -> str:
+    return verifications.fail(_load(identifier), reason, _Context.store).status
+
+
+def _load(identifier: str) -> Verification:
+    found = verifications.find(identifier, _Context.store)
+    if found is None:
+        raise LookupError(f"verification {identifier} is not in the store")
+    return found
+
+
+@lru_cache(maxsize=1)
+def _evaluation(identifier: str) -> Evaluation:
+    found = _load(identifier)
+    return Evaluation(
+        found.configuration,
+        found.open_dataset(),
+        _Context.store,
+        device=_Context.device,
+        command=verifications.command_of(found),
+    )
+
+
+def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-1") -> None:
+    """Works until it is told to stop (SIGINT or SIGTERM).
+
+    Args:
+        settings: Where the store and the jobs are.
+        device: Where models run.
+        name: Tells workers on one database apart. A worker that starts takes
+            up what an earlier one of its name left unfinished.
+    """
+    _Context.store = Store.open(settings.database_url)
+    _Context.device = device
+    config: DBOSConfig = {
+        "name": APPLICATION,
+        "system_database_url": settings.resolved_jobs_url,
+        "serializer": DBOSPortableJSONSerializer(),
+        "application_version": application_version(),
+        "executor_id": name,
+        "log_level": "WARNING",
+    }
+    DBOS(config=config)
+    DBOS.launch()
+    DBOS.register_queue(
+        QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update"
+    )
+    stop = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())
+    stop.wait()
+    # A batch under way is abandoned: the next start takes it up again.
+    DBOS.destroy(workflow_completion_timeout_sec=0)
+    _Context.store.close()

@@ -1,0 +1,26 @@
+"""How far a run is; apart from the evaluation itself, which needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        phase: ``transcribing``, ``timing`` or ``done``.
+        done: Utterances finished, those of an earlier try included.
+        total: Utterances altogether.
+        wer: Word error rate so far; none before the first word.
+        elapsed_s: Seconds since this try began.
+        left_s: Seconds to go, at the pace so far.
+    """
+
+    phase: str
+    done: int
+    total: int
+    wer: float | None = None
+    elapsed_s: float = 0.0
+    left_s: float | None = None

