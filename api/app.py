@@ -11,7 +11,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 
-from api import problems
+from api import problems, security
 from api.controllers.catalogue import ModelController, StudyController
 from api.controllers.health import health
 from api.controllers.recommendations import RecommendationController
@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "planning": always(planning),
             "settings": always(chosen),
         },
+        guards=[security.key_guard(chosen.api_key)] if chosen.api_key else [],
         plugins=[problems.plugin()],
         lifespan=[close],
         request_max_body_size=chosen.max_body_bytes,
@@ -70,6 +71,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 " precision for a budget, with honest intervals and real verification."
             ),
             path="/schema",
+            components=security.COMPONENTS,
+            security=[{"apiKey": []}] if chosen.api_key else None,
             render_plugins=[SwaggerRenderPlugin(path="/docs")],
         ),
     )

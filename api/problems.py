@@ -125,6 +125,7 @@ def _from_store(error: StoreError) -> ProblemDetailsException:
 
 _NAMES = {
     400: ("invalid-request", "The request is not valid"),
+    401: ("unauthorised", "A key is needed"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
     413: ("body-too-large", "The body is too large"),
@@ -158,6 +159,7 @@ def plugin() -> ProblemDetailsPlugin:
 
 _DESCRIPTIONS = {
     400: "The request is not valid: the fields that are wrong are named.",
+    401: "The service was started with a key and the request does not carry it.",
     404: "There is no such resource.",
     413: "The body is too large.",
     422: (
@@ -177,7 +179,7 @@ def responses(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             examples=[Example(value=_example(status))],
         )
-        for status in statuses
+        for status in (401, *statuses)
     }
 
 

@@ -34,8 +34,8 @@ from models_registry.loading.whisper import WhisperTranscriber
 PROTOCOL = "asr-greedy-1"
 """Part of a measurement's key: raised when the evaluator's results would change."""
 
-BATCH_AUDIO_S = 480.0
-"""Window seconds that are run together: 16 full windows."""
+BATCH_AUDIO_S = 240.0
+"""Window seconds that are decoded together and stored at once: 8 full windows."""
 
 MAX_STORED_DURATIONS = 100
 

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
         data_roots: Folders whose data sets may be named over HTTP.
         host: Address that the service listens on.
         port: Port that it listens on.
+        api_key: Key that requests must carry; needed beyond loopback.
         max_body_bytes: Largest request body.
     """
 
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
     data_roots: tuple[Path, ...] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    api_key: str | None = Field(default=None, min_length=16)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
 
     @property

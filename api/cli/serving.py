@@ -11,8 +11,6 @@ import typer
 from api.cli import options
 from api.cli.errors import handled, usage
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
 
 
@@ -32,12 +30,13 @@ def serve(
         import uvicorn
 
         from api.app import create_app
+        from api.security import is_loopback
         from measurements.settings import Settings
 
         settings = Settings()
         address, number = host or settings.host, port or settings.port
-        if address not in _LOOPBACK:
-            usage(f"{address} is not a loopback address, and the service has no keys yet")
+        if not is_loopback(address) and settings.api_key is None:
+            usage(f"{address} is not a loopback address: set SPEECHPLAN_API_KEY first")
         app = create_app(settings)
         worker_process = _start_worker(run_on) if with_worker else None
         typer.echo(f"speechplan listens on http://{address}:{number}", err=True)

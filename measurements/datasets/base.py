@@ -45,7 +45,7 @@ class Utterance:
         try:
             info = soundfile.info(str(self.path))
         except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {error}") from None
+            raise DatasetError(f"{self.path}: {_why(error)}") from None
         return float(info.frames / info.samplerate)
 
     def audio(self) -> tuple[NDArray[np.float32], int]:
@@ -59,7 +59,7 @@ class Utterance:
         try:
             samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
         except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {error}") from None
+            raise DatasetError(f"{self.path}: {_why(error)}") from None
         if samples.size == 0:
             raise DatasetError(f"{self.path}: holds no audio")
         return samples, sampling_rate
@@ -121,6 +121,11 @@ class Dataset:
                 raise DatasetError(f"{utterance.path}: {error.strerror}") from None
             digest.update(f"{utterance.id}\0{utterance.reference}\0{audio}\n".encode())
         return digest.hexdigest()
+
+
+def _why(error: Exception) -> str:
+    """The reason by itself; libsndfile's own text repeats the path."""
+    return str(getattr(error, "error_string", error))
 
 
 def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:

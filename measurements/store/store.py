@@ -32,11 +32,17 @@ class Store:
 
     Args:
         url: SQLAlchemy URL, for example ``sqlite:////data/speechplan.db``.
+
+    Raises:
+        StoreError: The URL is not one, or its driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._engine = _engine(url)
+        try:
+            self._engine = _engine(url)
+        except (SQLAlchemyError, OSError, ImportError) as error:
+            raise StoreError(f"{url}: {_first_line(error)}") from error
 
     @classmethod
     def open(cls, url: str) -> Store:

@@ -1,0 +1,135 @@
+"""The store: one row a run, whole rows only, migrations."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from measurements.catalogue import catalogue
+from measurements.records import UtteranceResult
+from measurements.store import Store, StoreError
+from measurements.store.store import SCHEMA_REVISION
+from measurements.store.tables import Base
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(f"sqlite:///{tmp_path / 'deep' / 'store.db'}")
+    yield opened
+    opened.close()
+
+
+def result(name, words=10):
+    return UtteranceResult(
+        utterance=name,
+        audio_s=1.5,
+        substitutions=1,
+        deletions=0,
+        insertions=2,
+        reference_words=words,
+        hypothesis="what was heard",
+        output_tokens=(5, 7),
+    )
+
+
+def test_measurements_come_back_as_they_were(store):
+    kept = catalogue()[:20]
+    for measurement in kept:
+        assert store.add_measurement(measurement)
+    assert [m for _, m in store.measurements()] == list(kept)
+    assert store.measurement(kept[3].key) == kept[3]
+    assert store.measurement("nothing") is None
+
+
+def test_the_same_run_twice_is_one_row(store):
+    one = catalogue()[0]
+    assert store.add_measurement(one)
+    before = store.revision()
+    assert not store.add_measurement(one)
+    assert store.revision() == before == 1
+
+
+def test_pages(store):
+    for measurement in catalogue()[:7]:
+        store.add_measurement(measurement)
+    first = store.measurements(limit=3)
+    second = store.measurements(after=first[-1][0], limit=3)
+    assert len({m.key for _, m in [*first, *second]}) == 6
+    assert store.measurements(study="no such study") == []
+
+
+def test_checkpoints_are_written_once_however_often(store):
+    assert store.add_utterances("run", [result("b"), result("a")]) == 2
+    assert store.add_utterances("run", [result("a", words=99), result("c")]) == 1
+    assert [r.utterance for r in store.utterances("run")] == ["a", "b", "c"]
+    assert store.utterances("run")[0] == result("a")
+    assert store.utterances("other") == []
+
+
+def test_writers_do_not_trip_over_each_other(store):
+    def write(index):
+        other = Store(store.url)
+        new = other.add_utterances("run", [result(f"{n:03d}") for n in range(50)])
+        other.close()
+        return new
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(write, range(6))) == 50
+    assert len(store.utterances("run")) == 50
+
+
+def test_verifications(store):
+    store.put_verification("v1", study="s", status="queued", document={"n": 1})
+    store.put_verification("v1", study="s", status="failed", document={"n": 2}, error="why")
+    row = store.verification("v1")
+    assert (row.status, row.document, row.error) == ("failed", {"n": 2}, "why")
+    assert store.verification("v2") is None
+    assert [r.id for r in store.verifications(study="s", status="failed")] == ["v1"]
+    assert list(store.verifications(status="queued")) == []
+
+
+def test_opening_twice_changes_nothing_and_schemas_agree(store):
+    store.add_measurement(catalogue()[0])
+    Store.open(store.url).close()
+    assert store.revision() == 1
+    with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
+        columns = {
+            table: {row[1] for row in connection.execute(f"pragma table_info({table})")}
+            for table in Base.metadata.tables
+        }
+        (revision,) = connection.execute("select version_num from alembic_version").fetchone()
+    assert revision == SCHEMA_REVISION
+    assert columns == {
+        name: {column.name for column in table.columns}
+        for name, table in Base.metadata.tables.items()
+    }
+
+
+def test_a_newer_store_is_left_alone(store):
+    with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(StoreError, match="newer speechplan"):
+        Store.open(store.url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////proc/none/x.db",
+        "postgresql+psycopg://nobody@127.0.0.1:1/none",
+        "not a url",
+        "oracle://x/y",
+    ],
+)
+def test_a_store_out_of_reach_is_one_line(url):
+    if url.startswith("postgresql"):
+        pytest.importorskip("psycopg")
+    with pytest.raises(StoreError) as caught:
+        Store.open(url)
+    assert "\n" not in str(caught.value)
+
+
+def test_not_a_database(tmp_path):
+    (tmp_path / "x.db").write_bytes(b"this is not a database, it only says so" * 50)
+    with pytest.raises(StoreError):
+        Store.open(f"sqlite:///{tmp_path / 'x.db'}")

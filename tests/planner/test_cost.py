@@ -1,0 +1,134 @@
+"""Properties of the closed forms, and the vectorised path against the scalar one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models_registry import MODELS, Configuration
+from planner.cost import memory_bytes, pass_flops, passes, utterance_flops
+from planner.costing import all_costs
+from planner.evidence import Evidence
+from planner.question import Budget, Question
+from planner.workload import DEFAULT_WORKLOAD, Workload
+
+WHISPER = [m.name for m in MODELS if m.family == "whisper"]
+COMPONENTS = ["stem", "encoder", "cross_kv", "decoder", "lm_head"]
+
+
+def configurations():
+    return st.builds(
+        lambda model, frames, stride, depth: Configuration(
+            model=model,
+            window_s=frames / 50,
+            token_stride=stride,
+            reduction_layer=round(depth * MODELS.get(model).encoder_layers),
+        ),
+        st.sampled_from(WHISPER),
+        st.integers(100, 1500),
+        st.floats(1, 6),
+        st.floats(0, 1),
+    )
+
+
+@given(configurations(), st.integers(1, 200))
+def test_components_and_total(configuration, tokens):
+    for convention in ("counted-1", "seed-2606.22790"):
+        flops = pass_flops(configuration, output_tokens=tokens, convention=convention)
+        assert list(flops.components) == COMPONENTS
+        assert flops.total == sum(flops.components.values())
+        assert flops.convention == convention
+
+
+@given(configurations(), st.integers(1, 199))
+def test_counts_are_whole_numbers_that_grow_with_every_axis(configuration, tokens):
+    def total(output_tokens=tokens, **changes):
+        changed = Configuration(**{**configuration.model_dump(), **changes})
+        return pass_flops(changed, output_tokens=output_tokens).total
+
+    flops = total()
+    assert isinstance(flops, int)
+    assert total(output_tokens=tokens + 1) > flops
+    if configuration.window_s < 29:
+        assert total(window_s=configuration.window_s + 1) > flops
+    assert total(token_stride=configuration.token_stride + 1) <= flops
+    layer = configuration.reduction_layer
+    if layer is not None and layer < MODELS.get(configuration.model).encoder_layers:
+        assert total(reduction_layer=layer + 1) >= flops
+
+
+@given(configurations())
+def test_memory_grows_with_batch_and_shrinks_with_precision(configuration):
+    one = memory_bytes(configuration, 20)
+    two = memory_bytes(configuration.model_copy(update={"batch_size": 2}), 20)
+    half = memory_bytes(configuration.model_copy(update={"precision": "bf16"}), 20)
+    assert set(one) == {"weights", "kv_cache", "activations"}
+    assert two["weights"] == one["weights"]
+    assert two["kv_cache"] == 2 * one["kv_cache"]
+    assert two["activations"] == 2 * one["activations"]
+    assert 2 * half["weights"] == pytest.approx(one["weights"], rel=1e-6)
+    eight = memory_bytes(configuration.model_copy(update={"precision": "int8"}), 20)
+    assert eight["weights"] < one["weights"]
+
+
+def test_a_long_recording_takes_several_passes():
+    assert passes(np.array([5.0, 30.0, 30.1, 90.0]), 30.0).tolist() == [1, 1, 2, 3]
+    assert passes(np.array([5.0, 90.0]), 30.0, truncate=True).tolist() == [1, 1]
+    base = Configuration(model="base")
+    one = utterance_flops(base, Workload.fixed(30)).total
+    three = utterance_flops(base, Workload.fixed(90)).total
+    assert three == pytest.approx(3 * one)
+
+
+def test_a_workload_s_cost_is_the_mean_of_its_recordings():
+    base = Configuration(model="base", window_s=15)
+    short = utterance_flops(base, Workload.fixed(4)).total
+    long = utterance_flops(base, Workload.fixed(14)).total
+    mixed = Workload(durations_s=(4, 14), weights=(3, 1))
+    fixed = Workload.fixed(4).tokens_per_audio_s
+    mixed = mixed.model_copy(update={"tokens_per_audio_s": fixed})
+    assert utterance_flops(base, mixed).total == pytest.approx(0.75 * short + 0.25 * long)
+
+
+@given(st.lists(configurations(), min_size=1, max_size=8, unique=True))
+def test_columns_equal_the_rows_one_by_one(rows):
+    """The lattice's vectorised costs against the scalar functions."""
+    question = Question(budget=Budget(gflops_per_utterance=1))
+    evidence = Evidence(task="asr", study="s", observations=(), workload=DEFAULT_WORKLOAD)
+    costs = all_costs(rows, question, evidence, None)
+    for row, configuration in enumerate(rows):
+        flops = utterance_flops(configuration, DEFAULT_WORKLOAD).total
+        assert costs.centre["gflops_per_utterance"][row] == pytest.approx(flops / 1e9)
+        longest = min(configuration.speech_s, 17.1)
+        memory = memory_bytes(configuration, 1 + 3.0 * longest)
+        assert costs.centre["memory_gib"][row] == pytest.approx(sum(memory.values()) / 2**30)
+
+
+def test_seed_convention_is_refused_where_it_says_nothing():
+    with pytest.raises(ValueError, match="covers Whisper for asr only"):
+        pass_flops(Configuration(task="ser", model="base"), convention="seed-2606.22790")
+
+
+def test_early_exit_and_stride_save_in_speech_encoders():
+    full = pass_flops(Configuration(task="ser", model="wav2vec2-base", window_s=4)).total
+    exited = pass_flops(
+        Configuration(task="ser", model="wav2vec2-base", window_s=4, exit_layer=6)
+    ).total
+    assert exited < 0.7 * full
+    whisper = pass_flops(Configuration(task="ser", model="base", window_s=4, exit_layer=3))
+    assert list(whisper.components) == ["stem", "encoder", "head"]
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        {"durations_s": ()},
+        {"durations_s": (0.0,)},
+        {"durations_s": (float("inf"),)},
+        {"durations_s": (1.0,), "weights": (1.0, 2.0)},
+        {"durations_s": (1.0,), "tokens_per_audio_s": -1},
+    ],
+)
+def test_impossible_workloads_are_refused(workload):
+    with pytest.raises(ValueError, match=r"durations|weights|greater|finite|at least"):
+        Workload(**workload)

@@ -1,0 +1,259 @@
+"""Questions on a made-up world whose truth is known, and on published tables alone."""
+
+import numpy as np
+import pytest
+
+from models_registry import MODELS, Configuration, UnknownNameError
+from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
+from planner.evidence import Evidence, Observation
+from planner.latency import DeviceRates
+from planner.question import Budget, Question
+from planner.recommend import Planner
+
+RATES = {"box": DeviceRates(2e11, 2e10, "made up")}
+
+
+def true_error(c):
+    size = c.architecture.parameters / 1e8
+    inside = c.reduction_layer not in (None, 0, c.architecture.encoder_layers)
+    cost_of_stride = {True: 0.001, False: 0.004}[inside] * (c.token_stride**3 - 1)
+    return 0.02 + 0.05 * size**-0.5 + 0.15 / c.window_s + cost_of_stride
+
+
+def observed(configurations, study="world", noise=0.02, source="measured"):
+    rng = np.random.default_rng(0)
+    return [
+        Observation(
+            key=f"{study}-{index}",
+            study=study,
+            configuration=c,
+            error=true_error(c) * float(np.exp(noise * rng.standard_normal())),
+            error_se=noise * true_error(c),
+            source=source,
+            provenance="made up",
+        )
+        for index, c in enumerate(configurations)
+    ]
+
+
+STAR = [
+    *(Configuration(model=m) for m in ("tiny.en", "base", "small.en", "medium.en", "large-v3")),
+    *(Configuration(model="base", window_s=w) for w in (6, 10, 15, 20)),
+    *(Configuration(model="tiny.en", window_s=w) for w in (8, 20)),
+    *(
+        Configuration(model="base", window_s=20, token_stride=s, reduction_layer=k)
+        for s in (1.5, 2, 3)
+        for k in (0, 3, 6)
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def planner():
+    evidence = Evidence(
+        task="asr",
+        study="world",
+        observations=tuple(observed(STAR)),
+        rates=RATES,
+        runnable=frozenset({"whisper-tiny.en", "whisper-base"}),
+    )
+    return Planner(evidence)
+
+
+def ask(planner, **fields):
+    budget = Budget(**{k: fields.pop(k) for k in list(fields) if k in Budget.model_fields})
+    return planner.recommend(Question(budget=budget, **fields))
+
+
+def test_the_answer_is_the_best_of_everything_within_the_budget(planner):
+    """Against a plain loop over the same candidates: would catch a wrong mask or order."""
+    from planner.costing import all_costs
+    from planner.space import candidates
+
+    question = Question(budget=Budget(gflops_per_utterance=150))
+    answer = planner.recommend(question)
+    rows = candidates(planner.evidence)
+    costs = all_costs(rows, question, planner.evidence, None).centre["gflops_per_utterance"]
+    quality = planner.quality.predict(rows, level=0.9, draws=2)
+    feasible = [i for i in range(len(rows)) if costs[i] <= 150]
+    best = min(quality.mean[i] for i in feasible)
+    assert answer.predictions["wer"].mean == pytest.approx(best)
+    assert answer.costs.gflops_per_utterance <= 150
+    parts = sum(part.flops for part in answer.costs.breakdown)
+    assert parts / 1e9 == pytest.approx(answer.costs.gflops_per_utterance)
+
+
+def test_the_truth_lies_in_the_interval(planner):
+    for gflops in (20, 60, 150, 400, 1500):
+        answer = ask(planner, gflops_per_utterance=gflops)
+        estimate = answer.predictions["wer"]
+        assert estimate.lower <= true_error(answer.configuration) <= estimate.upper
+
+
+def test_a_larger_budget_never_predicts_worse(planner):
+    means = [
+        ask(planner, gflops_per_utterance=g).predictions["wer"].mean
+        for g in (10, 15, 25, 50, 100, 200, 400, 800, 1600, 3200)
+    ]
+    assert means == sorted(means, reverse=True)
+
+
+def test_every_budget_is_held_at_once(planner):
+    answer = ask(
+        planner, gflops_per_utterance=200, memory_gib=0.5, parameters=1e8, rtf=0.5, device="box"
+    )
+    costs = answer.costs
+    assert costs.gflops_per_utterance <= 200
+    assert costs.memory_gib <= 0.5
+    assert costs.parameters <= 1e8
+    assert costs.rtf.upper > costs.rtf.mean > costs.rtf.lower > 0
+    assert answer.confidence.probability_within["rtf"] >= 0.9
+    assert set(costs.rtf_by_phase) == {"features", "encoder", "prefill", "decode"}
+
+
+def test_a_target_is_reached_as_cheaply_as_the_risk_allows(planner):
+    careful = ask(planner, target_wer=0.09, risk=0.02)
+    bold = ask(planner, target_wer=0.09, risk=0.4)
+    assert true_error(careful.configuration) <= 0.09
+    assert bold.costs.gflops_per_utterance <= careful.costs.gflops_per_utterance
+    assert careful.confidence.probability_within["target"] >= 0.98
+
+
+def test_nothing_feasible_names_the_nearest_and_the_price(planner):
+    with pytest.raises(NoFeasibleConfigurationError) as caught:
+        ask(planner, gflops_per_utterance=1)
+    details = caught.value.details
+    assert details["binding"] == "gflops_per_utterance"
+    needed = details["needed"]["gflops_per_utterance"]
+    assert details["nearest"]["gflops_per_utterance"] == pytest.approx(needed)
+    # Exactly what it says is enough is enough.
+    ask(planner, gflops_per_utterance=needed)
+    with pytest.raises(NoFeasibleConfigurationError):
+        ask(planner, gflops_per_utterance=0.99 * needed)
+
+
+def test_an_unreachable_target_names_the_best_there_is(planner):
+    with pytest.raises(NoFeasibleConfigurationError, match=r"reaches WER 0\.10 %") as caught:
+        ask(planner, target_wer=0.001)
+    assert caught.value.details["binding"] == "target"
+    assert caught.value.details["reachable"]["wer"]["mean"] > 0.001
+
+
+def test_measured_configurations_are_answered_as_measured(planner):
+    one = planner.evidence.observations[0]
+    (predictions,) = planner.predict([one.configuration])
+    assert predictions["wer"].mean == pytest.approx(one.error)
+    assert predictions["wer"].basis == predictions["wer"].source == "measured"
+
+
+def test_predictions_say_what_they_rest_on(planner):
+    inside, outside = planner.predict(
+        [Configuration(model="base", window_s=12), Configuration(model="base", window_s=2)]
+    )
+    assert inside["wer"].basis == "interpolated"
+    assert outside["wer"].basis == "extrapolated"
+    width = [p["wer"].upper / p["wer"].lower for p in (inside, outside)]
+    assert width[1] > width[0]
+
+
+def test_alternatives_name_other_models_and_what_they_trade(planner):
+    answer = ask(planner, gflops_per_utterance=400, alternatives=3)
+    assert 1 <= len(answer.alternatives) <= 3
+    assert answer.configuration not in [a.configuration for a in answer.alternatives]
+    assert all("points of WER" in a.trade or "same WER" in a.trade for a in answer.alternatives)
+
+
+def test_the_front_only_gets_better_as_it_gets_dearer(planner):
+    points = ask(planner, gflops_per_utterance=100).pareto_front.points
+    costs, means = [p.cost for p in points], [p.mean for p in points]
+    assert costs == sorted(costs)
+    assert means == sorted(means, reverse=True)
+
+
+def test_only_asked_for_models(planner):
+    answer = ask(planner, gflops_per_utterance=1e6, models=("base", "tiny.en"))
+    assert answer.configuration.model == "whisper-base"
+    with pytest.raises(UnknownNameError):
+        ask(planner, gflops_per_utterance=100, models=("bass",))
+
+
+def test_optuna_finds_at_least_what_the_lattice_holds(planner):
+    lattice = ask(planner, gflops_per_utterance=130)
+    refined = ask(planner, gflops_per_utterance=130, trials=64, seed=1)
+    again = ask(planner, gflops_per_utterance=130, trials=64, seed=1)
+    assert refined.predictions["wer"].mean <= lattice.predictions["wer"].mean
+    assert refined.costs.gflops_per_utterance <= 130
+    assert refined == again
+
+
+def test_answers_repeat(planner):
+    assert ask(planner, gflops_per_utterance=90) == ask(planner, gflops_per_utterance=90)
+
+
+def test_devices_nobody_knows_are_too_little_data(planner):
+    with pytest.raises(InsufficientDataError, match="known: box"):
+        ask(planner, rtf=0.1, device="abacus")
+
+
+def test_nothing_known_is_too_little_data():
+    with pytest.raises(InsufficientDataError):
+        ask(Planner(Evidence(task="asr", study="s", observations=())), gflops_per_utterance=10)
+
+
+def test_verification_is_asked_for_by_the_risk_of_the_decision(planner):
+    """A choice that rests on few, noisy points is to be verified; a sure one is not."""
+    unsure = Planner(
+        Evidence(
+            task="asr",
+            study="world",
+            observations=tuple(observed(STAR[:5], noise=0.1)),
+            runnable=frozenset({"whisper-tiny.en", "whisper-base"}),
+        )
+    )
+    plan = ask(unsure, gflops_per_utterance=60).verification
+    assert plan.needed
+    assert plan.candidates
+    assert plan.candidates[0].runnable
+    known = [
+        Configuration(model="tiny.en", window_s=w, token_stride=s, reduction_layer=2)
+        for w in (6, 8, 10, 12, 15, 20, 25, 30)
+        for s in (1.0, 1.5)
+    ]
+    sure = Planner(
+        Evidence(
+            task="asr",
+            study="world",
+            observations=tuple(observed([*STAR, *known], noise=0.001)),
+            runnable=frozenset({"whisper-tiny.en"}),
+        )
+    )
+    answer = ask(sure, gflops_per_utterance=60, models=("tiny.en",), tolerance=0.05)
+    assert not answer.verification.needed
+    assert answer.verification.candidates == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "at least one budget"),
+        ({"budget": Budget(rtf=0.1)}, "name one, for example local"),
+        ({"budget": Budget(usd_per_audio_hour=1), "device": "box"}, "usd_per_device_hour"),
+        ({"target_ua": 0.5}, "for asr name target_wer"),
+        ({"task": "ser", "target_wer": 0.5}, "for ser name target_ua"),
+        ({"target_wer": 0.1, "minimise": "rtf"}, "belongs to a device"),
+        ({"target_wer": 1.5}, "less than 1"),
+        ({"budget": {"gflops_per_utterance": -1}}, "greater than 0"),
+        ({"budget": {"gflops_per_utterance": float("nan")}}, "greater than 0|finite"),
+        ({"budget": {"watts": 3}}, "Extra inputs"),
+    ],
+)
+def test_contradictory_questions_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Question(**fields)
+
+
+def test_every_model_of_the_lattice_is_in_the_registry(planner):
+    from planner.space import candidates
+
+    models = {c.model for c in candidates(planner.evidence)}
+    assert models == {m.name for m in MODELS if m.family == "whisper"}
