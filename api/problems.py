@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from litestar.exceptions import HTTPException, ValidationException
@@ -13,6 +14,7 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from measurements.datasets import DatasetError
 from measurements.store import StoreError
@@ -22,6 +24,8 @@ from planner.errors import (
     NoFeasibleConfigurationError,
     PlannerError,
 )
+
+_log = logging.getLogger("speechplan.api")
 
 TYPE_PREFIX = "https://speechplan.dev/problems/"
 
@@ -123,6 +127,18 @@ def _from_store(error: StoreError) -> ProblemDetailsException:
     return problem(503, "store-unavailable", "The store can't be reached", str(error))
 
 
+def _from_database(error: SQLAlchemyError) -> ProblemDetailsException:
+    _log.error("database: %s", error)
+    detail = "the database does not answer; try again later"
+    return problem(503, "store-unavailable", "The store can't be reached", detail)
+
+
+def _from_anything(error: Exception) -> ProblemDetailsException:
+    _log.exception("unexpected error", exc_info=error)
+    detail = "the service made a mistake; its log says which"
+    return problem(500, "internal", "Internal error", detail)
+
+
 _NAMES = {
     400: ("invalid-request", "The request is not valid"),
     401: ("unauthorised", "A key is needed"),
@@ -152,6 +168,8 @@ def plugin() -> ProblemDetailsPlugin:
                 DatasetError: _from_dataset,
                 WeightsError: _from_weights,
                 StoreError: _from_store,
+                SQLAlchemyError: _from_database,
+                Exception: _from_anything,
             }
         )
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Controller, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
 
 from api.problems import not_found, problem, responses
 from api.schemas import CostResponse, MeasurementsPage, ModelsResponse, StudiesResponse
@@ -45,33 +46,33 @@ class ModelController(Controller):
     )
     def cost(
         self,
-        model: Annotated[str, Parameter(description="Model", min_length=1, max_length=200)],
-        task: Annotated[Task, Parameter(description="Task")] = "asr",
+        model: Annotated[str, QueryParameter(description="Model", min_length=1, max_length=200)],
+        task: Annotated[Task, QueryParameter(description="Task")] = "asr",
         window_s: Annotated[
-            float, Parameter(description="Window in seconds", gt=0, le=30, query="window_s")
+            float, QueryParameter(description="Window in seconds", gt=0, le=30)
         ] = 30.0,
         window_policy: Annotated[
-            WindowPolicy, Parameter(description="What happens to longer audio")
+            WindowPolicy, QueryParameter(description="What happens to longer audio")
         ] = "chunk",
         token_stride: Annotated[
-            float, Parameter(description="Encoder tokens merged into one", ge=1, le=1500)
+            float, QueryParameter(description="Encoder tokens merged into one", ge=1, le=1500)
         ] = 1.0,
         reduction_layer: Annotated[
-            int | None, Parameter(description="Layer after which they are", ge=0, le=100)
+            int | None, QueryParameter(description="Layer after which they are", ge=0, le=100)
         ] = None,
-        reduction: Annotated[Reduction, Parameter(description="Mean or pick")] = "mean",
+        reduction: Annotated[Reduction, QueryParameter(description="Mean or pick")] = "mean",
         exit_layer: Annotated[
-            int | None, Parameter(description="Last layer that runs (SER)", ge=1, le=100)
+            int | None, QueryParameter(description="Last layer that runs (SER)", ge=1, le=100)
         ] = None,
-        precision: Annotated[Precision, Parameter(description="Number format")] = "fp32",
+        precision: Annotated[Precision, QueryParameter(description="Number format")] = "fp32",
         batch_size: Annotated[
-            int, Parameter(description="Windows run together, for memory", ge=1, le=4096)
+            int, QueryParameter(description="Windows run together, for memory", ge=1, le=4096)
         ] = 1,
         output_tokens: Annotated[
-            int, Parameter(description="Tokens decoded, end of text included", ge=1, le=448)
+            int, QueryParameter(description="Tokens decoded, end of text included", ge=1, le=448)
         ] = SEED_OUTPUT_TOKENS,
         convention: Annotated[
-            Convention, Parameter(description="How FLOPs are counted")
+            Convention, QueryParameter(description="How FLOPs are counted")
         ] = "counted-1",
     ) -> CostResponse:
         """One forward pass over a full window, in closed form."""
@@ -106,7 +107,7 @@ class StudyController(Controller):
         raises=[],
         sync_to_thread=True,
     )
-    def studies(self, store: Store) -> StudiesResponse:
+    def studies(self, store: NamedDependency[Store]) -> StudiesResponse:
         """Every study and how much is known in it."""
         return StudiesResponse(items=list_studies(store))
 
@@ -120,12 +121,12 @@ class StudyController(Controller):
     )
     def measurements(
         self,
-        study_id: str,
-        store: Store,
+        study_id: FromPath[str],
+        store: NamedDependency[Store],
         cursor: Annotated[
-            str, Parameter(description="Where to go on", pattern="^[0-9]{1,9}$")
+            str, QueryParameter(description="Where to go on", pattern="^[0-9]{1,9}$")
         ] = "0",
-        limit: Annotated[int, Parameter(description="At most so many", ge=1, le=500)] = 50,
+        limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=500)] = 50,
     ) -> MeasurementsPage:
         """Measured and published configurations, a page at a time."""
         try:

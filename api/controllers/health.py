@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from litestar import get
+from litestar.di import NamedDependency
 
 from api.problems import responses
 from api.schemas import Health
@@ -20,7 +21,7 @@ from measurements.store import Store
     raises=[],
     sync_to_thread=True,
 )
-def health(store: Store) -> Health:
+def health(store: NamedDependency[Store]) -> Health:
     """Up, and the store answers."""
     store.ping()
     return Health(version=version("speechplan"))

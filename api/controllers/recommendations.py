@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from litestar import Controller, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from api.problems import responses
 from api.schemas import RecommendationResponse
@@ -24,7 +26,9 @@ class RecommendationController(Controller):
         raises=[],
         sync_to_thread=True,
     )
-    def recommend(self, data: Question, planning: PlanningService) -> RecommendationResponse:
+    def recommend(
+        self, data: JSONBody[Question], planning: NamedDependency[PlanningService]
+    ) -> RecommendationResponse:
         """The best configuration within a budget, or the cheapest that reaches a target.
 
         The answer carries predictions with intervals, costs, the probability of

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
 from api.problems import not_found, responses
@@ -59,7 +61,11 @@ class VerificationController(Controller):
         sync_to_thread=True,
     )
     def start(
-        self, data: VerificationRequest, store: Store, queue: JobQueue, settings: Settings
+        self,
+        data: JSONBody[VerificationRequest],
+        store: NamedDependency[Store],
+        queue: NamedDependency[JobQueue],
+        settings: NamedDependency[Settings],
     ) -> Response[VerificationResponse]:
         """Queues a run; follow it at the address in ``Location``."""
         check_dataset(data.dataset, settings)
@@ -86,7 +92,9 @@ class VerificationController(Controller):
         raises=[],
         sync_to_thread=True,
     )
-    def show(self, verification_id: str, store: Store) -> VerificationResponse:
+    def show(
+        self, verification_id: FromPath[str], store: NamedDependency[Store]
+    ) -> VerificationResponse:
         """Its status and progress; at the end, the verdict and the new answer."""
         found = verifications.find(verification_id, store)
         if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
@@ -34,6 +35,7 @@ class JobQueue:
         """Brings the engine's tables up to date and connects."""
         from dbos import run_dbos_database_migrations
 
+        logging.getLogger("dbos").setLevel(logging.WARNING)
         run_dbos_database_migrations(settings.resolved_jobs_url)
         return cls(settings)
 

@@ -1,0 +1,254 @@
+"""The command line: keys that scripts rely on, exit codes, one-line errors."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from tests.conftest import needs_weights
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    return runner.invoke(app, list(arguments))
+
+
+def ask(*arguments):
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_cost_of_the_seed_paper_s_largest_row():
+    document = ask(
+        "cost",
+        "--model",
+        "whisper-large-v3",
+        "--window-s",
+        "30",
+        "--convention",
+        "seed-2606.22790",
+    )
+    assert document["gflops"] == pytest.approx(5228.0, abs=0.1)
+    assert document["convention"] == "seed-2606.22790"
+    assert [p["component"] for p in document["breakdown"]] == [
+        "stem",
+        "encoder",
+        "cross_kv",
+        "decoder",
+        "lm_head",
+    ]
+    assert sum(p["flops"] for p in document["breakdown"]) / 1e9 == document["gflops"]
+    assert document["memory_bytes"] > 6e9
+
+
+def test_recommend_keys():
+    document = ask("recommend", "--task", "asr", "--gflops", "200")
+    assert set(document) == {"recommendation", "study"}
+    assert {
+        "configuration",
+        "predictions",
+        "costs",
+        "confidence",
+        "reasons",
+        "alternatives",
+        "verification",
+    } <= set(document["recommendation"])
+    assert document["recommendation"]["configuration"]["model"]
+
+
+def test_recommend_for_readers():
+    result = run("recommend", "--gflops", "300")
+    assert result.exit_code == 0
+    for part in ("WER", "% (", "GFLOPs per utterance", "Why:", "Verify first", "Study:"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (["recommend"], 2, "at least one budget"),
+        (["recommend", "--gflops", "-1"], 2, "greater than 0"),
+        (["recommend", "--gflops", "nan"], 2, "finite"),
+        (["recommend", "--gflops", "many"], 2, "many"),
+        (["recommend", "--rtf", "0.1"], 2, "for example local"),
+        (["recommend", "--gflops", "9", "--study", "nope"], 2, "unknown study"),
+        (["recommend", "--gflops", "9", "--device", "h10"], 2, "did you mean nvidia-h100-sxm"),
+        (["recommend", "--gflops", "9", "--model", "whisper-bas"], 2, "whisper-base"),
+        (["recommend", "--gflops", "0.01"], 3, "no configuration holds 0.01 GFLOPs"),
+        (["recommend", "--target-wer", "0.0001"], 3, "reaches WER 0.01 %"),
+        (["recommend", "--gflops", "9", "--study", "ser-crema-d"], 4, "not about asr"),
+        (["cost", "--model", "tiny", "--window-s", "31"], 2, "30 s that whisper-tiny can see"),
+        (["cost", "--model", "nope"], 2, "unknown model 'nope'"),
+        (["cost", "--model", "tiny", "--convention", "mine"], 2, "counted-1"),
+        (["measure", "--model", "tiny.en", "--dataset", "librispeech:/none"], 2, "no such folder"),
+        (["measure", "--model", "tiny.en", "--dataset", "x:y"], 2, "unknown data set"),
+        (["measure", "--model", "tiny.en", "--limit", "0"], 2, "--limit"),
+        (["measure", "--model", "hubert-base", "--task", "ser"], 2, "only asr"),
+        (["transcribe", "x.wav"], 2, "--model or --plan"),
+        (["transcribe", "none.wav", "--model", "tiny.en"], 2, "none.wav"),
+        (["serve", "--host", "0.0.0.0"], 2, "SPEECHPLAN_API_KEY"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_errors_are_one_line_and_have_their_exit_code(arguments, exit_code, said):
+    result = run(*arguments)
+    assert result.exit_code == exit_code, result.output
+    assert said in " ".join(result.output.replace("│", "").split())
+    assert "Traceback" not in result.output
+    if "Usage:" not in result.output:
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_infeasible_budget_is_typed_in_json():
+    result = run("recommend", "--gflops", "0.5", "--json")
+    assert result.exit_code == 3
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "no-feasible-configuration"
+    assert error["details"]["binding"] == "gflops_per_utterance"
+    assert error["details"]["needed"]["gflops_per_utterance"] > 0.5
+    assert error["details"]["nearest"]["configuration"]["model"]
+
+
+def test_lists():
+    assert len(ask("models")["items"]) >= 18
+    assert ask("models", "--devices")["local"]
+    assert "asr-librispeech-test-other" in [s["id"] for s in ask("studies")["items"]]
+    assert run("models").exit_code == run("studies").exit_code == 0
+    assert run("models", "--devices").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "recommend",
+        "cost",
+        "models",
+        "studies",
+        "measure",
+        "verify",
+        "transcribe",
+        "serve",
+        "worker",
+        "demo",
+        "db",
+    ],
+)
+def test_every_command_explains_itself(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_version():
+    assert run("--version").stdout.strip().count(".") == 2
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ["--gflops", "200"],
+        ["--target-wer", "0.06"],
+        ["--rtf", "0.5", "--device", "local"],
+    ],
+)
+def test_answers_come_fast_start_up_included(question):
+    """Bounded generously: a torch import or a fit gone slow costs far more than this."""
+    command = [sys.executable, "-m", "api.cli", "recommend", *question, "--json"]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - began < 6
+
+
+@needs_weights
+@pytest.mark.real
+def test_measure_keys_and_transcribing_a_plan(tmp_path):
+    arguments = [
+        "measure",
+        "--task",
+        "asr",
+        "--model",
+        "tiny.en",
+        "--dataset",
+        "demo",
+        "--limit",
+        "4",
+        "--window-s",
+        "20",
+        "--token-stride",
+        "1.5",
+        "--reduction-layer",
+        "2",
+    ]
+    document = ask(*arguments)
+    assert set(document["wer"]) >= {"value", "lower", "upper"}
+    assert document["n_utterances"] == 4
+    assert document["flops_counted"] > 1e10
+    assert set(document["rtf"]) == {"features", "encoder", "prefill", "decode", "total"}
+    assert len(document["dataset_fingerprint"]) == 64
+    assert document["peak_memory_bytes"] > 1e8
+    assert document["provenance"].startswith("speechplan measure --task asr --model whisper-tiny")
+    assert ask(*arguments)["key"] == document["key"]
+    assert "asr-demo" in [s["id"] for s in ask("studies")["items"]]
+
+    plan = ask("recommend", "--gflops", "60", "--model", "tiny.en", "--study", "asr-demo")
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    audio = Path(__file__).parents[2] / "measurements" / "demo_speech" / "audio" / "00.flac"
+    heard = ask("transcribe", "--plan", str(tmp_path / "plan.json"), str(audio))
+    assert "tired of sitting by her sister" in heard["transcripts"][str(audio)]
+    (tmp_path / "plan.json").write_text("{}")
+    bad = run("transcribe", "--plan", str(tmp_path / "plan.json"), str(audio))
+    assert bad.exit_code == 2
+
+
+@needs_weights
+@pytest.mark.real
+def test_the_service_started_by_the_command_line_verifies(tmp_path):
+    """serve starts a worker beside itself; a verification posted to it is really run."""
+    import httpx
+
+    environment = os.environ | {
+        "SPEECHPLAN_DATABASE_URL": f"sqlite:///{tmp_path / 'serve.db'}",
+        "SPEECHPLAN_PORT": "8765",
+    }
+    service = subprocess.Popen([sys.executable, "-m", "api.cli", "serve"], env=environment)
+    try:
+        client = httpx.Client(base_url="http://127.0.0.1:8765", timeout=20)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                assert client.get("/health").status_code == 200
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < end
+                time.sleep(0.2)
+        started = client.post(
+            "/v1/verifications",
+            json={
+                "question": {"study": "asr-demo", "budget": {"gflops_per_utterance": 50}},
+                "configuration": {"model": "tiny.en", "window_s": 15},
+                "limit": 4,
+            },
+        )
+        assert started.status_code == 202, started.text
+        while True:
+            found = client.get(started.headers["location"]).json()["verification"]
+            if found["status"] not in ("queued", "running"):
+                break
+            assert time.monotonic() < end + 120
+            time.sleep(0.3)
+        assert found["status"] == "succeeded", found["error"]
+        assert found["outcome"]["measured"]["name"] == "wer"
+        page = client.get("/v1/studies/asr-demo/measurements").json()
+        assert [m["source"] for m in page["items"]] == ["measured"]
+    finally:
+        service.terminate()
+        service.wait(timeout=20)

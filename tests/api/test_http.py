@@ -1,0 +1,292 @@
+"""The HTTP service: every route, and every kind of bad request."""
+
+import sqlite3
+
+import pytest
+from litestar.testing import TestClient
+
+from api.app import create_app
+from measurements.settings import Settings
+from models_registry.weights import available
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("api")
+    settings = Settings(database_url=f"sqlite:///{folder / 'store.db'}")
+    with TestClient(create_app(settings)) as opened:
+        yield opened
+
+
+def question(**fields):
+    return {"task": "asr", "budget": {"gflops_per_utterance": 200}, **fields}
+
+
+def test_recommendation(client):
+    response = client.post("/v1/recommendations", json=question())
+    assert response.status_code == 200
+    body = response.json()
+    assert set(body) == {"recommendation", "study"}
+    assert {
+        "configuration",
+        "predictions",
+        "costs",
+        "confidence",
+        "reasons",
+        "alternatives",
+        "verification",
+    } <= set(body["recommendation"])
+    estimate = body["recommendation"]["predictions"]["wer"]
+    assert estimate["lower"] <= estimate["mean"] <= estimate["upper"]
+    assert estimate["unit"] == "fraction"
+    assert estimate["provenance"]
+    assert body["recommendation"]["costs"]["gflops_per_utterance"] <= 200
+    assert body["recommendation"]["costs"]["convention"] == "counted-1"
+    assert client.post("/v1/recommendations", json=question()).json() == body
+
+
+def test_target_and_workload(client):
+    response = client.post(
+        "/v1/recommendations",
+        json={
+            "target_wer": 0.1,
+            "workload": {"durations_s": [5, 60], "weights": [3, 1], "tokens_per_audio_s": 3},
+        },
+    )
+    assert response.status_code == 200
+    assert "18.8 s of audio" in response.json()["study"]["workload"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (question(colour="red"), "colour"),
+        (question(budget={"gflops_per_utterance": -5}), "greater than 0"),
+        (question(budget={"gflops_per_utterance": "many"}), "number"),
+        (question(budget={"watts": 5}), "watts"),
+        (question(task="sing"), "task"),
+        ({"task": "asr"}, "at least one budget"),
+        (question(level=2), "less than 1"),
+        (question(seed=-1), "greater than or equal to 0"),
+        ([], "dictionary"),
+        (None, ""),
+    ],
+)
+def test_bad_questions_are_problems_that_name_the_field(client, body, said):
+    response = client.post("/v1/recommendations", json=body)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == PROBLEM
+    problem = response.json()
+    assert problem["status"] == 400
+    assert problem["type"].endswith("/invalid-request")
+    assert problem["title"]
+    assert said in problem["detail"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-1e999"])
+def test_numbers_that_are_none_are_refused(client, number):
+    raw = '{"budget": {"gflops_per_utterance": ' + number + "}}"
+    response = client.post(
+        "/v1/recommendations", content=raw, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 400
+    assert response.headers["content-type"] == PROBLEM
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"null", b'"x"'])
+def test_bodies_that_are_no_json_object(client, raw):
+    response = client.post(
+        "/v1/recommendations", content=raw, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 400
+    assert response.headers["content-type"] == PROBLEM
+
+
+def test_a_body_of_10_mb_is_refused(client):
+    raw = b'{"study": "' + b"x" * 10_000_000 + b'"}'
+    response = client.post(
+        "/v1/recommendations", content=raw, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 413
+    assert response.headers["content-type"] == PROBLEM
+    assert response.json()["type"].endswith("/body-too-large")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "member"),
+    [
+        (question(budget={"gflops_per_utterance": 0.001}), "no-feasible-configuration", "nearest"),
+        (question(models=["whisper-bse"]), "unknown-name", "suggestions"),
+        (question(study="asr-libri"), "unknown-name", "suggestions"),
+        (question(device="nvidia-h1000"), "unknown-name", "suggestions"),
+        (question(study="ser-crema-d"), "insufficient-data", "study"),
+    ],
+)
+def test_questions_without_an_answer_are_typed(client, body, code, member):
+    response = client.post("/v1/recommendations", json=body)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == PROBLEM
+    problem = response.json()
+    assert problem["type"].endswith(code)
+    assert member in problem
+
+
+def test_unknown_names_come_with_suggestions(client):
+    problem = client.post("/v1/recommendations", json=question(models=["whisper-bse"])).json()
+    assert "whisper-base" in problem["suggestions"]
+
+
+def test_models(client):
+    items = client.get("/v1/models").json()["items"]
+    by_name = {item["name"]: item for item in items}
+    assert by_name["whisper-large-v3"]["parameters"] == 1_543_490_560
+    expected = "installed" if available("whisper-base") else "hub"
+    assert by_name["whisper-base"]["weights"] == expected
+
+
+def test_costs(client):
+    response = client.get(
+        "/v1/costs", params={"model": "large-v3", "convention": "seed-2606.22790"}
+    )
+    body = response.json()
+    assert body["gflops"] == pytest.approx(5228.0, abs=0.1)
+    assert [p["component"] for p in body["breakdown"]] == [
+        "stem",
+        "encoder",
+        "cross_kv",
+        "decoder",
+        "lm_head",
+    ]
+    assert body["memory_bytes"] == sum(body["memory_breakdown"].values())
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({}, 400),
+        ({"model": "nope"}, 422),
+        ({"model": "base", "window_s": "nan"}, 400),
+        ({"model": "base", "window_s": -3}, 400),
+        ({"model": "base", "token_stride": 2, "reduction_layer": 9}, 400),
+        ({"model": "hubert-base"}, 400),
+        ({"model": "hubert-base", "task": "ser", "convention": "seed-2606.22790"}, 422),
+        ({"model": "wavlm-base-plus", "task": "ser", "token_stride": 2}, 422),
+    ],
+)
+def test_costs_of_the_impossible(client, params, status):
+    response = client.get("/v1/costs", params=params)
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == PROBLEM
+
+
+def test_studies_and_their_measurements_page_by_page(client):
+    studies = client.get("/v1/studies").json()["items"]
+    assert "asr-librispeech-test-other" in [s["id"] for s in studies]
+    path = "/v1/studies/asr-librispeech-test-other-lora32/measurements"
+    everything = client.get(path).json()
+    assert len(everything["items"]) == 11
+    assert everything["next_cursor"] is None
+    seen, cursor = [], "0"
+    while cursor is not None:
+        page = client.get(path, params={"cursor": cursor, "limit": 4}).json()
+        seen += page["items"]
+        cursor = page["next_cursor"]
+    assert seen == everything["items"]
+    assert client.get(path, params={"cursor": "x"}).status_code == 400
+    assert client.get(path, params={"limit": 0}).status_code == 400
+    assert client.get("/v1/studies/none/measurements").status_code == 404
+
+
+def test_health_and_schema(client):
+    assert client.get("/health").json()["status"] == "ok"
+    schema = client.get("/schema/openapi.json").json()
+    operations = [op["operationId"] for path in schema["paths"].values() for op in path.values()]
+    assert len(operations) == len(set(operations)) == 8
+    assert client.get("/schema/docs").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/none", "/v1/verifications/no-such-id"])
+def test_not_found(client, path):
+    response = client.get(path)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == PROBLEM
+
+
+def test_wrong_method(client):
+    response = client.delete("/v1/models")
+    assert response.status_code == 405
+    assert response.headers["content-type"] == PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"dataset": "librispeech:/etc"}, "dataset"),
+        ({"dataset": "manifest:/etc/passwd"}, "dataset"),
+        ({"configuration": {"model": "medium"}}, "nothing-to-verify"),
+        (
+            {"question": question(study="asr-demo", budget={"gflops_per_utterance": 0.1})},
+            "no-feasible-configuration",
+        ),
+    ],
+)
+def test_verifications_that_can_t_be(client, fields, code):
+    body = {"question": question(study="asr-demo"), **fields}
+    response = client.post("/v1/verifications", json=body)
+    assert response.status_code == 422
+    assert response.json()["type"].endswith(code)
+
+
+@pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
+def test_a_verification_is_accepted_and_can_be_followed(client):
+    response = client.post(
+        "/v1/verifications",
+        json={
+            "question": question(study="asr-demo"),
+            "configuration": {"model": "tiny.en", "window_s": 15},
+            "limit": 5,
+        },
+    )
+    assert response.status_code == 202
+    verification = response.json()["verification"]
+    assert verification["status"] == "queued"
+    assert verification["total"] == 5
+    followed = client.get(response.headers["location"])
+    assert followed.status_code == 200
+    assert followed.json()["verification"] == verification
+
+
+def test_a_key_where_one_is_set(tmp_path):
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'store.db'}", api_key="correct horse battery"
+    )
+    with TestClient(create_app(settings)) as guarded:
+        assert guarded.get("/health").status_code == 200
+        refused = guarded.get("/v1/models")
+        assert refused.status_code == 401
+        assert refused.headers["content-type"] == PROBLEM
+        assert refused.headers["www-authenticate"] == "Bearer"
+        wrong = {"Authorization": "Bearer correct horse"}
+        assert guarded.get("/v1/models", headers=wrong).status_code == 401
+        right = {"Authorization": "Bearer correct horse battery"}
+        assert guarded.get("/v1/models", headers=right).status_code == 200
+
+
+def test_a_store_that_goes_away_is_a_problem_not_a_crash(tmp_path):
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+        assert opened.get("/health").status_code == 200
+        with sqlite3.connect(tmp_path / "store.db") as connection:
+            connection.execute("alter table measurements rename to elsewhere")
+        for response in (
+            opened.get("/health"),
+            opened.post("/v1/recommendations", json=question()),
+            opened.get("/v1/studies"),
+        ):
+            assert response.status_code == 503
+            assert response.headers["content-type"] == PROBLEM
+        with sqlite3.connect(tmp_path / "store.db") as connection:
+            connection.execute("alter table elsewhere rename to measurements")
+        assert opened.get("/health").status_code == 200

@@ -1,0 +1,106 @@
+"""A real evaluation: stored, resumable, counted, timed."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from measurements.counting import FlopCountError, check
+from measurements.datasets import open_dataset
+from measurements.evaluation import Evaluation
+from measurements.store import Store
+from models_registry import Configuration, load
+from models_registry.loading.audio import to_waveform
+from planner.cost import pass_flops
+from tests.conftest import needs_weights
+
+pytestmark = [pytest.mark.real, needs_weights]
+
+CONFIGURATION = Configuration(model="tiny.en", window_s=20, token_stride=1.5, reduction_layer=2)
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    yield opened
+    opened.close()
+
+
+def test_a_run_that_stops_goes_on_and_equals_one_that_did_not(store, tmp_path):
+    speech = open_dataset("demo").limited(14)
+    first = Evaluation(CONFIGURATION, speech, store)
+    assert len(first.batches) == 2
+    first.run_batch(0)
+    done = {r.utterance: r for r in store.utterances(first.key)}
+    assert 0 < len(done) < 14
+
+    transcribed = []
+    second = Evaluation(CONFIGURATION, speech, store, command="speechplan measure ...")
+    original = second.transcriber.transcribe_batch
+    second.transcriber.transcribe_batch = lambda waves, *a: (
+        transcribed.append(len(waves)) or original(waves, *a)
+    )
+    progress = []
+    measurement = second.run(progress.append)
+    assert transcribed[0] == 14 - len(done)
+    assert progress[0].done == len(done)
+    assert progress[-1].phase == "done"
+    assert progress[-1].wer == pytest.approx(measurement.metric.value)
+    for result in store.utterances(first.key):
+        assert done.get(result.utterance, result) == result
+
+    other = Store.open(f"sqlite:///{tmp_path / 'other.db'}")
+    straight = Evaluation(CONFIGURATION, speech, other).run()
+    assert straight.key == measurement.key
+    assert straight.errors == measurement.errors
+    assert straight.metric == measurement.metric
+    assert straight.flops_counted == measurement.flops_counted
+    other.close()
+
+    # Once finished, the same run is the same row and nothing runs again.
+    assert Evaluation(CONFIGURATION, speech, store).run() == measurement
+    assert len(store.measurements()) == 1
+
+
+def test_a_measurement_says_all_about_itself(store):
+    speech = open_dataset("demo").limited(6)
+    measurement = Evaluation(CONFIGURATION, speech, store, command="speechplan measure x").run()
+    metric = measurement.metric
+    assert metric.lower <= metric.value <= metric.upper
+    assert measurement.dataset.fingerprint == speech.fingerprint()
+    assert measurement.dataset.synthetic
+    assert measurement.dataset.utterances == len(measurement.dataset.durations_s) == 6
+    results = store.utterances(measurement.key)
+    wrong = sum(r.substitutions + r.deletions + r.insertions for r in results)
+    assert metric.value == wrong / sum(r.reference_words for r in results)
+    assert all(r.hypothesis for r in results)
+    flops = [pass_flops(CONFIGURATION, output_tokens=r.output_tokens[0]).total for r in results]
+    assert measurement.flops_counted == pytest.approx(sum(flops) / 6)
+    assert set(measurement.rtf) == {"features", "encoder", "prefill", "decode", "total"}
+    parts = sum(value for phase, value in measurement.rtf.items() if phase != "total")
+    assert measurement.rtf["total"] == pytest.approx(parts, rel=0.25)
+    assert len(measurement.timings) == 18
+    assert measurement.peak_memory_bytes > 150e6
+    assert measurement.software["torch"]
+    assert json.loads(measurement.model_dump_json())["provenance"] == "speechplan measure x"
+
+
+def test_counting_on_a_real_run_equals_the_closed_form_and_a_wrong_one_is_noticed():
+    transcriber = load(CONFIGURATION)
+    waveform = to_waveform(*open_dataset("demo").utterances[0].audio())
+    assert check(transcriber, waveform) > 1e9
+    transcriber.configuration = Configuration(model="tiny.en", window_s=20)
+    with pytest.raises(FlopCountError, match="FLOPs by the closed form"):
+        check(transcriber, waveform)
+
+
+def test_the_key_separates_what_differs(store):
+    speech = open_dataset("demo")
+    keys = {
+        Evaluation(CONFIGURATION, speech, store).key,
+        Evaluation(CONFIGURATION, speech.limited(10), store).key,
+        Evaluation(Configuration(model="tiny.en"), speech, store).key,
+    }
+    assert len(keys) == 3

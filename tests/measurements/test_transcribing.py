@@ -1,0 +1,128 @@
+"""Real weights on real and synthesised speech."""
+
+import shutil
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from measurements.datasets import open_dataset  # noqa: E402
+from measurements.scoring import word_error_rate, word_errors  # noqa: E402
+from models_registry import Configuration, load  # noqa: E402
+from models_registry.loading.audio import to_waveform  # noqa: E402
+from models_registry.loading.clock import PHASES, PhaseClock  # noqa: E402
+from models_registry.weights import WHEELS  # noqa: E402
+from tests.conftest import needs_weights  # noqa: E402
+
+pytestmark = [pytest.mark.real, needs_weights]
+
+
+@pytest.fixture(scope="module")
+def speech():
+    utterances = open_dataset("demo").utterances[:8]
+    return [(u.reference, to_waveform(*u.audio())) for u in utterances]
+
+
+def wer(transcriber, speech):
+    return word_error_rate(
+        [word_errors(text, transcriber.transcribe(audio, 16_000)) for text, audio in speech]
+    ).value
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window_s": 15},
+        {"window_s": 20, "token_stride": 1.5, "reduction_layer": 2},
+        {"window_s": 20, "token_stride": 2, "reduction_layer": 4, "reduction": "pick"},
+        {"precision": "int8", "window_s": 20},
+        {"precision": "bf16", "window_s": 15},
+    ],
+)
+def test_every_configuration_understands_speech(speech, options):
+    """A window cut wrongly, tokens out of order or a broken kernel give nonsense."""
+    transcriber = load(Configuration(model="tiny.en", **options))
+    assert wer(transcriber, speech) < 0.35
+
+
+def test_the_encoder_really_runs_the_window_and_the_stride(speech):
+    configuration = Configuration(model="tiny.en", window_s=10, token_stride=2, reduction_layer=1)
+    transcriber = load(configuration)
+    seen = []
+    for layer in transcriber.model.model.encoder.layers:
+        layer.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[1]))
+    clock = PhaseClock(transcriber.device)
+    states = transcriber.encode(transcriber.features([speech[0][1]], clock), clock)
+    assert seen == [500, 250, 250, 250]
+    assert states.shape == (1, 250, 384)
+
+
+def test_batching_changes_no_transcript(speech):
+    transcriber = load(Configuration(model="tiny.en", window_s=15))
+    together = transcriber.transcribe_batch([audio for _, audio in speech])
+    for (_, audio), batched in zip(speech, together, strict=True):
+        assert transcriber.transcribe(audio, 16_000) == batched.text
+
+
+def test_long_audio_is_cut_and_no_sentence_is_lost(speech):
+    """Six sentences with pauses, 30 s or so, through a window of 15 s."""
+    pause = np.zeros(8000, dtype=np.float32)
+    audio = np.concatenate([part for _, sound in speech[:6] for part in (sound, pause)])
+    reference = " ".join(text for text, _ in speech[:6])
+    transcriber = load(Configuration(model="tiny.en", window_s=15))
+    (result,) = transcriber.transcribe_batch([audio])
+    assert result.windows == -(-len(audio) // int(transcriber.configuration.speech_s * 16_000))
+    assert result.windows >= 2
+    errors = word_errors(reference, result.text)
+    assert errors.total / errors.reference_words < 0.3
+    truncated = load(Configuration(model="tiny.en", window_s=15, window_policy="truncate"))
+    (short,) = truncated.transcribe_batch([audio])
+    assert short.windows == 1
+    assert len(short.text) < 0.7 * len(result.text)
+
+
+def test_a_runaway_is_stopped():
+    """Silence in a tight window makes Whisper repeat itself; the token limit ends it."""
+    transcriber = load(Configuration(model="tiny.en", window_s=2))
+    (result,) = transcriber.transcribe_batch([np.zeros(16_000, dtype=np.float32)])
+    assert len(result.tokens[0]) <= 12 + 16
+
+
+def test_phases_are_timed(speech):
+    transcriber = load(Configuration(model="tiny.en", window_s=10))
+    clock = PhaseClock(transcriber.device)
+    transcriber.transcribe_batch([speech[0][1]], clock)
+    assert set(clock.seconds) == set(PHASES)
+    assert all(seconds > 0 for seconds in clock.seconds.values())
+
+
+@pytest.mark.parametrize("name", ["whisper-tiny.en", "whisper-base"])
+def test_greedy_transcripts_equal_ctranslate2_s(name, librispeech, tmp_path):
+    """The oracle: the same file, read by CTranslate2 itself, on the same features."""
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    source = WHEELS.get(name)
+    with (tmp_path / "model.bin").open("wb") as joined:
+        for package, file in source.parts:
+            joined.write(Path(str(distribution(package).locate_file(file))).read_bytes())
+    package, folder = source.folder
+    for file in Path(str(distribution(package).locate_file(folder))).iterdir():
+        if file.suffix in (".json", ".txt"):
+            shutil.copy(file, tmp_path)
+    oracle = ctranslate2.models.Whisper(str(tmp_path), device="cpu", compute_type="float32")
+    transcriber = load(Configuration(model=name))
+    clock = PhaseClock(transcriber.device)
+    utterances = open_dataset(f"librispeech:{librispeech}", "test-other").limited(20).utterances
+    for utterance in utterances:
+        waveform = to_waveform(*utterance.audio())
+        features = ctranslate2.StorageView.from_array(
+            transcriber.features([waveform], clock).numpy()
+        )
+        prompt = list(transcriber.rules.prompt)
+        (expected,) = oracle.generate(features, [prompt], beam_size=1, max_length=448)
+        (found,) = transcriber.transcribe_batch([waveform])
+        tokens = [t for t in found.tokens[0] if t != transcriber.rules.end_of_text]
+        assert tokens == expected.sequences_ids[0], utterance.id

@@ -1,0 +1,216 @@
+"""Verifications: created where the question is asked, run for real, held against the prediction."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from measurements import verification as verifications
+from measurements.datasets import DatasetError, open_dataset
+from measurements.evaluation import Evaluation
+from measurements.jobs.queue import JobQueue
+from measurements.settings import Settings
+from measurements.store import Store
+from measurements.verification import NothingToVerifyError
+from models_registry import Configuration
+from planner.errors import NoFeasibleConfigurationError
+from planner.question import Budget, Question
+from tests.conftest import needs_weights
+
+pytestmark = [pytest.mark.real, needs_weights]
+
+QUESTION = Question(
+    study="asr-demo", budget=Budget(gflops_per_utterance=60), models=("tiny.en", "base")
+)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
+
+
+@pytest.fixture
+def store(settings):
+    opened = Store.open(settings.database_url)
+    yield opened
+    opened.close()
+
+
+def test_before_run_and_after(store):
+    verification = verifications.create(QUESTION, store, limit=6)
+    assert verification.status == "queued"
+    assert verification.total == 6
+    assert verifications.find(verification.id, store) == verification
+    first_basis = verification.predicted.basis
+    assert first_basis in ("interpolated", "extrapolated")
+
+    progress = []
+    done = verifications.run(verification, store, on_progress=progress.append)
+    assert progress[-1].done == 6
+    assert done.status == "succeeded"
+    outcome = done.outcome
+    assert outcome.inside == (
+        done.predicted.lower <= outcome.measured.value <= done.predicted.upper
+    )
+    assert verifications.find(done.id, store) == done
+    measurement = store.measurement(outcome.measurement)
+    assert measurement.configuration == done.configuration
+    assert measurement.metric == outcome.measured
+    # What was verified is answered as measured from now on.
+    again = verifications.create(QUESTION, store, configuration=done.configuration, limit=6)
+    assert again.predicted.basis == "measured"
+    assert again.predicted.mean == pytest.approx(outcome.measured.value)
+    assert outcome.changed == (
+        outcome.recommendation.configuration != done.recommendation.configuration
+    )
+
+
+def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store):
+    with pytest.raises(NoFeasibleConfigurationError):
+        verifications.create(
+            QUESTION.model_copy(update={"budget": Budget(gflops_per_utterance=1)}), store
+        )
+    with pytest.raises(NothingToVerifyError, match="whisper-small"):
+        verifications.create(QUESTION, store, configuration=Configuration(model="small"))
+    with pytest.raises(NothingToVerifyError, match="no configuration of the verification plan"):
+        verifications.create(
+            QUESTION.model_copy(
+                update={"models": ("medium.en",), "budget": Budget(gflops_per_utterance=5000)}
+            ),
+            store,
+        )
+    with pytest.raises(DatasetError, match="its speech is not built in"):
+        verifications.create(QUESTION.model_copy(update={"study": None}), store)
+    with pytest.raises(DatasetError, match="no such folder"):
+        verifications.create(QUESTION, store, dataset="librispeech:/nowhere")
+    assert list(store.verifications()) == []
+
+
+def test_speech_of_another_study_is_refused(store, librispeech):
+    with pytest.raises(DatasetError, match="belongs to study asr-librispeech-mini-test-other"):
+        verifications.create(
+            QUESTION, store, dataset=f"librispeech:{librispeech}", subset="test-other"
+        )
+
+
+def stored_formats(settings):
+    """How the job engine serialised what it keeps; pickles would be ``py_pickle``."""
+    with sqlite3.connect(settings.resolved_jobs_url.removeprefix("sqlite:///")) as connection:
+        tables = [
+            name
+            for (name,) in connection.execute("select name from sqlite_master where type='table'")
+            if "serialization"
+            in {column[1] for column in connection.execute(f'pragma table_info("{name}")')}
+        ]
+        formats = {
+            row[0]
+            for table in tables
+            for row in connection.execute(f'select distinct serialization from "{table}"')
+        }
+    return formats - {None}
+
+
+def start_worker(settings):
+    environment = os.environ | {"SPEECHPLAN_DATABASE_URL": settings.database_url}
+    return subprocess.Popen(
+        [sys.executable, "-m", "api.cli", "worker"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(condition, worker, seconds=150):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        if worker.poll() is not None:
+            pytest.fail(f"the worker ended: {worker.stdout.read()[-2000:]}")
+        time.sleep(0.1)
+    worker.kill()
+    pytest.fail(f"nothing happened: {worker.stdout.read()[-2000:]}")
+    return None
+
+
+def test_a_worker_killed_in_the_middle_finishes_after_a_restart(settings, store):
+    """SIGKILL between two batches: nothing is lost, nothing is measured twice."""
+    queue = JobQueue.prepare(settings)
+    configuration = Configuration(model="tiny.en")  # 8 utterances a batch, 3 batches
+    verification = verifications.create(QUESTION, store, configuration=configuration, limit=20)
+    queue.enqueue_verification(verification.id)
+    queue.enqueue_verification(verification.id)  # an impatient client
+
+    def current():
+        return verifications.find(verification.id, store)
+
+    worker = start_worker(settings)
+    try:
+        wait_for(lambda: current().done >= 8, worker)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        interrupted = current()
+        assert interrupted.status == "running"
+        assert 8 <= interrupted.done < 20
+        evaluation = Evaluation(configuration, open_dataset("demo").limited(20), store)
+        kept = {r.utterance: r for r in store.utterances(evaluation.key)}
+
+        worker = start_worker(settings)
+        finished = wait_for(lambda: current().status == "succeeded" and current(), worker)
+    finally:
+        worker.kill()
+        worker.wait()
+        queue.close()
+    assert finished.done == finished.total == 20
+    results = store.utterances(evaluation.key)
+    assert len(results) == 20
+    assert {u.id for u in evaluation.dataset.utterances} == {r.utterance for r in results}
+    for result in results:
+        assert kept.get(result.utterance, result) == result
+    assert len(store.measurements()) == 1
+    measurement = store.measurement(evaluation.key)
+    assert finished.outcome.measurement == measurement.key
+    assert measurement.errors.reference_words == sum(r.reference_words for r in results)
+    assert stored_formats(settings) == {"portable_json"}
+
+
+def test_a_verification_that_can_t_run_fails_with_its_reason(settings, store, tmp_path):
+    import shutil
+
+    from measurements.datasets import DEMO_FOLDER
+
+    folder = tmp_path / "broken"
+    shutil.copytree(DEMO_FOLDER, folder)
+    dataset = f"manifest:{folder / 'manifest.csv'}"
+    study = open_dataset(dataset).study
+    Evaluation(
+        Configuration(model="tiny.en", window_s=15), open_dataset(dataset).limited(4), store
+    ).run()
+    question = QUESTION.model_copy(update={"study": study})
+    verification = verifications.create(question, store, dataset=dataset, limit=6)
+    for file in (folder / "audio").iterdir():
+        file.write_bytes(b"broken")
+    queue = JobQueue.prepare(settings)
+    queue.enqueue_verification(verification.id)
+    worker = start_worker(settings)
+    try:
+        failed = wait_for(
+            lambda: (v := verifications.find(verification.id, store)).status == "failed" and v,
+            worker,
+        )
+    finally:
+        worker.terminate()
+        worker.wait()
+        queue.close()
+    assert "DatasetError" in failed.error
+    assert ".flac" in failed.error
+    assert "\n" not in failed.error
+    assert len(store.measurements()) == 1
