@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from measurements.records import DeviceInfo
-from planner.latency import DeviceRates
+from planner.latency import CPU_LAYER_S, DeviceRates
 
 LOCAL = "local"
 
@@ -54,7 +54,9 @@ def probe() -> DeviceRates:
     block = np.ones(8 << 20, dtype=np.float32)
     copy = np.empty_like(block)
     moved = 2 * block.nbytes / _fastest(lambda: np.copyto(copy, block))
-    return DeviceRates(flops_per_s=flops, bytes_per_s=moved, source="numpy probe")
+    return DeviceRates(
+        flops_per_s=flops, bytes_per_s=moved, layer_s=CPU_LAYER_S, source="a numpy probe"
+    )
 
 
 def _fastest(run: object, repeats: int = 3) -> float:

@@ -190,6 +190,7 @@ class Evaluation:
                 insertions=sum(e.insertions for e in errors),
                 reference_words=sum(e.reference_words for e in errors),
             ),
+            utterance_errors=tuple((e.total, e.reference_words) for e in errors),
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
             timings=tuple(samples),

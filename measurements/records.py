@@ -129,6 +129,8 @@ class Measurement(Record):
         dataset: On which speech.
         metric: How well.
         errors: Word errors (ASR).
+        utterance_errors: Errors and reference words of each utterance, in order of
+            their ids; configurations on the same speech are compared with them.
         flops_counted: FLOPs of an utterance, the mean, under ``counted-1``.
         flops_per_audio_s: The same for a second of audio.
         published_gflops: As published, with its convention.
@@ -149,6 +151,7 @@ class Measurement(Record):
     dataset: DatasetInfo
     metric: Metric
     errors: ErrorCounts | None = None
+    utterance_errors: tuple[tuple[int, int], ...] = ()
     flops_counted: float | None = None
     flops_per_audio_s: float | None = None
     published_gflops: tuple[float, str] | None = None

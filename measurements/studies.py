@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from measurements.catalogue import catalogue
 from measurements.datasets import DatasetError
 from measurements.devices import LOCAL, local_device, probe
+from measurements.pairing import shared_removed
 from measurements.records import Measurement
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
@@ -16,7 +17,7 @@ from models_registry.devices import DEVICES
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
-from planner.latency import DeviceRates, TimedRun
+from planner.latency import CPU_LAYER_S, CUDA_LAYER_S, DeviceRates, TimedRun
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def evidence_for(
         raise InsufficientDataError(
             f"study {name} is not about {task}, or has no measurement left", study=name
         )
+    paired = shared_removed(known)
     runs: dict[str, list[TimedRun]] = {}
     for measurement in known:
         if measurement.device is not None and measurement.timings:
@@ -114,7 +116,7 @@ def evidence_for(
     return Evidence(
         task=task,
         study=name,
-        observations=tuple(map(_observation, known)),
+        observations=tuple(_observation(m, paired.get(m.key)) for m in known),
         workload=_workload(name, [m for m in known if m.study == name]),
         runs={key: tuple(value) for key, value in runs.items()},
         rates=_rates(device),
@@ -150,7 +152,12 @@ def dataset_of_study(study: str) -> str:
 
 def _rates(device: str | None) -> dict[str, DeviceRates]:
     rates = {
-        d.name: DeviceRates(d.flops_per_s, d.bytes_per_s, f"data sheet of {d.name}")
+        d.name: DeviceRates(
+            flops_per_s=d.flops_per_s,
+            bytes_per_s=d.bytes_per_s,
+            layer_s=CUDA_LAYER_S if d.kind == "cuda" else CPU_LAYER_S,
+            source=f"the data sheet of {d.name}",
+        )
         for d in DEVICES
     }
     if device is not None and device == local_device().id and device not in rates:
@@ -158,7 +165,7 @@ def _rates(device: str | None) -> dict[str, DeviceRates]:
     return rates
 
 
-def _observation(measurement: Measurement) -> Observation:
+def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
     metric = measurement.metric
     error = metric.value if metric.name == "wer" else 1 - metric.value
     words = measurement.dataset.reference_words
@@ -175,6 +182,7 @@ def _observation(measurement: Measurement) -> Observation:
         configuration=measurement.configuration,
         error=error,
         error_se=se,
+        paired_se=None if paired_log_se is None else paired_log_se * error,
         source=measurement.source,
         provenance=measurement.provenance,
     )

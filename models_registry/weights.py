@@ -13,7 +13,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -139,7 +138,6 @@ def default_source(model: str) -> WheelSource | HubSource:
     return HubSource(MODELS.get(name).hub_id)
 
 
-@lru_cache(maxsize=256)
 def available(model: str) -> bool:
     """Whether the model's weights are on this machine, without a download."""
     source = default_source(model)

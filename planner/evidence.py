@@ -23,6 +23,9 @@ class Observation:
         configuration: What ran.
         error: Word error rate, or 1 - unweighted accuracy; positive.
         error_se: Its standard error, where known.
+        paired_se: The same without what all configurations measured on the same
+            speech share; curves are fitted with it, since a study's common
+            error is its offset.
         source: ``measured`` or ``published``.
         provenance: Where it comes from, in one line.
     """
@@ -34,6 +37,7 @@ class Observation:
     error_se: float | None
     source: Literal["measured", "published"]
     provenance: str
+    paired_se: float | None = None
 
 
 @dataclass(frozen=True)

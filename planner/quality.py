@@ -107,7 +107,7 @@ class QualityModel:
         self.curves: ScalingModel = fit(
             axes_of(configurations, evidence.task),
             [o.error for o in usable],
-            error_se=[_se(o) for o in usable],
+            error_se=[_se(o) if o.paired_se is None else o.paired_se for o in usable],
             groups={
                 "study": [o.study for o in usable],
                 "model": [c.model for c in configurations],

@@ -24,6 +24,7 @@ for _command in (
     planning.recommend,
     planning.cost,
     planning.models,
+    planning.devices,
     planning.studies,
     running.measure,
     running.verify,

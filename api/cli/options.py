@@ -112,7 +112,7 @@ Limit = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 RunDevice = Annotated[
-    str, typer.Option("--run-on", help="Where models run: auto, cpu, cuda or cuda:N.")
+    str, typer.Option("--device", help="Where models run: auto, cpu, cuda or cuda:N.")
 ]
 Convention = Annotated[ConventionName, typer.Option("--convention", help="How FLOPs are counted.")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,16 @@ def print_json(document: BaseModel | dict[str, Any]) -> None:
     if isinstance(document, BaseModel):
         document = document.model_dump(mode="json")
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Prints a plain table; cells are wrapped, never cut off."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def percent(estimate: Estimate) -> str:
@@ -72,16 +82,13 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
     for reason in recommendation.reasons:
         console.print(f"  - {reason}")
     if recommendation.alternatives:
-        table = Table("alternative", "metric", "GFLOPs", "trade", box=None, pad_edge=False)
+        console.print("Alternatives:")
         for other in recommendation.alternatives:
             estimate = next(iter(other.predictions.values()))
-            table.add_row(
-                other.configuration.label(),
-                f"{100 * estimate.mean:.2f} %",
-                f"{other.gflops_per_utterance:.4g}",
-                other.trade,
+            console.print(
+                f"  - {other.configuration.label()}: {100 * estimate.mean:.2f} %,"
+                f" {other.gflops_per_utterance:.4g} GFLOPs; {other.trade}"
             )
-        console.print(table)
     plan = recommendation.verification
     console.print(f"Verify first: {'yes' if plan.needed else 'no'}")
     for reason in plan.reasons:

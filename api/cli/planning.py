@@ -8,7 +8,7 @@ import typer
 
 from api.cli import options
 from api.cli.errors import handled, usage
-from api.cli.output import console, print_json, show_recommendation
+from api.cli.output import console, print_json, print_table, show_recommendation
 
 if TYPE_CHECKING:
     from measurements.store import Store
@@ -61,7 +61,7 @@ def recommend(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Device that time and money belong to: local, or one from 'models --devices'.",
+            help="Device that time and money belong to: local, or one that 'devices' lists.",
             rich_help_panel=_DEVICE,
         ),
     ] = None,
@@ -248,26 +248,17 @@ def cost(
             console.print(f"    {name:<12} {size / 2**20:>12,.1f} MiB")
 
 
-def models(
-    devices: Annotated[bool, typer.Option("--devices", help="List devices instead.")] = False,
-    as_json: options.Json = False,
-) -> None:
-    """List the models of the registry (or the devices), and where their weights are."""
+def models(as_json: options.Json = False) -> None:
+    """List the models of the registry, and where their weights are."""
     with handled(as_json):
-        from rich.table import Table
-
-        if devices:
-            _devices(as_json)
-            return
         from api.services import list_models
 
         items = list_models()
         if as_json:
             print_json({"items": [item.model_dump(mode="json") for item in items]})
             return
-        table = Table("model", "tasks", "parameters", "layers", "weights", "hub", box=None)
-        for item in items:
-            table.add_row(
+        rows = (
+            (
                 item.name,
                 " ".join(item.tasks),
                 f"{item.parameters / 1e6:,.1f} M",
@@ -275,40 +266,35 @@ def models(
                 item.weights,
                 item.hub_id,
             )
-        console.print(table)
+            for item in items
+        )
+        print_table(("model", "tasks", "parameters", "layers", "weights", "hub"), rows)
 
 
-def _devices(as_json: bool) -> None:
-    from rich.table import Table
+def devices(as_json: options.Json = False) -> None:
+    """List the devices that time and money can be asked for."""
+    with handled(as_json):
+        from measurements.devices import local_device
+        from models_registry.devices import DEVICES
 
-    from measurements.devices import local_device
-    from models_registry.devices import DEVICES
-
-    local = local_device()
-    rows = [(local.id, local.kind, "measured by a probe when asked for")]
-    rows += [(d.name, d.kind, d.source) for d in DEVICES]
-    if as_json:
-        items = [{"name": n, "kind": k, "source": s} for n, k, s in rows]
-        print_json({"items": items, "local": local.id})
-        return
-    table = Table("device", "kind", "rates from", box=None)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+        local = local_device()
+        rows = [(local.id, local.kind, "this machine: its timed runs, or else a probe")]
+        rows += [(d.name, d.kind, d.source) for d in DEVICES]
+        if as_json:
+            items = [{"name": n, "kind": k, "source": s} for n, k, s in rows]
+            print_json({"items": items, "local": local.id})
+            return
+        print_table(("device", "kind", "rates from"), rows)
 
 
 def studies(as_json: options.Json = False) -> None:
     """List the studies: what is measured and published in each."""
     with handled(as_json):
-        from rich.table import Table
-
         from api.services import list_studies
 
         items = list_studies(existing_store())
         if as_json:
             print_json({"items": [item.model_dump(mode="json") for item in items]})
             return
-        table = Table("study", "task", "measured", "published", box=None)
-        for item in items:
-            table.add_row(item.id, item.task, str(item.measured), str(item.published))
-        console.print(table)
+        rows = ((i.id, i.task, str(i.measured), str(i.published)) for i in items)
+        print_table(("study", "task", "measured", "published"), rows)

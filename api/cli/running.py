@@ -45,7 +45,7 @@ def measure(
     reduction: options.Reduction = options.ReductionName.mean,
     precision: options.Precision = options.PrecisionName.fp32,
     weights: _WeightsOption = None,
-    run_on: options.RunDevice = "auto",
+    device: options.RunDevice = "auto",
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -84,7 +84,7 @@ def measure(
             configuration,
             speech,
             writable_store(),
-            device=run_on,
+            device=device,
             weights=source,
             command=measure_command(configuration, dataset, subset=subset, limit=limit, seed=seed),
             seed=seed,
@@ -136,7 +136,7 @@ def verify(
     subset: options.Subset = None,
     limit: options.Limit = None,
     model: Annotated[list[str] | None, typer.Option(help="Only these models.")] = None,
-    run_on: options.RunDevice = "auto",
+    run_on: Annotated[str, typer.Option(help="Where the model runs.")] = "auto",
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -183,7 +183,7 @@ def transcribe(
     precision: options.Precision = options.PrecisionName.fp32,
     language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
     weights: _WeightsOption = None,
-    run_on: options.RunDevice = "auto",
+    device: options.RunDevice = "auto",
     as_json: options.Json = False,
 ) -> None:
     r"""Transcribe audio files with a configuration, named or recommended.
@@ -203,7 +203,7 @@ def transcribe(
         sounds = [recording.audio() for recording in recordings]
         transcriber = load(
             configuration,
-            device=run_on,
+            device=device,
             weights=_weights_source(weights, configuration),
             language=language,
         )

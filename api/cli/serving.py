@@ -20,7 +20,7 @@ def serve(
     with_worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Start a worker beside the service.")
     ] = True,
-    run_on: options.RunDevice = "auto",
+    device: options.RunDevice = "auto",
 ) -> None:
     """Serve the HTTP API, with a worker for real runs beside it.
 
@@ -38,7 +38,7 @@ def serve(
         if not is_loopback(address) and settings.api_key is None:
             usage(f"{address} is not a loopback address: set SPEECHPLAN_API_KEY first")
         app = create_app(settings)
-        worker_process = _start_worker(run_on) if with_worker else None
+        worker_process = _start_worker(device) if with_worker else None
         typer.echo(f"speechplan listens on http://{address}:{number}", err=True)
         try:
             uvicorn.run(app, host=address, port=number, log_level="warning", access_log=False)
@@ -49,7 +49,7 @@ def serve(
 
 
 def worker(
-    run_on: options.RunDevice = "auto",
+    device: options.RunDevice = "auto",
     name: Annotated[
         str,
         typer.Option(
@@ -63,7 +63,7 @@ def worker(
         from measurements.jobs.worker import run_worker
         from measurements.settings import Settings
 
-        run_worker(Settings(), device=run_on, name=name)
+        run_worker(Settings(), device=device, name=name)
 
 
 @db.command()
@@ -80,6 +80,6 @@ def upgrade() -> None:
         typer.echo(f"{settings.database_url} is up to date")
 
 
-def _start_worker(run_on: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "api.cli", "worker", "--run-on", run_on]
+def _start_worker(device: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "api.cli", "worker", "--device", device]
     return subprocess.Popen(command)

@@ -119,10 +119,10 @@ def test_an_infeasible_budget_is_typed_in_json():
 
 def test_lists():
     assert len(ask("models")["items"]) >= 18
-    assert ask("models", "--devices")["local"]
+    assert ask("devices")["local"]
     assert "asr-librispeech-test-other" in [s["id"] for s in ask("studies")["items"]]
     assert run("models").exit_code == run("studies").exit_code == 0
-    assert run("models", "--devices").exit_code == 0
+    assert run("devices").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,9 @@ from models_registry import (  # noqa: E402
     WheelSource,
     load,
 )
-from models_registry import weights as weights_module  # noqa: E402
 from models_registry.conversion import hub_config  # noqa: E402
 from models_registry.loading import UnsupportedConfigurationError  # noqa: E402
-from models_registry.weights import WHEELS, fetch, parse_source, sha256_of  # noqa: E402
+from models_registry.weights import WHEELS, available, fetch, parse_source, sha256_of  # noqa: E402
 from tests.conftest import needs_weights  # noqa: E402
 
 SPECIAL = ["endoftext", "startoftranscript", "en", "transcribe", "notimestamps"]
@@ -105,8 +104,7 @@ def test_the_hub_s_cache_is_found_by_branch_and_by_commit(hub_cache, small_model
     by_branch = fetch(HubSource("test/whisper-nano"), small_model)
     by_commit = fetch(HubSource("test/whisper-nano", "abc123"), small_model)
     assert by_branch == by_commit == hub_cache / "snapshots" / "abc123"
-    weights_module.available.cache_clear()
-    assert weights_module.available("whisper-nano")
+    assert available("whisper-nano")
     assert (
         load(Configuration(model="whisper-nano", window_s=2)).transcribe(AUDIO, 16_000) is not None
     )

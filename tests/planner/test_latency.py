@@ -6,7 +6,7 @@ import pytest
 from models_registry import Configuration
 from planner.latency import PHASES, DeviceRates, TimedRun, fit_latency, work
 
-RATES = DeviceRates(flops_per_s=2e11, bytes_per_s=2e10, source="made up")
+RATES = DeviceRates(flops_per_s=2e11, bytes_per_s=2e10, layer_s=5e-4, source="made up")
 
 
 def true_seconds(configuration, windows, tokens):

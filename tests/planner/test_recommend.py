@@ -10,7 +10,7 @@ from planner.latency import DeviceRates
 from planner.question import Budget, Question
 from planner.recommend import Planner
 
-RATES = {"box": DeviceRates(2e11, 2e10, "made up")}
+RATES = {"box": DeviceRates(2e11, 2e10, 5e-4, "made up")}
 
 
 def true_error(c):

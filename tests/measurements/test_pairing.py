@@ -1,0 +1,42 @@
+"""Paired standard errors against a bootstrap with common draws."""
+
+import numpy as np
+import pytest
+
+from measurements.catalogue import catalogue
+from measurements.pairing import shared_removed
+
+
+def made(key, counts, words, fingerprint="f"):
+    base = catalogue()[0]
+    return base.model_copy(
+        update={
+            "key": key,
+            "study": "s",
+            "dataset": base.dataset.model_copy(update={"fingerprint": fingerprint}),
+            "utterance_errors": tuple(zip(map(int, counts), map(int, words), strict=True)),
+        }
+    )
+
+
+def test_equals_the_paired_bootstrap_and_is_much_smaller_than_the_unpaired():
+    rng = np.random.default_rng(0)
+    words = rng.integers(8, 30, 300)
+    hard = rng.gamma(1.0, 0.12, 300)
+    counts = np.array([rng.binomial(words, np.clip(f * hard, 0, 1)) for f in (0.8, 1.0, 1.3)])
+    found = shared_removed([made(str(k), counts[k], words) for k in range(3)])
+
+    draws = rng.multinomial(300, np.full(300, 1 / 300), size=4000)
+    logs = np.log(draws @ counts.T)
+    paired = (logs - logs.mean(axis=1, keepdims=True)).std(axis=0)
+    np.testing.assert_allclose([found[str(k)] for k in range(3)], paired, rtol=0.15)
+    assert all(found[str(k)] < 0.7 * logs[:, k].std() for k in range(3))
+
+
+def test_only_the_same_speech_is_compared():
+    one = made("a", [1, 2], [9, 9])
+    assert shared_removed([one]) == {}
+    assert shared_removed([one, made("b", [1, 2], [9, 9], "other speech")]) == {}
+    assert shared_removed([one, made("b", [0, 0], [9, 9])]) == {}
+    same = shared_removed([one, made("b", [2, 4], [9, 9])])
+    assert same == {"a": pytest.approx(0), "b": pytest.approx(0)}
