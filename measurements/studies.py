@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,14 @@ from models_registry.devices import DEVICES
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
-from planner.latency import CPU_LAYER_S, CUDA_LAYER_S, DeviceRates, TimedRun
+from planner.latency import (
+    CPU_LAYER_S,
+    CUDA_LAYER_S,
+    TYPICAL_CPU,
+    TYPICAL_CUDA,
+    DeviceRates,
+    TimedRun,
+)
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
 if TYPE_CHECKING:
@@ -119,7 +126,7 @@ def evidence_for(
         observations=tuple(_observation(m, paired.get(m.key)) for m in known),
         workload=_workload(name, [m for m in known if m.study == name]),
         runs={key: tuple(value) for key, value in runs.items()},
-        rates=_rates(device),
+        rates=_rates(device, runs),
         runnable=frozenset(
             a.name for a in MODELS if isinstance(a, WhisperArchitecture) and available(a.name)
         ),
@@ -150,7 +157,11 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
-def _rates(device: str | None) -> dict[str, DeviceRates]:
+def _rates(device: str | None, runs: Mapping[str, object]) -> dict[str, DeviceRates]:
+    """What devices can do at best: data sheets, and for this machine a probe.
+
+    A device with timed runs needs neither; the runs say more.
+    """
     rates = {
         d.name: DeviceRates(
             flops_per_s=d.flops_per_s,
@@ -160,7 +171,9 @@ def _rates(device: str | None) -> dict[str, DeviceRates]:
         )
         for d in DEVICES
     }
-    if device is not None and device == local_device().id and device not in rates:
+    for timed in runs:
+        rates.setdefault(timed, TYPICAL_CUDA if timed.startswith("cuda") else TYPICAL_CPU)
+    if device == local_device().id and device not in rates and local_device().kind == "cpu":
         rates[device] = probe()
     return rates
 

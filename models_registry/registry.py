@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@lru_cache(maxsize=1)
+def _entry_points() -> Any:
+    """Every installed distribution's; reading them all costs the same as one group."""
+    return entry_points()
 
 
 class UnknownNameError(LookupError):
@@ -124,5 +131,5 @@ class Registry(Generic[T]):
         self._plugins_loaded = True
         if self._group is None:
             return
-        for entry_point in entry_points(group=self._group):
+        for entry_point in _entry_points().select(group=self._group):
             entry_point.load()(self)

@@ -23,6 +23,7 @@ from planner.curves.additive import Array, Mask
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence
 from planner.latency import LatencyModel, Work, work
+from planner.quantiles import normal_probability, normal_quantile
 from planner.question import CostName, Question
 from planner.workload import Workload
 
@@ -45,21 +46,15 @@ class Costs:
 
     def holding(self, name: CostName, bound: float) -> Array:
         """Probability that a cost stays within a bound, shape ``(n,)``."""
-        from scipy.special import ndtr
-
         distance = np.log(bound) - np.log(self.centre[name])
-        spread = self.log_sd[name]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            chance = ndtr(distance / spread)
-        exact = (distance >= -1e-12).astype(float)
-        held: Array = np.where(spread > 0, chance, exact)
+        held: Array = (distance >= -1e-12).astype(float)
+        unsure = self.log_sd[name] > 0
+        held[unsure] = normal_probability(distance[unsure] / self.log_sd[name][unsure])
         return held
 
     def quantile(self, name: CostName, probability: float) -> Array:
         """Value that a cost stays below with a probability, shape ``(n,)``."""
-        from scipy.special import ndtri
-
-        value: Array = self.centre[name] * np.exp(float(ndtri(probability)) * self.log_sd[name])
+        value: Array = self.centre[name] * np.exp(normal_quantile(probability) * self.log_sd[name])
         return value
 
 

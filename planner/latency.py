@@ -74,6 +74,10 @@ class TimedRun:
     phases_s: Mapping[str, float]
 
 
+TYPICAL_CPU = DeviceRates(1.4e11, 1.5e10, CPU_LAYER_S, "two cores of an AMD EPYC, by a probe")
+TYPICAL_CUDA = DeviceRates(1.56e14, 2e12, CUDA_LAYER_S, "an NVIDIA A100, by its data sheet")
+"""Where the priors of a device begin whose own rates nobody has stated."""
+
 Work = Mapping[str, Array]
 """Amounts of work by phase, each of shape ``(rows, kinds)``."""
 

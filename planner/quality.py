@@ -14,6 +14,7 @@ from planner.curves import ScalingModel, fit
 from planner.curves.additive import Array
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
+from planner.quantiles import normal_quantile
 
 Basis = Literal["measured", "published", "interpolated", "extrapolated"]
 
@@ -132,8 +133,6 @@ class QualityModel:
             level: Probability of the intervals.
             draws: How many joint draws.
         """
-        from scipy.special import ndtri
-
         axes = axes_of(configurations, self._evidence.task)
         groups: dict[str, list[str]] = {
             "study": [self._evidence.study] * len(configurations),
@@ -149,7 +148,7 @@ class QualityModel:
         ]
         provenance = [f"curves over {self.curves.observed.rows} observations"] * len(configurations)
         rng = np.random.default_rng(self._seed + 1)
-        reach = float(ndtri(0.5 + level / 2))
+        reach = normal_quantile(0.5 + level / 2)
         for row, configuration in enumerate(configurations):
             observation = self._observed.get(configuration)
             if observation is None:

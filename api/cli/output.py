@@ -5,20 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from measurements.progress import Progress
     from measurements.records import Measurement
     from measurements.verification import Verification
     from planner.answer import Estimate, Recommendation, StudySummary
 
-console = Console(highlight=False, soft_wrap=False)
+
+class _LazyConsole:
+    """Standard output; rich is imported when something is printed for a reader."""
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._console, name)
+
+
+console = _LazyConsole()
 
 
 def print_json(document: BaseModel | dict[str, Any]) -> None:
@@ -30,6 +45,8 @@ def print_json(document: BaseModel | dict[str, Any]) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     """Prints a plain table; cells are wrapped, never cut off."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -163,6 +180,7 @@ def run_progress(title: str, quiet: bool) -> Iterator[Callable[[Progress], None]
     if quiet:
         yield lambda _: None
         return
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -12,6 +12,7 @@ from planner.curves.additive import AdditivePowerLaw, Array, Design, Index, Mask
 from planner.curves.model import GroupFactor, ScalingModel
 from planner.curves.solver import Prior, covariance, objective, solve
 from planner.errors import InsufficientDataError, InvalidDataError
+from planner.quantiles import t_quantile
 
 MIN_OBSERVATIONS = 4
 BAGS = 128
@@ -293,10 +294,8 @@ def _inflation(scores: Array, freedom: float) -> float:
     Split-conformal: the ``ceil(0.9 (n + 1))``-th smallest score, or the largest
     stretched a little where there are too few for that rank.
     """
-    from scipy.special import stdtrit
-
     ordered = np.sort(scores)
     rank = int(np.ceil(_CALIBRATION_LEVEL * (len(ordered) + 1)))
     quantile = ordered[rank - 1] if rank <= len(ordered) else ordered[-1] * rank / len(ordered)
-    expected = float(stdtrit(freedom, 0.5 + _CALIBRATION_LEVEL / 2))
+    expected = t_quantile(0.5 + _CALIBRATION_LEVEL / 2, freedom)
     return float(max(quantile / expected, 0.5))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from planner.curves.additive import AdditivePowerLaw, Array, Design, Index
 from planner.errors import InvalidDataError
+from planner.quantiles import t_quantile
 
 EXTRAPOLATION_SD = 0.1
 """Spread in log error added for each factor of e beyond the observed range of an axis."""
@@ -103,13 +104,11 @@ class ScalingModel:
         Raises:
             InvalidDataError: An axis is missing, or not positive.
         """
-        from scipy.special import stdtrit
-
         if not 0 < level < 1:
             raise InvalidDataError(f"level {level} is not between 0 and 1")
         design, unseen = self._design(axes, groups)
         centre, spread = self._centre_and_spread(design, unseen)
-        reach = float(stdtrit(self.freedom, 0.5 + level / 2)) * spread
+        reach = t_quantile(0.5 + level / 2, self.freedom) * spread
         return Prediction(np.exp(centre), np.exp(centre - reach), np.exp(centre + reach))
 
     def draws(

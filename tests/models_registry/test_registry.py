@@ -1,5 +1,7 @@
 """Names: aliases, near misses, plug-ins."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from models_registry import MODELS, Registry, UnknownNameError
@@ -52,7 +54,8 @@ def test_entry_points_add_entries_when_a_name_is_missing(monkeypatch):
             loads.append(1)
             return lambda registry: registry.add("from-plugin", 7)
 
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: [EntryPoint()])
+    found = SimpleNamespace(select=lambda group: [EntryPoint()])
+    monkeypatch.setattr(registry_module, "_entry_points", lambda: found)
     registry = Registry("thing", entry_point_group="speechplan.things")
     registry.add("own", 1)
     assert registry.get("own") == 1
