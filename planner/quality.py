@@ -108,7 +108,7 @@ class QualityModel:
         self.curves: ScalingModel = fit(
             axes_of(configurations, evidence.task),
             [o.error for o in usable],
-            error_se=[_se(o) if o.paired_se is None else o.paired_se for o in usable],
+            error_se=[_fit_se(o) for o in usable],
             groups={
                 "study": [o.study for o in usable],
                 "model": [c.model for c in configurations],
@@ -121,6 +121,7 @@ class QualityModel:
             },
             seed=seed,
         )
+        self._common_sd = _common_sd(evidence.in_study)
         self._known_models = known | {c.model for c in configurations}
 
     def predict(
@@ -149,17 +150,22 @@ class QualityModel:
         provenance = [f"curves over {self.curves.observed.rows} observations"] * len(configurations)
         rng = np.random.default_rng(self._seed + 1)
         reach = normal_quantile(0.5 + level / 2)
+        up, down = np.log(upper / mean), np.log(mean / lower)
+        upper = mean * np.exp(np.hypot(up, reach * self._common_sd))
+        lower = mean * np.exp(-np.hypot(down, reach * self._common_sd))
         for row, configuration in enumerate(configurations):
             observation = self._observed.get(configuration)
             if observation is None:
                 continue
-            spread = max(_se(observation), 1e-9) / observation.error
+            own = _fit_se(observation) / observation.error
+            spread = np.hypot(own, self._common_sd)
             mean[row] = observation.error
             lower[row] = observation.error * np.exp(-reach * spread)
             upper[row] = observation.error * np.exp(reach * spread)
-            joint[:, row] = observation.error * np.exp(spread * rng.standard_normal(draws))
+            joint[:, row] = observation.error * np.exp(own * rng.standard_normal(draws))
             basis[row] = observation.source
             provenance[row] = observation.provenance
+        joint *= np.exp(self._common_sd * rng.standard_normal((draws, 1)))
         top = 1.0 if self._evidence.task == "ser" else np.inf
         return Quality(
             np.minimum(mean, top),
@@ -191,6 +197,23 @@ def _se(observation: Observation) -> float:
     if observation.error_se is None:
         return UNKNOWN_SE * observation.error
     return observation.error_se
+
+
+def _fit_se(observation: Observation) -> float:
+    """Standard error that shapes the curves: without what the study's speech shares."""
+    return _se(observation) if observation.paired_se is None else observation.paired_se
+
+
+def _common_sd(observations: Sequence[Observation]) -> float:
+    """Spread of log error that everything measured on a study's speech shares.
+
+    The speech is a sample; another sample would move all of it up or down. It
+    widens every interval and cancels between configurations.
+    """
+    shared = [
+        (_se(o) ** 2 - o.paired_se**2) / o.error**2 for o in observations if o.paired_se is not None
+    ]
+    return float(np.sqrt(max(np.median(shared), 0.0))) if shared else 0.0
 
 
 def _on_the_axes(configuration: Configuration) -> bool:

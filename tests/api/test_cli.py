@@ -77,7 +77,7 @@ def test_recommend_for_readers():
         (["recommend"], 2, "at least one budget"),
         (["recommend", "--gflops", "-1"], 2, "greater than 0"),
         (["recommend", "--gflops", "nan"], 2, "finite"),
-        (["recommend", "--gflops", "many"], 2, "many"),
+        (["recommend", "--gflops", "many"], 2, "valid number"),
         (["recommend", "--rtf", "0.1"], 2, "for example local"),
         (["recommend", "--gflops", "9", "--study", "nope"], 2, "unknown study"),
         (["recommend", "--gflops", "9", "--device", "h10"], 2, "did you mean nvidia-h100-sxm"),

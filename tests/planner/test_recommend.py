@@ -257,3 +257,18 @@ def test_every_model_of_the_lattice_is_in_the_registry(planner):
 
     models = {c.model for c in candidates(planner.evidence)}
     assert models == {m.name for m in MODELS if m.family == "whisper"}
+
+
+def test_what_a_study_s_speech_shares_widens_levels_but_not_differences():
+    """Sampling error of 10 % that all figures share, 1 % that is their own."""
+    from dataclasses import replace
+
+    shared = [replace(o, error_se=0.1 * o.error, paired_se=0.01 * o.error) for o in observed(STAR)]
+    rows = [Configuration(model="base", window_s=12), Configuration(model="base", window_s=25)]
+    evidence = Evidence(task="asr", study="world", observations=tuple(shared))
+    quality = Planner(evidence).quality.predict(rows, level=0.9, draws=4000)
+    assert (np.log(quality.upper / quality.lower) > 2 * 1.6 * 0.09).all()
+    levels = np.log(quality.draws).std(axis=0)
+    difference = np.log(quality.draws[:, 0] / quality.draws[:, 1]).std()
+    assert levels.min() > 0.09
+    assert difference < 0.5 * levels.min()
