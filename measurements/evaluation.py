@@ -31,7 +31,7 @@ from models_registry.loading import load, torch_device
 from models_registry.loading.audio import Waveform, to_waveform
 from models_registry.loading.whisper import WhisperTranscriber
 
-PROTOCOL = "asr-greedy-1"
+PROTOCOL = "asr-greedy-2"
 """Part of a measurement's key: raised when the evaluator's results would change."""
 
 BATCH_AUDIO_S = 240.0

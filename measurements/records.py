@@ -175,7 +175,7 @@ class UtteranceResult(Record):
         reference_words: Words of the normalised reference.
         hypothesis: The transcript as decoded.
         output_tokens: Tokens decoded, end of text included, by window.
-        cut_short: Windows whose decoding hit the token limit.
+        cut_short: Windows whose decoding was stopped, in a loop or at the token limit.
     """
 
     utterance: str

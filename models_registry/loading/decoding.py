@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
 from models_registry.loading.clock import PhaseClock
+from models_registry.loading.loops import loop_period
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,30 @@ class DecodingRules:
 
 
 @torch.inference_mode()
-def greedy(model: Any, states: Tensor, rules: DecodingRules, clock: PhaseClock) -> list[list[int]]:
+def greedy(
+    model: Any,
+    states: Tensor,
+    rules: DecodingRules,
+    clock: PhaseClock,
+    limits: Sequence[int] | None = None,
+) -> list[list[int]]:
     """The most likely token, one after another, for every row of a batch.
+
+    A row ends with ``end_of_text``, at its limit, or as soon as it repeats itself.
 
     Args:
         model: A ``WhisperForConditionalGeneration``.
         states: Encoder output, shape ``(batch, tokens, d_model)``.
         rules: Prompt, forbidden tokens and stopping.
         clock: Told the time of the prompt's pass and of the rest.
+        limits: Most tokens by row; ``rules.max_new_tokens`` when left out.
 
     Returns:
         Decoded ids by row, the prompt left out; they end with ``end_of_text``
-        unless ``max_new_tokens`` came first.
+        unless decoding was stopped.
     """
     device, rows = states.device, states.shape[0]
+    limits = limits or [rules.max_new_tokens] * rows
     transcripts: list[list[int]] = [[] for _ in range(rows)]
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     penalty = torch.zeros(model.config.vocab_size, device=device)
@@ -68,37 +79,25 @@ def greedy(model: Any, states: Tensor, rules: DecodingRules, clock: PhaseClock) 
         chosen = step(torch.tensor(rules.prompt, device=device).expand(rows, -1), first_penalty)
     with clock.phase("decode"):
         active = list(range(rows))
-        for _ in range(rules.max_new_tokens - 1):
-            active, chosen, states = _record(
-                transcripts, active, chosen, states, cache, rules.end_of_text
-            )
-            if not active:
-                break
-            chosen = step(chosen[:, None], penalty)
-        else:
-            for row, token in zip(active, chosen.tolist(), strict=True):
+        while True:
+            tokens = chosen.tolist()
+            for row, token in zip(active, tokens, strict=True):
                 transcripts[row].append(token)
-    return transcripts
-
-
-def _record(
-    transcripts: list[list[int]],
-    active: list[int],
-    chosen: Tensor,
-    states: Tensor,
-    cache: EncoderDecoderCache,
-    end_of_text: int,
-) -> tuple[list[int], Tensor, Tensor]:
-    """Notes the chosen tokens and drops the rows that are finished from the batch."""
-    tokens = chosen.tolist()
-    for row, token in zip(active, tokens, strict=True):
-        transcripts[row].append(token)
-    going = [index for index, token in enumerate(tokens) if token != end_of_text]
-    if len(going) == len(active) or not going:
-        return [active[index] for index in going], chosen, states
-    kept = torch.tensor(going, device=chosen.device)
-    cache.batch_select_indices(kept)
-    return [active[index] for index in going], chosen[kept], states[kept]
+            going = [
+                index
+                for index, row in enumerate(active)
+                if tokens[index] != rules.end_of_text
+                and len(transcripts[row]) < limits[row]
+                and loop_period(transcripts[row]) is None
+            ]
+            if not going:
+                return transcripts
+            if len(going) < len(active):
+                kept = _indices(going, device)
+                cache.batch_select_indices(kept)
+                active = [active[index] for index in going]
+                chosen, states = chosen[kept], states[kept]
+            chosen = step(chosen[:, None], penalty)
 
 
 def _indices(ids: Sequence[int], device: torch.device) -> Tensor:

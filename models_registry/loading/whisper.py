@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from models_registry.configuration import Configuration
 from models_registry.loading.audio import Waveform, cut_at_quiet_places, to_waveform
 from models_registry.loading.clock import PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
+from models_registry.loading.loops import without_loop
 from models_registry.loading.reduction import install_reduction, shorten_window
 from models_registry.weights import WeightsError
 
@@ -46,10 +47,10 @@ class Transcription:
     """One waveform's transcript.
 
     Attributes:
-        text: Plain text, special tokens left out.
-        tokens: Decoded ids of each window, end of text included.
+        text: Plain text, special tokens left out, a loop said once.
+        tokens: Decoded ids of each window as they came, end of text included.
         windows: Forward passes that it took.
-        cut_short: Windows whose decoding hit the token limit.
+        cut_short: Windows whose decoding was stopped, in a loop or at the token limit.
     """
 
     text: str
@@ -166,17 +167,20 @@ class WhisperTranscriber:
         self, states: Tensor, batch: Sequence[Waveform], clock: PhaseClock
     ) -> list[list[int]]:
         """Greedy token ids by window, at most as many as the audio could hold."""
-        return greedy(self.model, states, self._limited(batch), clock)
+        limits = [self._most_tokens(waveform) for waveform in batch]
+        return greedy(self.model, states, self.rules, clock, limits)
 
-    def _limited(self, batch: Sequence[Waveform]) -> DecodingRules:
-        longest_s = max(map(len, batch)) / WAVEFORM_HZ
-        limit = math.ceil(MAX_TOKENS_PER_SECOND * longest_s) + _SPARE_TOKENS
-        return replace(self.rules, max_new_tokens=min(limit, self.rules.max_new_tokens))
+    def _most_tokens(self, waveform: Waveform) -> int:
+        spoken = math.ceil(MAX_TOKENS_PER_SECOND * len(waveform) / WAVEFORM_HZ)
+        return min(spoken + _SPARE_TOKENS, self.rules.max_new_tokens)
 
     def _transcription(self, windows: list[list[int]]) -> Transcription:
         texts = []
         if self._tokenizer is not None:
-            texts = [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in windows]
+            texts = [
+                self._tokenizer.decode(without_loop(ids), skip_special_tokens=True)
+                for ids in windows
+            ]
         return Transcription(
             text=" ".join(text.strip() for text in texts).strip(),
             tokens=tuple(map(tuple, windows)),
