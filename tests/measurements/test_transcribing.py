@@ -87,17 +87,17 @@ def test_long_audio_is_cut_and_no_sentence_is_lost(speech):
 
 
 def test_a_runaway_is_stopped_and_said_once(librispeech):
-    """Two recordings that tiny.en repeats itself on when little silence follows them."""
+    """A recording that tiny.en repeats itself on when little silence follows."""
     speech = open_dataset(f"librispeech:{librispeech}", "test-other")
-    utterances = {u.id: u for u in speech.utterances}
-    recordings = [utterances[name] for name in ("533-1066-0002", "367-130732-0007")]
+    (recording,) = (u for u in speech.utterances if u.id == "533-1066-0002")
     transcriber = load(Configuration(model="tiny.en", window_s=10))
-    results = transcriber.transcribe_batch([to_waveform(*u.audio()) for u in recordings])
-    for recording, result in zip(recordings, results, strict=True):
-        assert result.cut_short == 1
-        assert any(len(without_loop(ids)) < len(ids) - 10 for ids in result.tokens)
-        errors = word_errors(recording.reference, result.text)
-        assert errors.insertions < errors.reference_words
+    (result,) = transcriber.transcribe_batch([to_waveform(*recording.audio())])
+    looping, _ = result.tokens
+    assert result.cut_short == 1
+    assert len(looping) < 60
+    assert len(without_loop(looping)) < len(looping) - 10
+    errors = word_errors(recording.reference, result.text)
+    assert errors.insertions < errors.reference_words
 
 
 def test_phases_are_timed(speech):
