@@ -8,6 +8,17 @@ import pytest
 SHARED = Path(__file__).parents[2] / "shared"
 LIBRISPEECH = SHARED / "data" / "librispeech-mini"
 
+RECOMMENDATION_KEYS = {
+    "configuration",
+    "predictions",
+    "costs",
+    "confidence",
+    "reasons",
+    "alternatives",
+    "verification",
+}
+"""What a recommendation carries, by HTTP and by the command line alike."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory):

@@ -19,10 +19,7 @@ def build(url: str) -> int:
         How many there are.
     """
     store = Store.open(url)
-    found = [
-        m.model_copy(update={"utterance_errors": _errors(store, m.key)})
-        for _, m in store.measurements()
-    ]
+    found = [measurement for _, measurement in store.measurements()]
     store.close()
     found.sort(key=lambda m: (m.study, m.key))
     # No time stamp in the header: the same measurements make the same file.
@@ -30,13 +27,6 @@ def build(url: str) -> int:
         for measurement in found:
             stream.write(measurement.model_dump_json().encode() + b"\n")
     return len(found)
-
-
-def _errors(store: Store, key: str) -> tuple[tuple[int, int], ...]:
-    return tuple(
-        (r.substitutions + r.deletions + r.insertions, r.reference_words)
-        for r in store.utterances(key)
-    )
 
 
 if __name__ == "__main__":

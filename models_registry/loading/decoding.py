@@ -39,7 +39,7 @@ def greedy(
     states: Tensor,
     rules: DecodingRules,
     clock: PhaseClock,
-    limits: Sequence[int] | None = None,
+    limits: Sequence[int],
 ) -> list[list[int]]:
     """The most likely token, one after another, for every row of a batch.
 
@@ -50,14 +50,13 @@ def greedy(
         states: Encoder output, shape ``(batch, tokens, d_model)``.
         rules: Prompt, forbidden tokens and stopping.
         clock: Told the time of the prompt's pass and of the rest.
-        limits: Most tokens by row; ``rules.max_new_tokens`` when left out.
+        limits: Most tokens by row.
 
     Returns:
         Decoded ids by row, the prompt left out; they end with ``end_of_text``
         unless decoding was stopped.
     """
     device, rows = states.device, states.shape[0]
-    limits = limits or [rules.max_new_tokens] * rows
     transcripts: list[list[int]] = [[] for _ in range(rows)]
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     penalty = torch.zeros(model.config.vocab_size, device=device)

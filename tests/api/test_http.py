@@ -8,6 +8,7 @@ from litestar.testing import TestClient
 from api.app import create_app
 from measurements.settings import Settings
 from models_registry.weights import available
+from tests.conftest import RECOMMENDATION_KEYS
 
 PROBLEM = "application/problem+json"
 
@@ -29,15 +30,7 @@ def test_recommendation(client):
     assert response.status_code == 200
     body = response.json()
     assert set(body) == {"recommendation", "study"}
-    assert {
-        "configuration",
-        "predictions",
-        "costs",
-        "confidence",
-        "reasons",
-        "alternatives",
-        "verification",
-    } <= set(body["recommendation"])
+    assert set(body["recommendation"]) >= RECOMMENDATION_KEYS
     estimate = body["recommendation"]["predictions"]["wer"]
     assert estimate["lower"] <= estimate["mean"] <= estimate["upper"]
     assert estimate["unit"] == "fraction"
