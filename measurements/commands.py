@@ -13,9 +13,11 @@ _FLAGS = {
     "reduction_layer": "--reduction-layer",
     "reduction": "--reduction",
     "exit_layer": "--exit-layer",
+    "readout": "--readout",
     "adapter": "--adapter",
     "rank": "--rank",
     "unfrozen_layers": "--unfrozen-layers",
+    "recipe": "--recipe",
     "precision": "--precision",
     "batch_size": "--batch-size",
 }

@@ -10,10 +10,11 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        phase: ``transcribing``, ``timing`` or ``done``.
+        phase: What is going on, for example ``transcribing``, ``timing`` or ``done``.
         done: Utterances finished, those of an earlier try included.
         total: Utterances altogether.
-        wer: Word error rate so far; none before the first word.
+        metric: ``wer`` or ``ua``.
+        value: The metric so far; none before there is one.
         elapsed_s: Seconds since this try began.
         left_s: Seconds to go, at the pace so far.
     """
@@ -21,6 +22,7 @@ class Progress:
     phase: str
     done: int
     total: int
-    wer: float | None = None
+    metric: str = "wer"
+    value: float | None = None
     elapsed_s: float = 0.0
     left_s: float | None = None

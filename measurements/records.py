@@ -131,6 +131,9 @@ class Measurement(Record):
         errors: Word errors (ASR).
         utterance_errors: Errors and reference words of each utterance, in order of
             their ids; configurations on the same speech are compared with them.
+            Of one word each in SER: 1 where another emotion was recognised.
+        speakers: Speaker of each utterance, in the same order, where known.
+        labels: Emotion of each utterance, in the same order (SER).
         flops_counted: FLOPs of an utterance, the mean, under ``counted-1``.
         flops_per_audio_s: The same for a second of audio.
         published_gflops: As published, with its convention.
@@ -152,6 +155,8 @@ class Measurement(Record):
     metric: Metric
     errors: ErrorCounts | None = None
     utterance_errors: tuple[tuple[int, int], ...] = ()
+    speakers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     flops_counted: float | None = None
     flops_per_audio_s: float | None = None
     published_gflops: tuple[float, str] | None = None

@@ -182,9 +182,9 @@ def run(
         DatasetError: An audio file can't be read.
         WeightsError: The weights can't be had.
     """
-    from measurements.evaluation import Evaluation
+    from measurements.evaluation import evaluation_of
 
-    evaluation = Evaluation(
+    evaluation = evaluation_of(
         verification.configuration,
         verification.open_dataset(),
         store,

@@ -15,7 +15,9 @@ from models_registry.known_models import MODELS
 
 Task = Literal["asr", "ser"]
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
-AdapterKind = Literal["none", "lora", "dama", "full"]
+AdapterKind = Literal["none", "lora", "dama", "partial", "full"]
+Recipe = Literal["supervised", "self-distilled"]
+Readout = Literal["linear", "attentive"]
 Reduction = Literal["mean", "pick"]
 WindowPolicy = Literal["chunk", "truncate"]
 
@@ -46,10 +48,16 @@ class Configuration(BaseModel):
             which is also what leaving it out means.
         reduction: ``mean`` pools the tokens, ``pick`` keeps one of them.
         exit_layer: Last encoder layer that runs (SER only); all when left out.
-        adapter: Kind of adaptation. ``rank`` belongs to ``lora`` and ``dama``,
-            ``unfrozen_layers`` (counted from the top) goes with any but ``none``.
-        rank: Rank of the adapter.
-        unfrozen_layers: Encoder layers trained as a whole beside the adapter.
+        readout: How emotions are read off the encoder's tokens (SER only):
+            ``linear`` on their mean, or ``attentive``, on a learnt weighted mean.
+        adapter: Kind of adaptation: ``lora``; ``dama``, LoRA whose rank follows
+            depth (arXiv 2602.01008); ``partial``, the top ``unfrozen_layers``
+            alone; ``full``, every weight. What the code of arXiv 2606.22790 calls
+            DAMA is ``lora`` with ``unfrozen_layers``.
+        rank: Rank of ``lora``, highest rank of ``dama``.
+        unfrozen_layers: Encoder layers, counted from the top, trained as a whole.
+        recipe: What the adapter learnt from: ``supervised`` by transcripts or
+            labels, or ``self-distilled`` from the model's own full-window output.
         precision: Number format of weights and arithmetic.
         batch_size: Forward passes run together.
     """
@@ -64,9 +72,11 @@ class Configuration(BaseModel):
     reduction_layer: Annotated[int, Field(ge=0)] | None = None
     reduction: Reduction = "mean"
     exit_layer: Annotated[int, Field(ge=1)] | None = None
+    readout: Readout = "linear"
     adapter: AdapterKind = "none"
     rank: Annotated[int, Field(ge=1)] | None = None
     unfrozen_layers: Annotated[int, Field(ge=0)] = 0
+    recipe: Recipe | None = None
     precision: Precision = "fp32"
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 1
 
@@ -86,6 +96,8 @@ class Configuration(BaseModel):
             data["reduction"] = "mean"
         elif data.get("reduction_layer") is None:
             data["reduction_layer"] = data.get("exit_layer") or layers
+        if data.get("adapter", "none") != "none" and data.get("recipe") is None:
+            data["recipe"] = "supervised"
         return data
 
     @model_validator(mode="after")
@@ -119,10 +131,20 @@ class Configuration(BaseModel):
             yield f"reduction_layer {self.reduction_layer} is above the last layer run, {last}"
         if self.adapter in ("lora", "dama") and self.rank is None:
             yield f"adapter {self.adapter} needs a rank"
-        if self.adapter in ("none", "full") and self.rank is not None:
+        if self.adapter not in ("lora", "dama") and self.rank is not None:
             yield f"rank has no meaning with adapter {self.adapter}"
         if self.adapter == "none" and self.unfrozen_layers:
             yield "unfrozen_layers has no meaning with adapter none"
+        if self.adapter == "partial" and not self.unfrozen_layers:
+            yield "adapter partial needs unfrozen_layers"
+        if self.unfrozen_layers > layers:
+            yield f"unfrozen_layers {self.unfrozen_layers} is above the {layers} of {self.model}"
+        if self.adapter == "none" and self.recipe is not None:
+            yield "recipe has no meaning with adapter none"
+        if self.task == "ser" and self.recipe == "self-distilled":
+            yield "recipe self-distilled is for asr only"
+        if self.task == "asr" and self.readout != "linear":
+            yield "readout is for ser only"
 
     @property
     def architecture(self) -> Architecture:
@@ -151,8 +173,12 @@ class Configuration(BaseModel):
 
     @property
     def key(self) -> str:
-        """SHA-256 of the canonical form, the same on every machine."""
-        document = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """SHA-256 of the canonical form, the same on every machine.
+
+        Defaults are left out, so an axis that is added later changes no key; a default
+        that changed would, without a sign.
+        """
+        document = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()
 
     def label(self) -> str:
@@ -170,6 +196,10 @@ class Configuration(BaseModel):
             parts.append(self.adapter + (f" rank {self.rank}" if self.rank else ""))
             if self.unfrozen_layers:
                 parts.append(f"top {self.unfrozen_layers} layers unfrozen")
+            if self.recipe == "self-distilled":
+                parts.append(self.recipe)
+        if self.readout != "linear":
+            parts.append(f"{self.readout} read-out")
         if self.precision != "fp32":
             parts.append(self.precision)
         if self.batch_size > 1:

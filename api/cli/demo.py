@@ -39,7 +39,7 @@ def demo(
         from measurements import verification as verifications
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
-        from measurements.evaluation import Evaluation
+        from measurements.evaluation import evaluation_of
         from measurements.store import Store
         from models_registry import Configuration
         from planner.errors import NoFeasibleConfigurationError
@@ -53,7 +53,7 @@ def demo(
             Configuration(model="whisper-tiny.en", window_s=15, precision="int8"),
         ):
             command = measure_command(first, "demo", limit=limit if limit < _UTTERANCES else None)
-            evaluation = Evaluation(first, speech, store, command=command)
+            evaluation = evaluation_of(first, speech, store, command=command)
             with run_progress(first.label(), quiet=False) as report:
                 show_measurement(evaluation.run(report))
 

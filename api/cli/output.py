@@ -200,20 +200,19 @@ def run_progress(title: str, quiet: bool) -> Iterator[Callable[[Progress], None]
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[wer]}"),
+        TextColumn("{task.fields[metric]}"),
         console=errors,
     )
     with bar:
-        task = bar.add_task(title, total=None, wer="")
+        task = bar.add_task(title, total=None, metric="")
 
         def report(progress: Progress) -> None:
-            wer = "" if progress.wer is None else f"WER {100 * progress.wer:.1f} %"
             bar.update(
                 task,
                 description=f"{title}: {progress.phase}",
                 completed=progress.done,
                 total=progress.total,
-                wer=wer,
+                metric=_so_far(progress),
             )
 
         yield report
@@ -221,8 +220,14 @@ def run_progress(title: str, quiet: bool) -> Iterator[Callable[[Progress], None]
 
 def _plain_progress(title: str, errors: Console) -> Callable[[Progress], None]:
     def report(progress: Progress) -> None:
-        wer = "" if progress.wer is None else f", WER {100 * progress.wer:.1f} %"
+        so_far = f", {_so_far(progress)}" if _so_far(progress) else ""
         left = "" if not progress.left_s else f", {progress.left_s:.0f} s to go"
-        errors.print(f"{title}: {progress.phase} {progress.done}/{progress.total}{wer}{left}")
+        errors.print(f"{title}: {progress.phase} {progress.done}/{progress.total}{so_far}{left}")
 
     return report
+
+
+def _so_far(progress: Progress) -> str:
+    if progress.value is None:
+        return ""
+    return f"{progress.metric.upper()} {100 * progress.value:.1f} %"

@@ -78,9 +78,9 @@ def measure(
 
         speech = open_dataset(dataset, subset).limited(limit, seed)
         source = _weights_source(weights, configuration)
-        from measurements.evaluation import Evaluation
+        from measurements.evaluation import evaluation_of
 
-        evaluation = Evaluation(
+        evaluation = evaluation_of(
             configuration,
             speech,
             writable_store(),

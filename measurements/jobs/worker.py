@@ -16,7 +16,7 @@ from typing import Any
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from measurements import verification as verifications
-from measurements.evaluation import Evaluation
+from measurements.evaluation import Evaluation, evaluation_of
 from measurements.jobs.queue import APPLICATION, QUEUE, VERIFY, application_version
 from measurements.settings import Settings
 from measurements.store import Store
@@ -62,7 +62,7 @@ def _run_batch(identifier: str, index: int) -> int:
     evaluation = _evaluation(identifier)
     done = evaluation.run_batch(index)
     progress = evaluation.progress()
-    update: dict[str, Any] = {"done": progress.done, "wer_so_far": progress.wer}
+    update: dict[str, Any] = {"done": progress.done, "wer_so_far": progress.value}
     verifications.save(_load(identifier).model_copy(update=update), _Context.store)
     return done
 
@@ -89,7 +89,7 @@ def _load(identifier: str) -> Verification:
 @lru_cache(maxsize=1)
 def _evaluation(identifier: str) -> Evaluation:
     found = _load(identifier)
-    return Evaluation(
+    return evaluation_of(
         found.configuration,
         found.open_dataset(),
         _Context.store,

@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 
 from measurements.counting import FlopCountError, check
 from measurements.datasets import open_dataset
-from measurements.evaluation import Evaluation
+from measurements.evaluation import evaluation_of
 from measurements.store import Store
 from models_registry import Configuration, load
 from models_registry.loading.audio import to_waveform
@@ -30,14 +30,14 @@ def store(tmp_path):
 
 def test_a_run_that_stops_goes_on_and_equals_one_that_did_not(store, tmp_path):
     speech = open_dataset("demo").limited(14)
-    first = Evaluation(CONFIGURATION, speech, store)
+    first = evaluation_of(CONFIGURATION, speech, store)
     assert len(first.batches) == 2
     first.run_batch(0)
     done = {r.utterance: r for r in store.utterances(first.key)}
     assert 0 < len(done) < 14
 
     transcribed = []
-    second = Evaluation(CONFIGURATION, speech, store, command="speechplan measure ...")
+    second = evaluation_of(CONFIGURATION, speech, store, command="speechplan measure ...")
     original = second.transcriber.transcribe_batch
     second.transcriber.transcribe_batch = lambda waves, *a: (
         transcribed.append(len(waves)) or original(waves, *a)
@@ -47,12 +47,12 @@ def test_a_run_that_stops_goes_on_and_equals_one_that_did_not(store, tmp_path):
     assert transcribed[0] == 14 - len(done)
     assert progress[0].done == len(done)
     assert progress[-1].phase == "done"
-    assert progress[-1].wer == pytest.approx(measurement.metric.value)
+    assert progress[-1].value == pytest.approx(measurement.metric.value)
     for result in store.utterances(first.key):
         assert done.get(result.utterance, result) == result
 
     other = Store.open(f"sqlite:///{tmp_path / 'other.db'}")
-    straight = Evaluation(CONFIGURATION, speech, other).run()
+    straight = evaluation_of(CONFIGURATION, speech, other).run()
     assert straight.key == measurement.key
     assert straight.errors == measurement.errors
     assert straight.metric == measurement.metric
@@ -60,13 +60,13 @@ def test_a_run_that_stops_goes_on_and_equals_one_that_did_not(store, tmp_path):
     other.close()
 
     # Once finished, the same run is the same row and nothing runs again.
-    assert Evaluation(CONFIGURATION, speech, store).run() == measurement
+    assert evaluation_of(CONFIGURATION, speech, store).run() == measurement
     assert len(store.measurements()) == 1
 
 
 def test_a_measurement_says_all_about_itself(store):
     speech = open_dataset("demo").limited(6)
-    measurement = Evaluation(CONFIGURATION, speech, store, command="speechplan measure x").run()
+    measurement = evaluation_of(CONFIGURATION, speech, store, command="speechplan measure x").run()
     metric = measurement.metric
     assert metric.lower <= metric.value <= metric.upper
     assert measurement.dataset.fingerprint == speech.fingerprint()
@@ -99,8 +99,8 @@ def test_counting_on_a_real_run_equals_the_closed_form_and_a_wrong_one_is_notice
 def test_the_key_separates_what_differs(store):
     speech = open_dataset("demo")
     keys = {
-        Evaluation(CONFIGURATION, speech, store).key,
-        Evaluation(CONFIGURATION, speech.limited(10), store).key,
-        Evaluation(Configuration(model="tiny.en"), speech, store).key,
+        evaluation_of(CONFIGURATION, speech, store).key,
+        evaluation_of(CONFIGURATION, speech.limited(10), store).key,
+        evaluation_of(Configuration(model="tiny.en"), speech, store).key,
     }
     assert len(keys) == 3

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from measurements.datasets import open_dataset  # noqa: E402
-from measurements.evaluation import Evaluation  # noqa: E402
+from measurements.evaluation import evaluation_of  # noqa: E402
 from measurements.store import Store  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
 from models_registry.loading import UnsupportedConfigurationError  # noqa: E402
@@ -32,7 +32,7 @@ def test_transcripts_equal_the_cpu_s():
 def test_a_measurement_belongs_to_the_gpu(tmp_path):
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     configuration = Configuration(model="tiny.en", window_s=20, precision="fp16")
-    measurement = Evaluation(
+    measurement = evaluation_of(
         configuration, open_dataset("demo").limited(6), store, device="cuda"
     ).run()
     assert measurement.device.kind == "cuda"

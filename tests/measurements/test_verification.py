@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 from measurements import verification as verifications
 from measurements.datasets import DatasetError, open_dataset
-from measurements.evaluation import Evaluation
+from measurements.evaluation import evaluation_of
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
@@ -160,7 +160,7 @@ def test_a_worker_killed_in_the_middle_finishes_after_a_restart(settings, store)
         interrupted = current()
         assert interrupted.status == "running"
         assert 8 <= interrupted.done < 20
-        evaluation = Evaluation(configuration, open_dataset("demo").limited(20), store)
+        evaluation = evaluation_of(configuration, open_dataset("demo").limited(20), store)
         kept = {r.utterance: r for r in store.utterances(evaluation.key)}
 
         worker = start_worker(settings)
@@ -191,7 +191,7 @@ def test_a_verification_that_can_t_run_fails_with_its_reason(settings, store, tm
     shutil.copytree(DEMO_FOLDER, folder)
     dataset = f"manifest:{folder / 'manifest.csv'}"
     study = open_dataset(dataset).study
-    Evaluation(
+    evaluation_of(
         Configuration(model="tiny.en", window_s=15), open_dataset(dataset).limited(4), store
     ).run()
     question = QUESTION.model_copy(update={"study": study})

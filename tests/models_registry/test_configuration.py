@@ -22,7 +22,7 @@ def test_configurations_that_run_alike_are_equal():
 def test_the_key_does_not_depend_on_the_machine():
     """A changed key would orphan every stored measurement."""
     assert Configuration(model="tiny.en", window_s=20).key == (
-        "e97126d5b5794a03481a05135373208acf1c363de804d3e2e5c60985f4e5ea59"
+        "3b0b5a536b6787ebaa8ed8544279ba992a30653e7b4f7f2778249fe08654102b"
     )
 
 
@@ -39,6 +39,14 @@ def test_the_key_does_not_depend_on_the_machine():
         ({"adapter": "lora"}, "needs a rank"),
         ({"rank": 8}, "rank has no meaning"),
         ({"unfrozen_layers": 2}, "unfrozen_layers has no meaning"),
+        ({"adapter": "partial"}, "needs unfrozen_layers"),
+        ({"adapter": "lora", "rank": 8, "unfrozen_layers": 7}, "above the 6"),
+        ({"recipe": "supervised"}, "recipe has no meaning"),
+        (
+            {"task": "ser", "adapter": "full", "recipe": "self-distilled"},
+            "self-distilled is for asr",
+        ),
+        ({"readout": "attentive"}, "readout is for ser"),
         ({"task": "sing"}, "asr"),
         ({"precision": "fp8"}, "fp32"),
         ({"colour": "red"}, "Extra inputs"),

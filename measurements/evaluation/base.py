@@ -1,0 +1,194 @@
+"""What every evaluation does: batch by batch, going on where it stopped."""
+
+from __future__ import annotations
+
+import platform
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import ClassVar
+
+import numpy as np
+
+from measurements.datasets import Dataset, Utterance
+from measurements.devices import cuda_device, local_cpu
+from measurements.progress import Progress
+from measurements.records import DatasetInfo, DeviceInfo, Measurement, measurement_key
+from measurements.store import Store
+from models_registry import Configuration, WeightsSource
+from models_registry.loading import torch_device
+
+MAX_STORED_DURATIONS = 100
+
+
+class Evaluation(ABC):
+    """One configuration on one data set.
+
+    Every finished batch is in the store before the next one begins; a new
+    object for the same run sees what is there and does only the rest.
+
+    Args:
+        configuration: What to run.
+        dataset: On what.
+        store: Where results are kept.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        weights: Where the weights come from; the default source when left out.
+        command: How to repeat it, kept as its provenance.
+        seed: Seed of whatever is random.
+    """
+
+    PROTOCOL: ClassVar[str]
+    """Part of a measurement's key: raised when the results would change."""
+
+    PHASE: ClassVar[str]
+    """What a user is told is going on meanwhile."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        dataset: Dataset,
+        store: Store,
+        *,
+        device: str = "auto",
+        weights: WeightsSource | None = None,
+        command: str = "",
+        seed: int = 0,
+    ) -> None:
+        self.configuration = configuration
+        self.dataset = dataset
+        self.store = store
+        self.seed = seed
+        self._device = torch_device(device)
+        self._weights = weights
+        self._command = command
+        self.device = _describe(self._device)
+        self.fingerprint = dataset.fingerprint()
+        self.key = measurement_key(configuration, self.fingerprint, self.device.id, self.PROTOCOL)
+
+    @cached_property
+    @abstractmethod
+    def batches(self) -> Sequence[Sequence[Utterance]]:
+        """What is evaluated and stored at once, in this order."""
+
+    @abstractmethod
+    def run_batch(self, index: int) -> int:
+        """Evaluates what is missing of a batch and stores it.
+
+        Returns:
+            How many utterances were evaluated.
+        """
+
+    @abstractmethod
+    def finish(self) -> Measurement:
+        """Times the configuration, sums up its utterances and stores the measurement."""
+
+    @abstractmethod
+    def progress(
+        self, phase: str | None = None, began: float | None = None, first: int = 0
+    ) -> Progress:
+        """How far the run is, by what is in the store.
+
+        Args:
+            phase: What is going on.
+            began: ``time.perf_counter()`` when this try began.
+            first: Utterances that were finished then.
+        """
+
+    def run(self, on_progress: Callable[[Progress], None] | None = None) -> Measurement:
+        """Does what is left to do and stores the measurement.
+
+        Args:
+            on_progress: Called before the first batch and after each.
+
+        Raises:
+            DatasetError: An audio file can't be read.
+            WeightsError: The weights can't be had.
+        """
+        report = on_progress or (lambda _: None)
+        if finished := self.store.measurement(self.key):
+            total = len(self.dataset.utterances)
+            metric = finished.metric
+            report(Progress("done", total, total, metric.name, metric.value))
+            return finished
+        began, first = time.perf_counter(), self.progress().done
+        report(self.progress(self.PHASE, began, first))
+        for index in range(len(self.batches)):
+            if self.run_batch(index):
+                report(self.progress(self.PHASE, began, first))
+        report(self.progress("timing", began, first))
+        measurement = self.finish()
+        report(self.progress("done", began, first))
+        return measurement
+
+    def _progress(
+        self,
+        phase: str | None,
+        done: int,
+        metric: str,
+        value: float | None,
+        began: float | None,
+        first: int,
+    ) -> Progress:
+        total, new = len(self.dataset.utterances), done - first
+        elapsed_s = 0.0 if began is None else time.perf_counter() - began
+        return Progress(
+            phase=phase or self.PHASE,
+            done=done,
+            total=total,
+            metric=metric,
+            value=value,
+            elapsed_s=elapsed_s,
+            left_s=elapsed_s / new * (total - done) if new > 0 else None,
+        )
+
+    def _speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
+        """Speakers of utterances named by their ids; none at all where one is not known."""
+        known = {u.id: u.speaker for u in self.dataset.utterances}
+        speakers = [known[identifier] for identifier in utterances]
+        return tuple(s for s in speakers if s is not None) if all(speakers) else ()
+
+    def _dataset_info(
+        self,
+        durations_s: Sequence[float],
+        *,
+        reference_words: int | None = None,
+        tokens_per_audio_s: float | None = None,
+    ) -> DatasetInfo:
+        durations = np.sort(durations_s)
+        if len(durations) > MAX_STORED_DURATIONS:
+            middles = (np.arange(MAX_STORED_DURATIONS) + 0.5) / MAX_STORED_DURATIONS
+            durations = np.quantile(durations, middles)
+        return DatasetInfo(
+            name=self.dataset.name,
+            fingerprint=self.fingerprint,
+            utterances=len(durations_s),
+            audio_s=sum(durations_s),
+            reference_words=reference_words,
+            durations_s=tuple(round(float(d), 3) for d in durations),
+            tokens_per_audio_s=tokens_per_audio_s,
+            language=self.dataset.language,
+            synthetic=self.dataset.synthetic,
+        )
+
+
+def spread_over_durations(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+    """A few utterances, from the shortest to the longest."""
+    ordered = sorted(utterances, key=lambda u: (u.duration_s(), u.id))
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered)))
+    return [ordered[round(place)] for place in places]
+
+
+def software() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    packages = ("speechplan", "torch", "transformers", "jiwer", "numpy")
+    return {name: version(name) for name in packages} | {"python": platform.python_version()}
+
+
+def _describe(device: object) -> DeviceInfo:
+    if getattr(device, "type", "cpu") == "cuda":
+        import torch
+
+        return cuda_device(torch.cuda.get_device_name(device))  # type: ignore[arg-type]
+    return local_cpu()

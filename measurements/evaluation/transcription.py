@@ -1,0 +1,142 @@
+"""Evaluates speech recognition: transcripts, word errors, FLOPs, timings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+
+from measurements import counting, timing
+from measurements.datasets import Utterance
+from measurements.evaluation.base import Evaluation, software, spread_over_durations
+from measurements.progress import Progress
+from measurements.records import ErrorCounts, Measurement, Metric, UtteranceResult
+from measurements.scoring import NORMALISER, WordErrors, word_error_rate, word_errors
+from models_registry.loading import load
+from models_registry.loading.audio import Waveform, to_waveform
+from models_registry.loading.whisper import WhisperTranscriber
+
+BATCH_AUDIO_S = 240.0
+"""Window seconds that are decoded together and stored at once: 8 full windows."""
+
+
+class TranscriptionEvaluation(Evaluation):
+    """One configuration of a Whisper model on transcribed speech."""
+
+    PROTOCOL = "asr-greedy-2"
+    PHASE = "transcribing"
+
+    @cached_property
+    def transcriber(self) -> WhisperTranscriber:
+        """The loaded model."""
+        return load(
+            self.configuration,
+            device=str(self._device),
+            weights=self._weights,
+            language=self.dataset.language,
+        )
+
+    @cached_property
+    def batches(self) -> list[list[Utterance]]:
+        """Utterances of similar length together, longest first."""
+        ordered = sorted(self.dataset.utterances, key=lambda u: (-u.duration_s(), u.id))
+        size = max(1, int(BATCH_AUDIO_S / self.configuration.window_s))
+        return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+    def run_batch(self, index: int) -> int:
+        """Transcribes what is missing of a batch, scores and stores it."""
+        done = {result.utterance for result in self.store.utterances(self.key)}
+        missing = [u for u in self.batches[index] if u.id not in done]
+        if not missing:
+            return 0
+        waveforms = [_waveform(utterance) for utterance in missing]
+        transcriptions = self.transcriber.transcribe_batch(waveforms)
+        results = []
+        for utterance, waveform, transcription in zip(
+            missing, waveforms, transcriptions, strict=True
+        ):
+            errors = word_errors(utterance.reference, transcription.text, self.dataset.language)
+            results.append(
+                UtteranceResult(
+                    utterance=utterance.id,
+                    audio_s=len(waveform) / 16_000,
+                    substitutions=errors.substitutions,
+                    deletions=errors.deletions,
+                    insertions=errors.insertions,
+                    reference_words=errors.reference_words,
+                    hypothesis=transcription.text,
+                    output_tokens=tuple(map(len, transcription.tokens)),
+                    cut_short=transcription.cut_short,
+                )
+            )
+        return self.store.add_utterances(self.key, results)
+
+    def finish(self) -> Measurement:
+        """Times the configuration, sums up its utterances and stores the measurement."""
+        if finished := self.store.measurement(self.key):
+            return finished
+        results = self.store.utterances(self.key)
+        errors = [
+            WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words)
+            for r in results
+        ]
+        interval = word_error_rate(errors, seed=self.seed)
+        timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
+        samples, peak = timing.time_utterances(self.transcriber, timed, seed=self.seed)
+        flops = counting.mean_flops(self.configuration, results)
+        counting.check(self.transcriber, _waveform(timed[0]))
+        audio_s = sum(r.audio_s for r in results)
+        text_tokens = sum(sum(r.output_tokens) - len(r.output_tokens) for r in results)
+        counts = ErrorCounts(
+            substitutions=sum(e.substitutions for e in errors),
+            deletions=sum(e.deletions for e in errors),
+            insertions=sum(e.insertions for e in errors),
+            reference_words=sum(e.reference_words for e in errors),
+        )
+        measurement = Measurement(
+            key=self.key,
+            study=self.dataset.study,
+            configuration=self.configuration,
+            source="measured",
+            provenance=self._command or "speechplan measure",
+            dataset=self._dataset_info(
+                [r.audio_s for r in results],
+                reference_words=counts.reference_words,
+                tokens_per_audio_s=text_tokens / audio_s,
+            ),
+            metric=Metric(
+                name="wer",
+                value=interval.value,
+                lower=interval.lower,
+                upper=interval.upper,
+                level=interval.level,
+                se=interval.se,
+                method=f"bootstrap over utterances; normaliser {NORMALISER}",
+            ),
+            errors=counts,
+            utterance_errors=tuple((e.total, e.reference_words) for e in errors),
+            speakers=self._speakers([r.utterance for r in results]),
+            flops_counted=flops,
+            flops_per_audio_s=flops * len(results) / audio_s,
+            timings=tuple(samples),
+            rtf=timing.real_time_factors(samples),
+            peak_memory_bytes=peak,
+            device=self.device,
+            software=software(),
+            created_at=datetime.now(UTC),
+        )
+        self.store.add_measurement(measurement)
+        return self.store.measurement(self.key) or measurement
+
+    def progress(
+        self, phase: str | None = None, began: float | None = None, first: int = 0
+    ) -> Progress:
+        """How far the run is, by what is in the store."""
+        results = self.store.utterances(self.key)
+        words = sum(r.reference_words for r in results)
+        wrong = sum(r.substitutions + r.deletions + r.insertions for r in results)
+        value = wrong / words if words else None
+        return self._progress(phase, len(results), "wer", value, began, first)
+
+
+def _waveform(utterance: Utterance) -> Waveform:
+    return to_waveform(*utterance.audio())
