@@ -13,8 +13,8 @@ import torch
 from measurements.datasets import Utterance
 from measurements.records import TimingSample
 from models_registry.loading.audio import to_waveform
-from models_registry.loading.clock import PHASES, PhaseClock
-from models_registry.loading.whisper import WhisperTranscriber, silence
+from models_registry.loading.clock import PhaseClock, Timeable
+from models_registry.loading.whisper import silence
 
 UTTERANCES = 6
 REPEATS = 3
@@ -22,12 +22,12 @@ MAX_SECONDS = 60.0
 
 
 def time_utterances(
-    transcriber: WhisperTranscriber, utterances: Sequence[Utterance], *, seed: int = 0
+    model: Timeable, utterances: Sequence[Utterance], *, seed: int = 0
 ) -> tuple[list[TimingSample], int | None]:
     """Times recordings one at a time, in a new random order at every repeat.
 
     Args:
-        transcriber: The loaded configuration.
+        model: The loaded configuration.
         utterances: What to time.
         seed: Seed of the order.
 
@@ -36,23 +36,23 @@ def time_utterances(
     """
     rng = np.random.default_rng(seed)
     waveforms = [to_waveform(*utterance.audio()) for utterance in utterances]
-    transcriber.transcribe_batch([silence(1.0)])
+    model.run_timed(silence(1.0), PhaseClock(model.device))
     gc.collect()
-    peak = _PeakMemory(transcriber.device)
+    peak = _PeakMemory(model.device)
     samples: list[TimingSample] = []
     began = time.perf_counter()
     for repeat in range(REPEATS):
         for index in rng.permutation(len(utterances)):
             if repeat and time.perf_counter() - began > MAX_SECONDS:
                 return samples, peak.read()
-            clock = PhaseClock(transcriber.device)
-            (result,) = transcriber.transcribe_batch([waveforms[index]], clock)
+            clock = PhaseClock(model.device)
+            counts = model.run_timed(waveforms[index], clock)
             samples.append(
                 TimingSample(
                     utterance=utterances[index].id,
                     audio_s=len(waveforms[index]) / 16_000,
-                    windows=result.windows,
-                    output_tokens=sum(map(len, result.tokens)),
+                    windows=counts.windows,
+                    output_tokens=counts.output_tokens,
                     phases_s={phase: round(s, 6) for phase, s in clock.seconds.items()},
                 )
             )
@@ -73,7 +73,7 @@ def real_time_factors(samples: Sequence[TimingSample]) -> dict[str, float]:
             float(np.median([s.phases_s[phase] for s in group])) for group in by_utterance.values()
         )
         / audio_s
-        for phase in PHASES
+        for phase in samples[0].phases_s
     }
     totals = (float(np.median([s.total_s for s in group])) for group in by_utterance.values())
     return {**factors, "total": sum(totals) / audio_s}

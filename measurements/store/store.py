@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from measurements.records import Measurement, UtteranceResult
 from measurements.store.tables import Base, MeasurementRow, UtteranceRow, VerificationRow
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
 

@@ -5,11 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
+from models_registry.loading.audio import Waveform
+
 PHASES = ("features", "encoder", "prefill", "decode")
 """Mel features; encoder; first decoder pass over the prompt; one token at a time."""
+
+
+@dataclass(frozen=True)
+class PassCounts:
+    """What one recording took.
+
+    Attributes:
+        windows: Forward passes.
+        output_tokens: Tokens decoded, over all windows.
+    """
+
+    windows: int
+    output_tokens: int = 0
+
+
+class Timeable(Protocol):
+    """A loaded model that can be timed on single recordings."""
+
+    device: torch.device
+
+    def run_timed(self, waveform: Waveform, clock: PhaseClock) -> PassCounts:
+        """Runs one recording of one channel at 16 kHz, telling the clock each phase."""
 
 
 class PhaseClock:

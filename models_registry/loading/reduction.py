@@ -10,16 +10,12 @@ from torch import Tensor, nn
 from models_registry.configuration import Configuration, Reduction, reduced_tokens
 
 
-def shorten_window(encoder: Any, config: Any, frames: int) -> None:
-    """Makes a Whisper encoder take ``frames`` frames instead of its full window.
+def set_window(encoder: Any, config: Any, frames: int) -> None:
+    """Makes a Whisper encoder take ``frames`` frames, until it is told otherwise.
 
-    The learnt positions of the first ``frames`` frames stay as they are.
+    The learnt positions all stay; the first ``frames`` of them are used.
     """
-    positions = encoder.embed_positions
-    shorter = nn.Embedding(frames, positions.embedding_dim)
-    shorter = shorter.to(device=positions.weight.device, dtype=positions.weight.dtype)
-    shorter.weight = nn.Parameter(positions.weight[:frames].clone(), requires_grad=False)
-    encoder.embed_positions = shorter
+    encoder.embed_positions.num_embeddings = frames
     encoder.max_source_positions = config.max_source_positions = frames
 
 

@@ -22,10 +22,10 @@ from models_registry import conversion
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.audio import Waveform, cut_at_quiet_places, to_waveform
-from models_registry.loading.clock import PhaseClock
+from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.loops import without_loop
-from models_registry.loading.reduction import install_reduction, shorten_window
+from models_registry.loading.reduction import install_reduction, set_window
 from models_registry.weights import WeightsError
 
 DTYPES = {
@@ -86,8 +86,7 @@ class WhisperTranscriber:
         model = model.to(device=device, dtype=self.dtype).eval()
         self.model = _quantised(model) if configuration.precision == "int8" else model
         encoder = self.model.model.encoder
-        if configuration.frames != architecture.max_frames:
-            shorten_window(encoder, self.model.config, configuration.frames)
+        set_window(encoder, self.model.config, configuration.frames)
         install_reduction(encoder.layers, encoder.layer_norm, configuration)
         self.rules = rules
         self._tokenizer = tokenizer
@@ -129,6 +128,11 @@ class WhisperTranscriber:
             position += len(group)
             results.append(self._transcription(tokens))
         return results
+
+    def run_timed(self, waveform: Waveform, clock: PhaseClock) -> PassCounts:
+        """Transcribes one recording for the sake of its timing."""
+        (result,) = self.transcribe_batch([waveform], clock)
+        return PassCounts(result.windows, sum(map(len, result.tokens)))
 
     def windows(self, waveform: Waveform) -> list[Waveform]:
         """The pieces that one forward pass each takes, by the window policy."""

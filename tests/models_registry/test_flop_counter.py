@@ -26,7 +26,7 @@ from transformers import (  # noqa: E402
 from models_registry import MODELS, Configuration  # noqa: E402
 from models_registry.architectures import SpeechEncoderArchitecture, WhisperArchitecture  # noqa: E402
 from models_registry.conversion import hub_config  # noqa: E402
-from models_registry.loading.reduction import install_reduction, shorten_window  # noqa: E402
+from models_registry.loading.reduction import install_reduction, set_window  # noqa: E402
 from planner.cost import pass_flops  # noqa: E402
 
 WHISPER = [m.name for m in MODELS if isinstance(m, WhisperArchitecture)]
@@ -86,7 +86,7 @@ def test_whisper_equals_flop_counter(name, options):
     model = whisper_on_meta(architecture)
     encoder = model.model.encoder
     if configuration.frames != architecture.max_frames:
-        shorten_window(encoder, model.config, configuration.frames)
+        set_window(encoder, model.config, configuration.frames)
     install_reduction(encoder.layers, encoder.layer_norm, configuration)
     tokens_out, prompt = 3, architecture.prompt_tokens
     features = torch.empty(1, architecture.mel_bins, 2 * configuration.frames, device="meta")
