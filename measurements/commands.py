@@ -9,6 +9,7 @@ from models_registry import Configuration
 _FLAGS = {
     "window_s": "--window-s",
     "window_policy": "--window-policy",
+    "tail_s": "--tail-s",
     "token_stride": "--token-stride",
     "reduction_layer": "--reduction-layer",
     "reduction": "--reduction",

@@ -21,15 +21,15 @@ class FlopCountError(AssertionError):
 def mean_flops(configuration: Configuration, results: Sequence[UtteranceResult]) -> float:
     """FLOPs of an utterance under ``counted-1``, the mean over what was really decoded."""
     total = sum(
-        int(pass_flops(configuration, output_tokens=tokens).total)
+        int(pass_flops(configuration, frames=frames, output_tokens=tokens).total)
         for result in results
-        for tokens in result.output_tokens
+        for frames, tokens in result.passes
     )
     return total / len(results)
 
 
 def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
-    """Counts one recording with ``FlopCounterMode`` and compares.
+    """Counts a recording's first window with ``FlopCounterMode`` and compares.
 
     Attention runs eagerly meanwhile: torch counts nothing for fused attention
     on a CPU.
@@ -47,18 +47,18 @@ def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
     model.set_attn_implementation("eager")
     try:
         # The mel filter bank is a matrix product too, but not the model's.
-        windows, clock = transcriber.windows(waveform), PhaseClock(transcriber.device)
-        features = transcriber.features(windows, clock)
+        clock = PhaseClock(transcriber.device)
+        (window, *_) = transcriber.windows(waveform)
+        batch = [window.piece.waveform]
+        features = transcriber.features(batch, window.frames, clock)
         with FlopCounterMode(display=False) as counter:
             states = transcriber.encode(features, clock)
-            decoded = transcriber.decode(states, windows, clock)
+            (tokens,) = transcriber.decode(states, batch, clock)
     finally:
         model.set_attn_implementation(attention)
     counted = int(counter.get_total_flops())
-    expected = sum(
-        int(pass_flops(transcriber.configuration, output_tokens=len(tokens)).total)
-        for tokens in decoded
-    )
+    flops = pass_flops(transcriber.configuration, frames=window.frames, output_tokens=len(tokens))
+    expected = int(flops.total)
     if counted != expected:
         raise FlopCountError(
             f"{transcriber.configuration.label()}: {expected} FLOPs by the closed form,"

@@ -84,15 +84,13 @@ class TimingSample(Record):
     Attributes:
         utterance: Its id.
         audio_s: Its duration.
-        windows: Forward passes it took.
-        output_tokens: Tokens decoded, over all windows.
+        passes: Encoder frames and decoded tokens of every forward pass.
         phases_s: Wall seconds by phase.
     """
 
     utterance: str
     audio_s: float
-    windows: int
-    output_tokens: int
+    passes: tuple[tuple[int, int], ...]
     phases_s: dict[str, float]
 
     @property
@@ -132,6 +130,8 @@ class Measurement(Record):
         utterance_errors: Errors and reference words of each utterance, in order of
             their ids; configurations on the same speech are compared with them.
             Of one word each in SER: 1 where another emotion was recognised.
+        windows: Windows that the speech was cut into (ASR).
+        retried: Those that ran away and were run again in the model's full window.
         speakers: Speaker of each utterance, in the same order, where known.
         labels: Emotion of each utterance, in the same order (SER).
         flops_counted: FLOPs of an utterance, the mean, under ``counted-1``.
@@ -155,6 +155,8 @@ class Measurement(Record):
     metric: Metric
     errors: ErrorCounts | None = None
     utterance_errors: tuple[tuple[int, int], ...] = ()
+    windows: int | None = None
+    retried: int | None = None
     speakers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     flops_counted: float | None = None
@@ -179,8 +181,12 @@ class UtteranceResult(Record):
         insertions: Words added.
         reference_words: Words of the normalised reference.
         hypothesis: The transcript as decoded.
-        output_tokens: Tokens decoded, end of text included, by window.
-        cut_short: Windows whose decoding was stopped, in a loop or at the token limit.
+        passes: Encoder frames and decoded tokens, end of text included, of every
+            forward pass; a window that was run again counts twice.
+        text_tokens: Tokens of the transcript.
+        windows: Windows that the audio was cut into.
+        retried: Windows that ran away and were run again in the model's full window.
+        cut_short: Windows whose decoding was stopped in the end.
     """
 
     utterance: str
@@ -190,7 +196,10 @@ class UtteranceResult(Record):
     insertions: int
     reference_words: int
     hypothesis: str
-    output_tokens: tuple[int, ...]
+    passes: tuple[tuple[int, int], ...]
+    text_tokens: int
+    windows: int = 1
+    retried: int = 0
     cut_short: int = 0
 
 

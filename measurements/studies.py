@@ -198,14 +198,13 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
         paired_se=None if paired_log_se is None else paired_log_se * error,
         source=measurement.source,
         provenance=measurement.provenance,
+        windows=measurement.windows,
+        retried=measurement.retried,
     )
 
 
 def _timed(measurement: Measurement) -> list[TimedRun]:
-    return [
-        TimedRun(measurement.configuration, t.windows, t.output_tokens, t.phases_s)
-        for t in measurement.timings
-    ]
+    return [TimedRun(measurement.configuration, t.passes, t.phases_s) for t in measurement.timings]
 
 
 def _workload(study: str, measurements: Sequence[Measurement]) -> Workload:

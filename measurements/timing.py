@@ -51,8 +51,7 @@ def time_utterances(
                 TimingSample(
                     utterance=utterances[index].id,
                     audio_s=len(waveforms[index]) / 16_000,
-                    windows=counts.windows,
-                    output_tokens=counts.output_tokens,
+                    passes=counts.passes,
                     phases_s={phase: round(s, 6) for phase, s in clock.seconds.items()},
                 )
             )

@@ -19,7 +19,7 @@ AdapterKind = Literal["none", "lora", "dama", "partial", "full"]
 Recipe = Literal["supervised", "self-distilled"]
 Readout = Literal["linear", "attentive"]
 Reduction = Literal["mean", "pick"]
-WindowPolicy = Literal["chunk", "truncate"]
+WindowPolicy = Literal["chunk", "ladder", "truncate"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -30,6 +30,9 @@ TAIL_S = 4.0
 TAIL_SHARE = 0.25
 """The largest share of a window that this silence may take."""
 
+LADDER_S = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 22.0, 25.0, 30.0)
+"""Windows that the policy ``ladder`` chooses from, those above ``window_s`` left out."""
+
 
 class Configuration(BaseModel):
     """One way to run one model; two that run alike are equal and share a key.
@@ -39,9 +42,16 @@ class Configuration(BaseModel):
         model: Name in the model registry; aliases are replaced by it.
         window_s: Longest audio one forward pass sees, in seconds (xT). The
             encoder really runs on ``50 * window_s`` frames.
-        window_policy: What happens to longer audio: ``chunk`` cuts it at quiet
-            places and transcribes every piece; ``truncate`` drops what is left
-            over and pads back to the model's full window, as arXiv 2606.22790 does.
+        window_policy: What happens to audio that is not as long as the window.
+            ``chunk`` cuts longer audio at quiet places and runs every piece in a
+            full ``window_s``; ``ladder`` cuts alike and runs each piece in the
+            shortest window of :data:`LADDER_S` that holds it and its tail;
+            ``truncate`` drops what is left over and pads back to the model's
+            full window, as arXiv 2606.22790 does.
+        tail_s: Silence left behind the speech in a window shorter than the
+            model's own (ASR only): Whisper runs on after the last word without.
+            Left out: none for an adapter that was self-distilled, which needs
+            none; ``min(4 s, a quarter of window_s)`` otherwise.
         token_stride: How many encoder tokens become one (xV); fractions allowed.
         reduction_layer: Encoder layer after which they do: 0 is the
             convolution stem, the number of layers is the encoder's output,
@@ -68,6 +78,7 @@ class Configuration(BaseModel):
     model: str
     window_s: Annotated[Finite, Field(gt=0)] = 30.0
     window_policy: WindowPolicy = "chunk"
+    tail_s: Annotated[Finite, Field(ge=0)] | None = None
     token_stride: Annotated[Finite, Field(ge=1)] = 1.0
     reduction_layer: Annotated[int, Field(ge=0)] | None = None
     reduction: Reduction = "mean"
@@ -119,6 +130,12 @@ class Configuration(BaseModel):
         frames = self.window_s * FRAMES_PER_SECOND
         if not math.isclose(frames, round(frames), abs_tol=1e-6):
             yield f"window_s {self.window_s:g} is not a multiple of 0.02 s"
+        if self.tail_s is not None and self.tail_s >= self.window_s:
+            yield f"tail_s {self.tail_s:g} leaves no room for speech"
+        if self.tail_s is not None and (self.task == "ser" or self.window_policy == "truncate"):
+            yield "tail_s is for asr without truncation"
+        if self.task == "ser" and self.window_policy == "ladder":
+            yield "window_policy ladder is for asr"
         if round(frames) < self.token_stride:
             yield "token_stride leaves no token of the window"
         layers = architecture.encoder_layers
@@ -153,7 +170,7 @@ class Configuration(BaseModel):
 
     @property
     def frames(self) -> int:
-        """Whisper encoder frames of one forward pass; truncated audio is padded back."""
+        """Whisper encoder frames of the longest pass; truncated audio is padded back."""
         if self.window_policy == "truncate":
             return round(self.architecture.max_window_s * FRAMES_PER_SECOND)
         return round(self.window_s * FRAMES_PER_SECOND)
@@ -169,7 +186,24 @@ class Configuration(BaseModel):
             return self.window_s
         if self.window_policy == "truncate":
             return self.window_s
-        return self.window_s - min(TAIL_S, TAIL_SHARE * self.window_s)
+        return self.window_s - self.silence_s
+
+    @property
+    def silence_s(self) -> float:
+        """Silence left behind the speech in a window shorter than the model's own."""
+        if self.tail_s is not None:
+            return self.tail_s
+        if self.recipe == "self-distilled":
+            return 0.0
+        return min(TAIL_S, TAIL_SHARE * self.window_s)
+
+    def frames_for(self, speech_s: float) -> int:
+        """Whisper encoder frames of the pass that takes ``speech_s`` of speech."""
+        if self.window_policy != "ladder":
+            return self.frames
+        needed_s = speech_s + self.silence_s - 1e-9
+        rungs = (rung for rung in LADDER_S if needed_s <= rung < self.window_s)
+        return round(next(rungs, self.window_s) * FRAMES_PER_SECOND)
 
     @property
     def key(self) -> str:
@@ -186,6 +220,10 @@ class Configuration(BaseModel):
         parts = [self.model, f"window {self.window_s:g} s"]
         if self.window_policy == "truncate":
             parts.append("truncated")
+        if self.window_policy == "ladder":
+            parts[-1] = f"windows up to {self.window_s:g} s"
+        if self.tail_s is not None:
+            parts.append(f"tail {self.tail_s:g} s")
         if self.token_stride > 1:
             parts.append(f"stride {self.token_stride:g} after layer {self.reduction_layer}")
             if self.reduction == "pick":

@@ -60,6 +60,8 @@ class CostReport(Answer):
         parameters: Parameters of the model.
         rtf: Seconds of computing per second of audio on ``device``.
         rtf_by_phase: The same by phase.
+        retries: Share of windows expected to run away and to be run again in the
+            model's full window; counted in every cost.
         usd_per_audio_hour: Price of an hour of audio.
         device: Device that time and money belong to.
     """
@@ -73,6 +75,7 @@ class CostReport(Answer):
     parameters: int
     rtf: Estimate | None = None
     rtf_by_phase: dict[str, float] | None = None
+    retries: float = 0.0
     usd_per_audio_hour: float | None = None
     device: str | None = None
 

@@ -100,10 +100,11 @@ class _Answering:
         configuration, question = self.table.configurations[row], self.question
         workload = question.workload or self.evidence.workload
         centre, latency = self.table.costs.centre, self.table.latency
-        flops = utterance_flops(configuration, workload, question.convention)
+        retries = float(self.table.costs.retries[row])
+        flops = utterance_flops(configuration, workload, question.convention, retries=retries)
         by_phase = None
         if latency is not None:
-            by_phase = rtf_by_phase(configuration, workload, latency)
+            by_phase = rtf_by_phase(configuration, workload, latency, retries)
         dollars = centre.get("usd_per_audio_hour")
         return CostReport(
             gflops_per_utterance=float(centre["gflops_per_utterance"][row]),
@@ -120,6 +121,7 @@ class _Answering:
             rtf_by_phase=by_phase,
             usd_per_audio_hour=None if dollars is None else float(dollars[row]),
             device=question.device,
+            retries=retries,
         )
 
     def _confidence(self) -> Confidence:

@@ -13,18 +13,21 @@ from models_registry.configuration import Configuration, Precision
 from planner.cost import (
     END_OF_TEXT,
     Convention,
+    Passes,
     memory_bytes,
-    passes,
+    passes_of,
     utterance_flops,
     whisper_memory,
     whisper_utterance_flops,
 )
+from planner.cost.conventions import Number
 from planner.curves.additive import Array, Mask
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence
 from planner.latency import LatencyModel, Work, work
 from planner.quantiles import normal_probability, normal_quantile
 from planner.question import CostName, Question
+from planner.retries import retry_rates
 from planner.workload import Workload
 
 GIB = 2.0**30
@@ -38,11 +41,13 @@ class Costs:
         centre: Median by cost, each of shape ``(n,)``.
         log_sd: Standard deviation of its logarithm, each of shape ``(n,)``.
         timed: Whether the candidate itself was timed on the device.
+        retries: Share of windows expected to run away and to be run again.
     """
 
     centre: Mapping[CostName, Array]
     log_sd: Mapping[CostName, Array]
     timed: Mask
+    retries: Array
 
     def holding(self, name: CostName, bound: float) -> Array:
         """Probability that a cost stays within a bound, shape ``(n,)``."""
@@ -73,7 +78,8 @@ def all_costs(
     rows = len(configurations)
     gflops, memory = np.empty(rows), np.empty(rows)
     rtf, spread, timed = np.ones(rows), np.zeros(rows), np.zeros(rows, dtype=bool)
-    for group in _groups(configurations):
+    retries = retry_rates(configurations, evidence.observations)
+    for group in _groups(configurations, retries):
         gflops[group.rows] = group.flops(workload, question.convention) / 1e9
         memory[group.rows] = group.memory_bytes(workload)
         if latency is not None:
@@ -98,7 +104,7 @@ def all_costs(
         if question.usd_per_device_hour is not None:
             centre_of["usd_per_audio_hour"] = rtf * question.usd_per_device_hour
             log_sd["usd_per_audio_hour"] = spread
-    return Costs(centre_of, log_sd, timed)
+    return Costs(centre_of, log_sd, timed, retries)
 
 
 def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int]:
@@ -108,10 +114,10 @@ def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int
 
 
 def rtf_by_phase(
-    configuration: Configuration, workload: Workload, latency: LatencyModel
+    configuration: Configuration, workload: Workload, latency: LatencyModel, retries: float
 ) -> dict[str, float]:
     """Median seconds of each phase per second of audio."""
-    (group,) = _groups([configuration])
+    (group,) = _groups([configuration], np.array([retries]))
     seconds = latency.phase_seconds(group.work(workload), configuration.precision)
     return {phase: float(s[0]) / workload.mean_audio_s for phase, s in seconds.items()}
 
@@ -122,6 +128,7 @@ class _Group:
 
     configurations: tuple[Configuration, ...]
     rows: NDArray[np.int64]
+    retries: Array
 
     @property
     def precision(self) -> Precision:
@@ -136,9 +143,7 @@ class _Group:
         counted = whisper_utterance_flops(
             whisper,
             workload,
-            frames=self._column("frames"),
-            speech_s=self._column("speech_s"),
-            truncate=self._truncates,
+            self._passes(workload),
             token_stride=self._column("token_stride"),
             reduction_layer=self._reduction_layers(whisper),
         )
@@ -160,8 +165,8 @@ class _Group:
             output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
             batch_size=self._column("batch_size"),
         )
-        total: Array = np.sum([np.ravel(part) for part in parts.values()], axis=0)
-        return total
+        total = np.asarray(sum(parts.values()), dtype=np.float64)
+        return total.ravel()
 
     def work(self, workload: Workload) -> Work:
         """What a recording asks of a device, the mean over the workload."""
@@ -170,29 +175,35 @@ class _Group:
             raise InsufficientDataError(
                 f"{self.configurations[0].task} is not timed: budgets of time and money are for asr"
             )
-        speech_s = self._column("speech_s")
-        windows = passes(workload.durations, speech_s, self._truncates)
-        heard_s = np.minimum(workload.durations, windows * speech_s)
-        amounts = work(
-            whisper,
-            frames=self._column("frames"),
-            token_stride=self._column("token_stride"),
-            reduction_layer=self._reduction_layers(whisper),
-            precision=self.precision,
-            windows=windows,
-            output_tokens=END_OF_TEXT * windows + workload.tokens_per_audio_s * heard_s,
-        )
+        passes = self._passes(workload)
         bins = len(workload.shares)
-        return {
-            phase: np.einsum(
-                "b,rbk->rk", workload.shares, amount.reshape(-1, bins, amount.shape[1])
-            )
-            for phase, amount in amounts.items()
-        }
 
-    @property
-    def _truncates(self) -> bool:
-        return self.configurations[0].window_policy == "truncate"
+        def mean_work(frames: Number, windows: Array) -> Work:
+            said = workload.tokens_per_audio_s * passes.heard_s / passes.windows
+            amounts = work(
+                whisper,
+                frames=frames,
+                token_stride=self._column("token_stride"),
+                reduction_layer=self._reduction_layers(whisper),
+                precision=self.precision,
+                windows=windows,
+                output_tokens=windows * (END_OF_TEXT + said),
+            )
+            return {
+                phase: np.einsum(
+                    "b,rbk->rk", workload.shares, amount.reshape(-1, bins, amount.shape[1])
+                )
+                for phase, amount in amounts.items()
+            }
+
+        once = mean_work(passes.frames, passes.windows)
+        # A rate of exactly none would divide by it.
+        retried = np.maximum(passes.windows * passes.retries, 1e-12)
+        again = mean_work(passes.full_frames, retried)
+        return {phase: amount + again[phase] for phase, amount in once.items()}
+
+    def _passes(self, workload: Workload) -> Passes:
+        return passes_of(self.configurations, workload, self.retries)
 
     def _whisper(self) -> WhisperArchitecture | None:
         first = self.configurations[0]
@@ -210,12 +221,12 @@ class _Group:
         return np.array([architecture.encoder_layers if k is None else k for k in layers])[:, None]
 
 
-def _groups(configurations: Sequence[Configuration]) -> list[_Group]:
+def _groups(configurations: Sequence[Configuration], retries: Array) -> list[_Group]:
     rows: dict[tuple[str, str, str, str], list[int]] = {}
     for row, c in enumerate(configurations):
         rows.setdefault((c.task, c.model, c.precision, c.window_policy), []).append(row)
     return [
-        _Group(tuple(configurations[row] for row in chosen), np.array(chosen))
+        _Group(tuple(configurations[row] for row in chosen), np.array(chosen), retries[chosen])
         for chosen in rows.values()
     ]
 

@@ -28,6 +28,8 @@ class Observation:
             error is its offset.
         source: ``measured`` or ``published``.
         provenance: Where it comes from, in one line.
+        windows: Windows that were decoded (ASR), where known.
+        retried: Those of them that ran away and were decoded again.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Observation:
     source: Literal["measured", "published"]
     provenance: str
     paired_se: float | None = None
+    windows: int | None = None
+    retried: int | None = None
 
 
 @dataclass(frozen=True)

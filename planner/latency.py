@@ -63,14 +63,12 @@ class TimedRun:
 
     Attributes:
         configuration: What ran.
-        windows: Forward passes.
-        output_tokens: Tokens decoded, over all windows.
+        passes: Encoder frames and decoded tokens of every forward pass.
         phases_s: Wall seconds by phase.
     """
 
     configuration: Configuration
-    windows: int
-    output_tokens: int
+    passes: tuple[tuple[int, int], ...]
     phases_s: Mapping[str, float]
 
 
@@ -288,23 +286,24 @@ def _corrections(
     }
 
 
-@lru_cache(maxsize=4096)
-def _cached_work(configuration: Configuration, windows: int, output_tokens: int) -> Work:
+@lru_cache(maxsize=16384)
+def _pass_work(configuration: Configuration, frames: int, output_tokens: int) -> Work:
     architecture = configuration.architecture
     assert isinstance(architecture, WhisperArchitecture)
     return work(
         architecture,
-        frames=configuration.frames,
+        frames=frames,
         token_stride=configuration.token_stride,
         reduction_layer=configuration.reduction_layer,
         precision=configuration.precision,
-        windows=windows,
+        windows=1,
         output_tokens=output_tokens,
     )
 
 
 def _run_work(run: TimedRun) -> Work:
-    return _cached_work(run.configuration, run.windows, run.output_tokens)
+    works = [_pass_work(run.configuration, *one) for one in run.passes]
+    return {phase: np.sum([amounts[phase] for amounts in works], axis=0) for phase in PHASES}
 
 
 _KINDS = {"features": 1, "encoder": 2, "prefill": 2, "decode": 3}

@@ -38,6 +38,7 @@ class WindowPolicyName(StrEnum):
     """What happens to audio longer than the window."""
 
     chunk = "chunk"
+    ladder = "ladder"
     truncate = "truncate"
 
 
@@ -63,7 +64,21 @@ WindowS = Annotated[
 ]
 WindowPolicy = Annotated[
     WindowPolicyName,
-    typer.Option("--window-policy", help="What happens to longer audio.", rich_help_panel=_RUN),
+    typer.Option(
+        "--window-policy",
+        help="Cut longer audio (chunk), and choose the window by its length (ladder); or drop"
+        " what is left over (truncate).",
+        rich_help_panel=_RUN,
+    ),
+]
+TailS = Annotated[
+    float | None,
+    typer.Option(
+        "--tail-s",
+        min=0,
+        help="Silence left behind the speech in a short window, in seconds.",
+        rich_help_panel=_RUN,
+    ),
 ]
 TokenStride = Annotated[
     float,
@@ -123,6 +138,7 @@ def configuration(
     model: str,
     window_s: float,
     window_policy: WindowPolicyName,
+    tail_s: float | None = None,
     token_stride: float,
     reduction_layer: int | None,
     reduction: ReductionName,
@@ -141,6 +157,7 @@ def configuration(
         model=model,
         window_s=window_s,
         window_policy=window_policy.value,
+        tail_s=tail_s,
         token_stride=token_stride,
         reduction_layer=reduction_layer,
         reduction=reduction.value,

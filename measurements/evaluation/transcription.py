@@ -22,7 +22,7 @@ BATCH_AUDIO_S = 240.0
 class TranscriptionEvaluation(Evaluation):
     """One configuration of a Whisper model on transcribed speech."""
 
-    PROTOCOL = "asr-greedy-2"
+    PROTOCOL = "asr-greedy-3"
     PHASE = "transcribing"
 
     @cached_property
@@ -64,7 +64,10 @@ class TranscriptionEvaluation(Evaluation):
                     insertions=errors.insertions,
                     reference_words=errors.reference_words,
                     hypothesis=transcription.text,
-                    output_tokens=tuple(map(len, transcription.tokens)),
+                    passes=transcription.passes,
+                    text_tokens=transcription.text_tokens,
+                    windows=transcription.windows,
+                    retried=transcription.retried,
                     cut_short=transcription.cut_short,
                 )
             )
@@ -85,7 +88,6 @@ class TranscriptionEvaluation(Evaluation):
         flops = counting.mean_flops(self.configuration, results)
         counting.check(self.transcriber, _waveform(timed[0]))
         audio_s = sum(r.audio_s for r in results)
-        text_tokens = sum(sum(r.output_tokens) - len(r.output_tokens) for r in results)
         counts = ErrorCounts(
             substitutions=sum(e.substitutions for e in errors),
             deletions=sum(e.deletions for e in errors),
@@ -101,7 +103,7 @@ class TranscriptionEvaluation(Evaluation):
             dataset=self._dataset_info(
                 [r.audio_s for r in results],
                 reference_words=counts.reference_words,
-                tokens_per_audio_s=text_tokens / audio_s,
+                tokens_per_audio_s=sum(r.text_tokens for r in results) / audio_s,
             ),
             metric=Metric(
                 name="wer",
@@ -114,6 +116,8 @@ class TranscriptionEvaluation(Evaluation):
             ),
             errors=counts,
             utterance_errors=tuple((e.total, e.reference_words) for e in errors),
+            windows=sum(r.windows for r in results),
+            retried=sum(r.retried for r in results),
             speakers=self._speakers([r.utterance for r in results]),
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,

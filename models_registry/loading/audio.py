@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,16 @@ from models_registry.architectures import WAVEFORM_HZ
 
 Waveform = NDArray[np.float32]
 
-_QUIET_SPAN_S = 0.2
+OVERLAP_S = 2.0
+"""Audio that two pieces share where speech had to be cut."""
+
+_HOP = WAVEFORM_HZ // 100
+_SPAN_HOPS = 20
+"""Hops of 10 ms whose energy is looked at together."""
+
+_SPEECH_QUANTILE = 0.8
+_PAUSE = 10**-2.0
+"""A pause is 20 dB below the louder spans of the recording."""
 
 
 def to_waveform(audio: ArrayLike, sampling_rate: int) -> Waveform:
@@ -46,30 +56,60 @@ def to_waveform(audio: ArrayLike, sampling_rate: int) -> Waveform:
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
-def cut_at_quiet_places(waveform: Waveform, longest_s: float) -> list[Waveform]:
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a recording that one window takes.
+
+    Attributes:
+        waveform: Its samples at 16 kHz.
+        overlap_s: Seconds at its beginning that the piece before it holds too.
+    """
+
+    waveform: Waveform
+    overlap_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """Its duration in seconds."""
+        return len(self.waveform) / WAVEFORM_HZ
+
+
+def cut_at_quiet_places(waveform: Waveform, longest_s: float) -> list[Piece]:
     """Splits a waveform into pieces of at most ``longest_s``, nothing lost.
 
     Pieces are about equally long; each cut is moved to the quietest 0.2 s nearby.
+    Where even that is no pause, the next piece begins early, by ``OVERLAP_S`` or
+    a quarter of ``longest_s``, so that the word that was cut is whole in one of them.
 
     Args:
         waveform: Samples at 16 kHz.
         longest_s: Longest piece, in seconds.
     """
     longest = int(longest_s * WAVEFORM_HZ)
-    pieces = []
-    while len(waveform) > longest:
-        count = math.ceil(len(waveform) / longest)
-        target = len(waveform) // count
-        reach = min(longest - target, target // 4) if longest > target else 0
-        cut = _quietest(waveform, target - max(reach, target // 4), target + reach)
-        pieces.append(waveform[:cut])
-        waveform = waveform[cut:]
-    return [*pieces, waveform]
+    if len(waveform) <= longest:
+        return [Piece(waveform)]
+    overlap = int(min(OVERLAP_S, longest_s / 4) * WAVEFORM_HZ)
+    energy = _span_energy(waveform)
+    pause = _PAUSE * float(np.quantile(energy, _SPEECH_QUANTILE))
+    pieces, start, shared = [], 0, 0
+    while len(waveform) - start > longest:
+        left = len(waveform) - start
+        target = left // math.ceil(left / longest)
+        reach = min(longest - target, target // 4)
+        first = (start + target - max(reach, target // 4)) // _HOP
+        behind = max((start + target + reach) // _HOP - _SPAN_HOPS, first + 1)
+        quietest = first + int(energy[first:behind].argmin())
+        cut = min((quietest + _SPAN_HOPS // 2) * _HOP, start + longest)
+        pieces.append(Piece(waveform[start:cut], shared / WAVEFORM_HZ))
+        shared = 0 if energy[quietest] <= pause else min(overlap, (cut - start) // 2)
+        start = cut - shared
+    return [*pieces, Piece(waveform[start:], shared / WAVEFORM_HZ)]
 
 
-def _quietest(waveform: Waveform, start: int, stop: int) -> int:
-    span = int(_QUIET_SPAN_S * WAVEFORM_HZ)
-    if stop - start <= span:
-        return max(stop, 1)
-    energy = np.convolve(np.square(waveform[start:stop], dtype=np.float64), np.ones(span), "valid")
-    return start + int(energy.argmin()) + span // 2
+def _span_energy(waveform: Waveform) -> NDArray[np.float64]:
+    """Energy of the span that begins at each hop."""
+    whole = waveform[: len(waveform) // _HOP * _HOP].reshape(-1, _HOP)
+    hops = np.einsum("hs,hs->h", whole, whole, dtype=np.float64)
+    sums = np.concatenate([[0.0], np.pad(hops, (0, _SPAN_HOPS), mode="edge").cumsum()])
+    spans: NDArray[np.float64] = sums[_SPAN_HOPS:] - sums[:-_SPAN_HOPS]
+    return spans

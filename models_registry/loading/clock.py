@@ -21,12 +21,11 @@ class PassCounts:
     """What one recording took.
 
     Attributes:
-        windows: Forward passes.
-        output_tokens: Tokens decoded, over all windows.
+        passes: Encoder frames and decoded tokens (end of text included) of every
+            forward pass; a window that was run again counts twice.
     """
 
-    windows: int
-    output_tokens: int = 0
+    passes: tuple[tuple[int, int], ...]
 
 
 class Timeable(Protocol):

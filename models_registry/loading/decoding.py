@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache
 
 from models_registry.loading.clock import PhaseClock
+from models_registry.loading.decoder import IncrementalDecoder, indices
 from models_registry.loading.loops import loop_period
 
 
@@ -58,46 +58,34 @@ def greedy(
     """
     device, rows = states.device, states.shape[0]
     transcripts: list[list[int]] = [[] for _ in range(rows)]
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     penalty = torch.zeros(model.config.vocab_size, device=device)
-    penalty[_indices(rules.suppressed, device)] = -torch.inf
+    penalty[indices(rules.suppressed, device)] = -torch.inf
     first_penalty = penalty.clone()
-    first_penalty[_indices(rules.suppressed_first, device)] = -torch.inf
-
-    def step(tokens: Tensor, penalty: Tensor) -> Tensor:
-        hidden = model.model.decoder(
-            input_ids=tokens,
-            encoder_hidden_states=states,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        scores: Tensor = model.proj_out(hidden[:, -1]).float() + penalty
-        return scores.argmax(-1)
+    first_penalty[indices(rules.suppressed_first, device)] = -torch.inf
 
     with clock.phase("prefill"):
-        chosen = step(torch.tensor(rules.prompt, device=device).expand(rows, -1), first_penalty)
+        decoder = IncrementalDecoder(model, states, len(rules.prompt) + max(limits))
+        prompt = torch.tensor(rules.prompt, device=device).expand(rows, -1)
+        chosen = (decoder.step(prompt) + first_penalty).argmax(-1)
     with clock.phase("decode"):
-        active = list(range(rows))
+        fed, going = list(range(rows)), set(range(rows))
         while True:
-            tokens = chosen.tolist()
-            for row, token in zip(active, tokens, strict=True):
-                transcripts[row].append(token)
-            going = [
-                index
-                for index, row in enumerate(active)
-                if tokens[index] != rules.end_of_text
-                and len(transcripts[row]) < limits[row]
-                and loop_period(transcripts[row]) is None
-            ]
+            for row, token in zip(fed, chosen.tolist(), strict=True):
+                if row in going:
+                    transcripts[row].append(token)
+                    if _ended(transcripts[row], rules, limits[row]):
+                        going.remove(row)
             if not going:
                 return transcripts
-            if len(going) < len(active):
-                kept = _indices(going, device)
-                cache.batch_select_indices(kept)
-                active = [active[index] for index in going]
-                chosen, states = chosen[kept], states[kept]
-            chosen = step(chosen[:, None], penalty)
+            # Caches are copied when rows leave: not for each, but when half have.
+            if 2 * len(going) <= len(fed):
+                places = indices([i for i, row in enumerate(fed) if row in going], device)
+                decoder.keep(places)
+                chosen, fed = chosen[places], [row for row in fed if row in going]
+            chosen = (decoder.step(chosen[:, None]) + penalty).argmax(-1)
 
 
-def _indices(ids: Sequence[int], device: torch.device) -> Tensor:
-    return torch.tensor(list(ids), dtype=torch.long, device=device)
+def _ended(tokens: Sequence[int], rules: DecodingRules, limit: int) -> bool:
+    return (
+        tokens[-1] == rules.end_of_text or len(tokens) >= limit or loop_period(tokens) is not None
+    )

@@ -1,16 +1,20 @@
-"""Runaway decoding: a decoder that repeats itself until it is stopped.
+"""Runaway decoding: a decoder that repeats itself, until it is stopped or not.
 
 Whisper does so when a window ends close behind the last word.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 LONGEST_PERIOD = 32
 LEAST_REPEATS = 4
 LEAST_TOKENS = 12
 """Repeated tokens that make a loop, however short its period."""
+
+COMPRESSION_RATIO = 2.4
+"""Above it a text says too little for its length (arXiv 2212.04356, section 4.5)."""
 
 
 def loop_period(tokens: Sequence[int]) -> int | None:
@@ -42,3 +46,9 @@ def without_loop(tokens: Sequence[int]) -> list[int]:
     while kept[-period:] == kept[-2 * period : -period]:
         del kept[-period:]
     return kept
+
+
+def runaway(text: str) -> bool:
+    """Whether a text repeats itself so much that zlib packs it beyond the limit."""
+    data = text.encode()
+    return bool(data) and len(data) / len(zlib.compress(data)) > COMPRESSION_RATIO

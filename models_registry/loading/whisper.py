@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from transformers.utils.logging import disable_progress_bar
 from models_registry import conversion
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
-from models_registry.loading.audio import Waveform, cut_at_quiet_places, to_waveform
+from models_registry.loading.audio import Piece, Waveform, cut_at_quiet_places, to_waveform
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
-from models_registry.loading.loops import without_loop
-from models_registry.loading.reduction import install_reduction, set_window
+from models_registry.loading.encoder import PrefixCache, encode, window_key
+from models_registry.loading.loops import runaway, without_loop
+from models_registry.loading.quantised import quantise
+from models_registry.loading.stitching import stitch
 from models_registry.weights import WeightsError
 
 DTYPES = {
@@ -49,14 +51,37 @@ class Transcription:
     Attributes:
         text: Plain text, special tokens left out, a loop said once.
         tokens: Decoded ids of each window as they came, end of text included.
-        windows: Forward passes that it took.
-        cut_short: Windows whose decoding was stopped, in a loop or at the token limit.
+        passes: Encoder frames and decoded tokens of every forward pass.
+        retried: Windows that ran away and were run again in the full window.
+        cut_short: Windows whose decoding was stopped in the end, in a loop or at
+            the token limit.
     """
 
     text: str
     tokens: tuple[tuple[int, ...], ...]
-    windows: int
+    passes: tuple[tuple[int, int], ...]
+    retried: int
     cut_short: int
+
+    @property
+    def windows(self) -> int:
+        """Windows that the audio was cut into."""
+        return len(self.tokens)
+
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of the transcript, the ends of text left out."""
+        return sum(map(len, self.tokens)) - self.windows
+
+
+@dataclass
+class _Window:
+    """A piece on its way through the model."""
+
+    piece: Piece
+    frames: int
+    tokens: list[int] = field(default_factory=list)
+    passes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class WhisperTranscriber:
@@ -84,13 +109,25 @@ class WhisperTranscriber:
         self.device = device
         self.dtype = DTYPES[configuration.precision]
         model = model.to(device=device, dtype=self.dtype).eval()
-        self.model = _quantised(model) if configuration.precision == "int8" else model
-        encoder = self.model.model.encoder
-        set_window(encoder, self.model.config, configuration.frames)
-        install_reduction(encoder.layers, encoder.layer_norm, configuration)
+        self.model = quantise(model) if configuration.precision == "int8" else model
         self.rules = rules
+        self._prefixes: PrefixCache | None = None
+        self._prefix_tag = ""
+        self._full_frames = architecture.max_frames
         self._tokenizer = tokenizer
         self._extractor = WhisperFeatureExtractor(feature_size=architecture.mel_bins)
+
+    def share(self, prefixes: PrefixCache, weights: str) -> None:
+        """Shares what is run in front of the reduction with other configurations.
+
+        Args:
+            prefixes: The same object for each of them.
+            weights: Names the weights, which have to be the same.
+        """
+        c = self.configuration
+        # An adapter was trained for its own configuration.
+        self._prefixes = prefixes if c.adapter == "none" else None
+        self._prefix_tag = f"{c.model}\0{c.precision}\0{weights}"
 
     def transcribe(self, audio: ArrayLike, sampling_rate: int) -> str:
         """The transcript of one recording of any length.
@@ -114,35 +151,57 @@ class WhisperTranscriber:
             clock: Told the time each phase takes.
         """
         clock = clock or PhaseClock(self.device)
-        pieces = [self.windows(waveform) for waveform in waveforms]
-        flat = [piece for group in pieces for piece in group]
-        decoded: list[list[int]] = []
-        size = max(1, self.configuration.batch_size, len(waveforms))
-        for start in range(0, len(flat), size):
-            batch = flat[start : start + size]
-            states = self.encode(self.features(batch, clock), clock)
-            decoded += self.decode(states, batch, clock)
-        results, position = [], 0
-        for group in pieces:
-            tokens = decoded[position : position + len(group)]
-            position += len(group)
-            results.append(self._transcription(tokens))
-        return results
+        windows = [self.windows(waveform) for waveform in waveforms]
+        flat = [window for group in windows for window in group]
+        at_once = max(self.configuration.batch_size, len(waveforms))
+        self._run(flat, at_once, clock)
+        if self.configuration.window_policy != "truncate":
+            again = [w for w in flat if w.frames < self._full_frames and self._ran_away(w)]
+            for window in again:
+                window.frames = self._full_frames
+            self._run(again, at_once, clock)
+        return [self._transcription(group) for group in windows]
 
     def run_timed(self, waveform: Waveform, clock: PhaseClock) -> PassCounts:
         """Transcribes one recording for the sake of its timing."""
         (result,) = self.transcribe_batch([waveform], clock)
-        return PassCounts(result.windows, sum(map(len, result.tokens)))
+        return PassCounts(result.passes)
 
-    def windows(self, waveform: Waveform) -> list[Waveform]:
+    def windows(self, waveform: Waveform) -> list[_Window]:
         """The pieces that one forward pass each takes, by the window policy."""
-        if self.configuration.window_policy == "truncate":
-            return [waveform[: int(self.configuration.window_s * WAVEFORM_HZ)]]
-        return cut_at_quiet_places(waveform, self.configuration.speech_s)
+        c = self.configuration
+        if c.window_policy == "truncate":
+            pieces = [Piece(waveform[: int(c.window_s * WAVEFORM_HZ)])]
+        else:
+            pieces = cut_at_quiet_places(waveform, c.speech_s)
+        return [_Window(piece, c.frames_for(piece.duration_s)) for piece in pieces]
 
-    def features(self, batch: Sequence[Waveform], clock: PhaseClock) -> Tensor:
+    def _run(self, windows: Sequence[_Window], at_once: int, clock: PhaseClock) -> None:
+        """Decodes windows, those of one length together."""
+        ordered = sorted(windows, key=lambda window: window.frames)
+        for frames, group in itertools.groupby(ordered, key=lambda window: window.frames):
+            same = list(group)
+            for start in range(0, len(same), at_once):
+                batch = same[start : start + at_once]
+                waveforms = [window.piece.waveform for window in batch]
+                keys: list[str] = []
+                if self._prefixes is not None:
+                    keys = [window_key(w, frames, self._prefix_tag) for w in waveforms]
+                states = self.encode(self.features(waveforms, frames, clock), clock, keys)
+                decoded = self.decode(states, waveforms, clock)
+                for window, tokens in zip(batch, decoded, strict=True):
+                    window.tokens = tokens
+                    window.passes.append((frames, len(tokens)))
+
+    def _ran_away(self, window: _Window) -> bool:
+        if self._tokenizer is None:
+            return False
+        stopped = window.tokens[-1] != self.rules.end_of_text
+        return stopped or runaway(self._text(window))
+
+    def features(self, batch: Sequence[Waveform], frames: int, clock: PhaseClock) -> Tensor:
         """Log-mel features, shape ``(batch, mel_bins, 2 * frames)``."""
-        samples = self.configuration.frames * 2 * self._extractor.hop_length
+        samples = frames * 2 * self._extractor.hop_length
         with clock.phase("features"):
             extracted = self._extractor(
                 list(batch),
@@ -154,15 +213,26 @@ class WhisperTranscriber:
             features: Tensor = extracted.input_features.to(self.device, self.dtype)
         return features
 
-    @torch.inference_mode()
-    def encode(self, features: Tensor, clock: PhaseClock) -> Tensor:
-        """Encoder output, shape ``(batch, ceil(frames / token_stride), d_model)``."""
+    def encode(self, features: Tensor, clock: PhaseClock, windows: Sequence[str] = ()) -> Tensor:
+        """Encoder output, shape ``(batch, ceil(frames / token_stride), d_model)``.
+
+        Args:
+            features: Log-mel features, shape ``(batch, mel_bins, 2 * frames)``.
+            clock: Told the time.
+            windows: Key of each window, where prefixes are shared.
+        """
         # On a CPU a batch of windows only falls out of the caches.
         at_once = 1 if self.device.type == "cpu" else len(features)
         encoder = self.model.model.encoder
         with clock.phase("encoder"):
             states = [
-                encoder(features[first : first + at_once]).last_hidden_state
+                encode(
+                    encoder,
+                    features[first : first + at_once],
+                    self.configuration,
+                    self._prefixes,
+                    windows[first : first + at_once],
+                )
                 for first in range(0, len(features), at_once)
             ]
             return torch.cat(states)
@@ -178,18 +248,20 @@ class WhisperTranscriber:
         spoken = math.ceil(MAX_TOKENS_PER_SECOND * len(waveform) / WAVEFORM_HZ)
         return min(spoken + _SPARE_TOKENS, self.rules.max_new_tokens)
 
-    def _transcription(self, windows: list[list[int]]) -> Transcription:
-        texts = []
-        if self._tokenizer is not None:
-            texts = [
-                self._tokenizer.decode(without_loop(ids), skip_special_tokens=True)
-                for ids in windows
-            ]
+    def _text(self, window: _Window) -> str:
+        if self._tokenizer is None:
+            return ""
+        text: str = self._tokenizer.decode(without_loop(window.tokens), skip_special_tokens=True)
+        return text.strip()
+
+    def _transcription(self, windows: Sequence[_Window]) -> Transcription:
+        overlaps_s = [window.piece.overlap_s for window in windows[1:]]
         return Transcription(
-            text=" ".join(text.strip() for text in texts).strip(),
-            tokens=tuple(map(tuple, windows)),
-            windows=len(windows),
-            cut_short=sum(ids[-1:] != [self.rules.end_of_text] for ids in windows),
+            text=stitch([self._text(window) for window in windows], overlaps_s),
+            tokens=tuple(tuple(window.tokens) for window in windows),
+            passes=tuple(run for window in windows for run in window.passes),
+            retried=sum(len(window.passes) > 1 for window in windows),
+            cut_short=sum(w.tokens[-1:] != [self.rules.end_of_text] for w in windows),
         )
 
 
@@ -230,13 +302,6 @@ def with_random_weights(
     prompt = tuple(range(100, 100 + architecture.prompt_tokens))
     rules = DecodingRules(prompt, config.eos_token_id, (), (), _model_limit(architecture))
     return WhisperTranscriber(model, None, rules, configuration, device)
-
-
-def _quantised(model: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        quantise: Any = torch.ao.quantization.quantize_dynamic
-        return quantise(model, {torch.nn.Linear}, torch.qint8)
 
 
 def _model_limit(architecture: WhisperArchitecture) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models_registry.architectures import (
     FRAMES_PER_SECOND,
     WAVEFORM_HZ,
@@ -14,6 +11,7 @@ from models_registry.configuration import Configuration
 from planner.cost import speech_encoder, whisper
 from planner.cost.conventions import CONVENTIONS, DESCRIPTIONS, Convention, Flops, Number
 from planner.cost.memory import memory_bytes, whisper_memory
+from planner.cost.passes import Passes, passes_of
 from planner.workload import Workload
 
 __all__ = [
@@ -21,9 +19,10 @@ __all__ = [
     "DESCRIPTIONS",
     "Convention",
     "Flops",
+    "Passes",
     "memory_bytes",
     "pass_flops",
-    "passes",
+    "passes_of",
     "utterance_flops",
     "whisper_memory",
     "whisper_utterance_flops",
@@ -31,13 +30,12 @@ __all__ = [
 
 END_OF_TEXT = 1
 
-Array = NDArray[np.float64]
-
 
 def pass_flops(
     configuration: Configuration,
     *,
     output_tokens: Number = whisper.SEED_OUTPUT_TOKENS,
+    frames: int | None = None,
     convention: Convention = "counted-1",
     classes: int = 0,
 ) -> Flops:
@@ -46,6 +44,7 @@ def pass_flops(
     Args:
         configuration: What runs.
         output_tokens: Tokens decoded, the end of text included (ASR only).
+        frames: Encoder frames of the pass, where they are not those of the longest (Whisper).
         convention: How to count.
         classes: Classes of the read-out (SER only).
 
@@ -57,8 +56,8 @@ def pass_flops(
     if convention == "seed-2606.22790":
         if not isinstance(architecture, WhisperArchitecture) or configuration.task != "asr":
             raise ValueError(f"convention {convention} covers Whisper for asr only")
-        frames = round(configuration.window_s * FRAMES_PER_SECOND)
-        return whisper.seed(architecture, frames, token_stride=stride, output_tokens=output_tokens)
+        heard = frames or round(configuration.window_s * FRAMES_PER_SECOND)
+        return whisper.seed(architecture, heard, token_stride=stride, output_tokens=output_tokens)
     if not isinstance(architecture, WhisperArchitecture):
         return speech_encoder.counted(
             architecture,
@@ -71,7 +70,7 @@ def pass_flops(
     if configuration.task == "ser":
         return speech_encoder.counted_whisper_encoder(
             architecture,
-            configuration.frames,
+            frames or configuration.frames,
             token_stride=stride,
             reduction_layer=layer,
             exit_layer=configuration.exit_layer,
@@ -79,63 +78,75 @@ def pass_flops(
         )
     return whisper.counted(
         architecture,
-        configuration.frames,
+        frames or configuration.frames,
         token_stride=stride,
         reduction_layer=layer,
         output_tokens=output_tokens,
     )
 
 
-def passes(durations_s: Number, speech_s: Number, truncate: bool = False) -> Array:
-    """Forward passes each recording takes, shape of the two arguments broadcast.
-
-    Args:
-        durations_s: Durations of recordings.
-        speech_s: Longest piece of speech that one pass takes.
-        truncate: Whether what is left over is dropped.
-    """
-    windows: Array = np.ceil(np.asarray(durations_s) / speech_s - 1e-9)
-    return np.ones_like(windows) if truncate else windows
-
-
 def whisper_utterance_flops(
     architecture: WhisperArchitecture,
     workload: Workload,
+    passes: Passes,
     *,
-    frames: Number,
-    speech_s: Number,
-    truncate: bool,
     token_stride: Number,
     reduction_layer: Number | None,
 ) -> Flops:
     """FLOPs of a recording under ``counted-1``, the mean over a workload.
 
-    A recording longer than ``speech_s`` takes several passes, each over a full
-    window. Numbers, or arrays of shape ``(n, 1)``; the components have shape ``(n,)``
-    then.
+    A recording that is cut takes several passes; a window that runs away takes a
+    second one, over the model's full window.
+
+    Args:
+        architecture: The model.
+        workload: The recordings.
+        passes: What they take, for ``n`` configurations.
+        token_stride: Shape ``(n, 1)`` or a number.
+        reduction_layer: Shape ``(n, 1)`` or a number.
+
+    Returns:
+        Components of shape ``(n,)``.
     """
-    windows = passes(workload.durations, speech_s, truncate)
-    heard_s = np.minimum(workload.durations, windows * speech_s)
-    one = whisper.counted(
-        architecture,
-        frames,
-        token_stride=token_stride,
-        reduction_layer=reduction_layer,
-        output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * heard_s / windows,
-    )
-    shares = workload.shares * windows
+
+    def counted(frames: Number) -> Flops:
+        return whisper.counted(
+            architecture,
+            frames,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            output_tokens=END_OF_TEXT
+            + workload.tokens_per_audio_s * passes.heard_s / passes.windows,
+        )
+
+    once, again = counted(passes.frames), counted(passes.full_frames)
+    shares = workload.shares * passes.windows
     return Flops(
-        "counted-1", {name: (shares * flops).sum(axis=-1) for name, flops in one.components.items()}
+        "counted-1",
+        {
+            name: (shares * (flops + passes.retries * again.components[name])).sum(axis=-1)
+            for name, flops in once.components.items()
+        },
     )
 
 
 def utterance_flops(
-    configuration: Configuration, workload: Workload, convention: Convention = "counted-1"
+    configuration: Configuration,
+    workload: Workload,
+    convention: Convention = "counted-1",
+    *,
+    retries: float = 0.0,
 ) -> Flops:
     """FLOPs of a recording, the mean over a workload.
 
     The seed paper's convention knows one pass over a window and 20 tokens, SER
     one pass over a window; both leave the workload aside.
+
+    Args:
+        configuration: What runs.
+        workload: The recordings.
+        convention: How to count.
+        retries: Share of windows that are run again in the full window.
     """
     c, architecture = configuration, configuration.architecture
     if (
@@ -144,12 +155,11 @@ def utterance_flops(
         or not isinstance(architecture, WhisperArchitecture)
     ):
         return pass_flops(c, convention=convention)
-    return whisper_utterance_flops(
+    flops = whisper_utterance_flops(
         architecture,
         workload,
-        frames=c.frames,
-        speech_s=c.speech_s,
-        truncate=c.window_policy == "truncate",
+        passes_of([c], workload, retries),
         token_stride=c.token_stride,
         reduction_layer=c.reduction_layer,
     )
+    return Flops(flops.convention, {k: float(v[0]) for k, v in flops.components.items()})

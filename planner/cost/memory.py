@@ -81,25 +81,30 @@ def whisper_memory(
     """
     a = architecture
     size = _BYTES_PER_ACTIVATION[precision]
-    cached = reduced(frames, token_stride) + a.prompt_tokens + output_tokens
-    stem = 2 * frames * (2 * a.d_model + a.mel_bins)
-    tokens = frames
-    if reduction_layer is not None:
-        tokens = np.where(np.equal(reduction_layer, 0), reduced(frames, token_stride), frames)
-    layer = tokens * (2 * a.d_model + 2 * a.ffn)
+
+    def cached(frames: Number) -> Number:
+        held = reduced(frames, token_stride) + a.prompt_tokens + output_tokens
+        return size * 2 * a.decoder_layers * a.d_model * held
+
+    def activations(frames: Number) -> Number:
+        stem = 2 * frames * (2 * a.d_model + a.mel_bins)
+        tokens = frames
+        if reduction_layer is not None:
+            tokens = np.where(np.equal(reduction_layer, 0), reduced(frames, token_stride), frames)
+        return size * np.maximum(stem, tokens * (2 * a.d_model + 2 * a.ffn))
+
+    # A window that runs away is run again, alone, in the full one.
     return {
-        "weights": weights_bytes(a, frames, precision),
-        "kv_cache": batch_size * size * 2 * a.decoder_layers * a.d_model * cached,
-        "activations": batch_size * size * np.maximum(stem, layer),
+        "weights": weights_bytes(a, precision),
+        "kv_cache": np.maximum(batch_size * cached(frames), cached(a.max_frames)),
+        "activations": np.maximum(batch_size * activations(frames), activations(a.max_frames)),
     }
 
 
-def weights_bytes(
-    architecture: WhisperArchitecture, frames: Number, precision: Precision
-) -> Number:
-    """Bytes of the weights; positions behind the window are dropped."""
+def weights_bytes(architecture: WhisperArchitecture, precision: Precision) -> float:
+    """Bytes of the weights."""
     a = architecture
-    parameters = a.parameters - (a.max_frames - frames) * a.d_model
+    parameters = a.parameters
     if precision != "int8":
         return parameters * BYTES_PER_WEIGHT[precision]
     # Only linear layers shrink. The LM head, otherwise the embedding itself, is

@@ -76,7 +76,8 @@ def test_a_measurement_says_all_about_itself(store):
     wrong = sum(r.substitutions + r.deletions + r.insertions for r in results)
     assert metric.value == wrong / sum(r.reference_words for r in results)
     assert all(r.hypothesis for r in results)
-    flops = [pass_flops(CONFIGURATION, output_tokens=r.output_tokens[0]).total for r in results]
+    passes = [one for result in results for one in result.passes]
+    flops = [pass_flops(CONFIGURATION, frames=f, output_tokens=t).total for f, t in passes]
     assert measurement.flops_counted == pytest.approx(sum(flops) / 6)
     assert set(measurement.rtf) == {"features", "encoder", "prefill", "decode", "total"}
     parts = sum(value for phase, value in measurement.rtf.items() if phase != "total")

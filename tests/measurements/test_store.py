@@ -28,7 +28,9 @@ def result(name, words=10):
         insertions=2,
         reference_words=words,
         hypothesis="what was heard",
-        output_tokens=(5, 7),
+        passes=((1500, 5), (1500, 7)),
+        text_tokens=10,
+        windows=2,
     )
 
 

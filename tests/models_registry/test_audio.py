@@ -15,9 +15,15 @@ from models_registry.loading.audio import cut_at_quiet_places, to_waveform
 def test_cutting_loses_nothing_and_keeps_to_the_limit(seconds, longest_s, seed):
     waveform = np.random.default_rng(seed).normal(size=int(seconds * 16_000)).astype("float32")
     pieces = cut_at_quiet_places(waveform, longest_s)
-    assert max(map(len, pieces)) <= int(longest_s * 16_000)
-    assert min(map(len, pieces)) > 0 or len(waveform) == 0
-    np.testing.assert_array_equal(np.concatenate(pieces), waveform)
+    assert max(len(piece.waveform) for piece in pieces) <= int(longest_s * 16_000)
+    assert min(len(piece.waveform) for piece in pieces) > 0 or len(waveform) == 0
+    whole, start = np.zeros(0, "float32"), 0
+    for piece in pieces:
+        start = len(whole) - round(piece.overlap_s * 16_000)
+        shared = len(whole) - start
+        np.testing.assert_array_equal(piece.waveform[:shared], whole[start:])
+        whole = np.concatenate([whole, piece.waveform[shared:]])
+    np.testing.assert_array_equal(whole, waveform)
 
 
 def test_cuts_where_it_is_quiet():
@@ -26,8 +32,17 @@ def test_cuts_where_it_is_quiet():
     waveform = rng.normal(size=20 * 16_000).astype("float32")
     waveform[int(8.8 * 16_000) : int(9.4 * 16_000)] *= 0.001
     first, second = cut_at_quiet_places(waveform, 15)
-    assert 8.8 <= len(first) / 16_000 <= 9.4
-    assert len(first) + len(second) == len(waveform)
+    assert 8.8 <= first.duration_s <= 9.4
+    assert second.overlap_s == 0
+    assert first.duration_s + second.duration_s == 20
+
+
+def test_speech_without_a_pause_is_cut_with_an_overlap():
+    """Or the word at the cut is lost to both pieces."""
+    waveform = np.random.default_rng(0).normal(size=20 * 16_000).astype("float32")
+    first, second = cut_at_quiet_places(waveform, 15)
+    assert second.overlap_s == 2
+    np.testing.assert_array_equal(second.waveform[:32_000], first.waveform[-32_000:])
 
 
 def test_stereo_integers_and_other_rates_become_mono_floats_at_16_khz():

@@ -39,6 +39,9 @@ def test_the_key_does_not_depend_on_the_machine():
         ({"adapter": "lora"}, "needs a rank"),
         ({"rank": 8}, "rank has no meaning"),
         ({"unfrozen_layers": 2}, "unfrozen_layers has no meaning"),
+        ({"window_s": 3, "tail_s": 3}, "no room for speech"),
+        ({"tail_s": 1, "window_policy": "truncate"}, "tail_s is for asr"),
+        ({"task": "ser", "window_policy": "ladder"}, "ladder is for asr"),
         ({"adapter": "partial"}, "needs unfrozen_layers"),
         ({"adapter": "lora", "rank": 8, "unfrozen_layers": 7}, "above the 6"),
         ({"recipe": "supervised"}, "recipe has no meaning"),
@@ -94,3 +97,15 @@ def test_reduced_tokens_covers_every_token(tokens, stride):
 
 def test_reduced_tokens_is_not_fooled_by_rounding():
     assert reduced_tokens(300, 1.2) == 250
+
+
+@given(st.floats(0.05, 30), st.sampled_from([5.0, 9.0, 20.0, 30.0]), st.floats(0, 4.5))
+def test_a_rung_of_the_ladder_holds_the_speech_and_its_tail(speech_s, window_s, tail_s):
+    configuration = Configuration(
+        model="base", window_policy="ladder", window_s=window_s, tail_s=tail_s
+    )
+    speech_s = min(speech_s, configuration.speech_s)
+    frames = configuration.frames_for(speech_s)
+    assert frames <= configuration.frames
+    assert frames / 50 >= min(speech_s + tail_s, window_s) - 1e-6
+    assert Configuration(model="base", window_s=window_s).frames_for(speech_s) == window_s * 50

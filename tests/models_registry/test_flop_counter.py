@@ -85,8 +85,7 @@ def test_whisper_equals_flop_counter(name, options):
     architecture = configuration.architecture
     model = whisper_on_meta(architecture)
     encoder = model.model.encoder
-    if configuration.frames != architecture.max_frames:
-        set_window(encoder, model.config, configuration.frames)
+    set_window(encoder, model.config, configuration.frames)
     install_reduction(encoder.layers, encoder.layer_norm, configuration)
     tokens_out, prompt = 3, architecture.prompt_tokens
     features = torch.empty(1, architecture.mel_bins, 2 * configuration.frames, device="meta")

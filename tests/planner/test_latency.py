@@ -38,7 +38,7 @@ def runs(configurations, rng, noise=0.05):
         for tokens in (10, 25, 40):
             seconds = true_seconds(configuration, 1, tokens)
             noisy = {p: s * np.exp(noise * rng.standard_normal()) for p, s in seconds.items()}
-            made.append(TimedRun(configuration, 1, tokens, noisy))
+            made.append(TimedRun(configuration, ((configuration.frames, tokens),), noisy))
     return made
 
 
@@ -77,7 +77,8 @@ def test_a_device_never_timed_is_answered_widely():
 def test_measured_configurations_are_answered_as_measured():
     made = runs(TRAINED, np.random.default_rng(0))
     slow = Configuration(model="tiny.en", window_s=12)
-    surprise = [TimedRun(slow, 1, 25, {p: 3 * s for p, s in true_seconds(slow, 1, 25).items()})] * 3
+    tripled = {phase: 3 * s for phase, s in true_seconds(slow, 1, 25).items()}
+    surprise = [TimedRun(slow, ((slow.frames, 25),), tripled)] * 3
     correction, error = fit_latency("d", RATES, [*made, *surprise]).corrections[slow]
     centre, _ = fit_latency("d", RATES, [*made, *surprise]).log_seconds(
         amounts_of(slow, 1, 25), "fp32"
