@@ -34,6 +34,13 @@ class ReductionName(StrEnum):
     pick = "pick"
 
 
+class ReadoutName(StrEnum):
+    """How emotions are read off the tokens."""
+
+    linear = "linear"
+    attentive = "attentive"
+
+
 class WindowPolicyName(StrEnum):
     """What happens to audio longer than the window."""
 
@@ -89,6 +96,12 @@ ExitLayer = Annotated[
     int | None,
     typer.Option("--exit-layer", help="Last encoder layer that runs (SER).", rich_help_panel=_RUN),
 ]
+Readout = Annotated[
+    ReadoutName,
+    typer.Option(
+        "--readout", help="How emotions are read off the tokens (SER).", rich_help_panel=_RUN
+    ),
+]
 Precision = Annotated[
     PrecisionName, typer.Option("--precision", help="Number format.", rich_help_panel=_RUN)
 ]
@@ -101,7 +114,8 @@ Dataset = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="demo, librispeech:FOLDER or manifest:FILE (CSV or JSONL with audio and text).",
+        help="demo, librispeech:FOLDER, crema-d:FOLDER, ravdess:FOLDER, emodb:FOLDER or"
+        " manifest:FILE (CSV or JSONL with audio and text or label).",
     ),
 ]
 Subset = Annotated[
@@ -129,6 +143,7 @@ def configuration(
     exit_layer: int | None,
     precision: PrecisionName,
     batch_size: int,
+    readout: ReadoutName = ReadoutName.linear,
 ) -> Configuration:
     """The configuration that the options name.
 
@@ -145,6 +160,7 @@ def configuration(
         reduction_layer=reduction_layer,
         reduction=reduction.value,
         exit_layer=exit_layer,
+        readout=readout.value,
         precision=precision.value,
         batch_size=batch_size,
     )

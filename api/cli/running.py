@@ -43,13 +43,15 @@ def measure(
     token_stride: options.TokenStride = 1.0,
     reduction_layer: options.ReductionLayer = None,
     reduction: options.Reduction = options.ReductionName.mean,
+    exit_layer: options.ExitLayer = None,
+    readout: options.Readout = options.ReadoutName.linear,
     precision: options.Precision = options.PrecisionName.fp32,
     weights: _WeightsOption = None,
     device: options.RunDevice = "auto",
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    r"""Run a configuration on real speech: WER, FLOPs, real-time factor, memory.
+    r"""Run a configuration on real speech: WER or UA, FLOPs, real-time factor, memory.
 
     A run that was stopped goes on where it was when the same command is given again.
 
@@ -57,6 +59,7 @@ def measure(
     speechplan measure --model whisper-tiny.en
     speechplan measure --model base --dataset librispeech:~/LibriSpeech --subset test-other \
         --window-s 20 --token-stride 2 --reduction-layer 3 --limit 50 --json
+    speechplan measure --task ser --model base --dataset emodb:~/EmoDB --window-s 4 --exit-layer 3
     """
     with handled(as_json):
         configuration = options.configuration(
@@ -67,12 +70,11 @@ def measure(
             token_stride=token_stride,
             reduction_layer=reduction_layer,
             reduction=reduction,
-            exit_layer=None,
+            exit_layer=exit_layer,
+            readout=readout,
             precision=precision,
             batch_size=1,
         )
-        if task is options.TaskName.ser:
-            usage("only asr can be measured; a read-out for ser can't be trained")
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
 

@@ -67,6 +67,7 @@ def pass_flops(
             reduction_layer=layer,
             exit_layer=configuration.exit_layer,
             classes=classes,
+            attentive=configuration.readout == "attentive",
         )
     if configuration.task == "ser":
         return speech_encoder.counted_whisper_encoder(
@@ -76,6 +77,7 @@ def pass_flops(
             reduction_layer=layer,
             exit_layer=configuration.exit_layer,
             classes=classes,
+            attentive=configuration.readout == "attentive",
         )
     return whisper.counted(
         architecture,
