@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from transformers import (
     HubertConfig,
     HubertModel,
@@ -23,7 +25,7 @@ from transformers import (
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
 )
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from models_registry import conversion
 from models_registry.architectures import (
@@ -117,6 +119,9 @@ class EmotionEncoder:
         self.model = _quantised(model) if configuration.precision == "int8" else model
         inner = _inner(self.model)
         architecture = configuration.architecture
+        if isinstance(architecture, SpeechEncoderArchitecture):
+            # Its weight norm would be computed anew at every pass.
+            parametrize.remove_parametrizations(inner.pos_conv_embed.conv, "weight")
         if configuration.exit_layer is not None:
             inner.layers = inner.layers[: configuration.exit_layer]
             if _closing_norm(architecture):
@@ -222,6 +227,8 @@ def encoder_from_folder(
     if isinstance(architecture, SpeechEncoderArchitecture):
         kind = _CLASSES[architecture.kind][1]
     disable_progress_bar()
+    # What is missing is told below; what is left over, a pre-training head, is no matter.
+    set_verbosity_error()
     try:
         model, report = kind.from_pretrained(
             folder,
@@ -230,7 +237,7 @@ def encoder_from_folder(
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
     missing = sorted(set(report["missing_keys"]) - {"masked_spec_embed"})
     if missing:
