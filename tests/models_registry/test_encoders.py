@@ -4,7 +4,6 @@ Small random checkpoints in the hub's own layout stand in for the released ones.
 """
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,16 +14,13 @@ pytest.importorskip("transformers")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import (  # noqa: E402
     HubertModel,
-    Wav2Vec2FeatureExtractor,
     Wav2Vec2ForPreTraining,
     Wav2Vec2Model,
     WavLMModel,
-    WhisperConfig,
     WhisperForConditionalGeneration,
 )
 
-from models_registry import MODELS, Configuration, WeightsError  # noqa: E402
-from models_registry.conversion import hub_config  # noqa: E402
+from models_registry import Configuration, WeightsError  # noqa: E402
 from models_registry.loading import UnsupportedConfigurationError, load_encoder  # noqa: E402
 from models_registry.loading.clock import PhaseClock  # noqa: E402
 from models_registry.loading.encoders import (  # noqa: E402
@@ -35,67 +31,17 @@ from models_registry.loading.encoders import (  # noqa: E402
 from models_registry.loading.readouts import Readout  # noqa: E402
 from models_registry.weights import PathSource  # noqa: E402
 from planner.cost import pass_flops  # noqa: E402
+from tests.nano import NANO, save_checkpoint  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("nano_models")
 
 CPU = torch.device("cpu")
-SMALL = {
-    "hidden": 32,
-    "encoder_layers": 3,
-    "heads": 2,
-    "ffn": 64,
-    "conv_dim": (16,) * 7,
-    "positional_kernel": 16,
-    "positional_groups": 4,
-}
-NANO = {
-    "nano-wav2vec2": replace(MODELS.get("wav2vec2-base"), name="nano-wav2vec2", **SMALL),
-    "nano-robust": replace(MODELS.get("wav2vec2-large-robust"), name="nano-robust", **SMALL),
-    "nano-hubert": replace(MODELS.get("hubert-base"), name="nano-hubert", **SMALL),
-    "nano-wavlm": replace(MODELS.get("wavlm-base-plus"), name="nano-wavlm", **SMALL),
-    "nano-whisper": replace(
-        MODELS.get("tiny"),
-        name="nano-whisper",
-        d_model=32,
-        heads=2,
-        ffn=64,
-        encoder_layers=3,
-        decoder_layers=2,
-        vocab_size=200,
-    ),
-}
 CLASSES = {"wav2vec2": Wav2Vec2Model, "hubert": HubertModel, "wavlm": WavLMModel}
 REDUCIBLE = [name for name in NANO if name != "nano-wavlm"]
 
 
-@pytest.fixture(autouse=True)
-def nano_models(monkeypatch):
-    """The small architectures in the registry, for as long as a test lasts."""
-    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    monkeypatch.setattr(MODELS, "_aliases", dict(MODELS._aliases))
-    for name, architecture in NANO.items():
-        MODELS.add(name, architecture)
-
-
 def configuration(model, **options):
     return Configuration(task="ser", model=model, **{"window_s": 1.0, **options})
-
-
-def save_checkpoint(name, folder):
-    architecture = NANO[name]
-    torch.manual_seed(0)
-    if architecture.family == "whisper":
-        small = {"eos_token_id": 0, "bos_token_id": 0, "pad_token_id": 0}
-        config = WhisperConfig(
-            **hub_config(architecture)
-            | small
-            | {"decoder_start_token_id": 1, "begin_suppress_tokens": None, "suppress_tokens": None}
-        )
-        WhisperForConditionalGeneration(config).save_pretrained(folder)
-    else:
-        config = speech_encoder_config(architecture)
-        CLASSES[architecture.kind](config).save_pretrained(folder)
-        mask = architecture.conv_norm == "layer"
-        Wav2Vec2FeatureExtractor(return_attention_mask=mask).save_pretrained(folder)
-    return folder
 
 
 def clips(*seconds):
