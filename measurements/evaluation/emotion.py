@@ -163,9 +163,9 @@ class EmotionEvaluation(Evaluation):
 
     def _folds(self) -> list[int]:
         speakers = [utterance.speaker for utterance in self.dataset.utterances]
-        known = [speaker for speaker in speakers if speaker is not None]
+        known = [speaker for speaker in speakers if speaker]
         if len(known) < len(speakers):
-            unknown = self.dataset.utterances[speakers.index(None)]
+            unknown = next(u for u in self.dataset.utterances if not u.speaker)
             raise DatasetError(f"{unknown.path}: its speaker is not known; name it in the manifest")
         # Attentive read-outs also leave a speaker out to know when to stop.
         least = 3 if self.configuration.readout == "attentive" else 2

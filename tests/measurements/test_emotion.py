@@ -12,7 +12,7 @@ soundfile = pytest.importorskip("soundfile")
 from measurements import counting  # noqa: E402
 from measurements.counting import FlopCountError, check_recogniser  # noqa: E402
 from measurements.datasets import DatasetError, open_dataset  # noqa: E402
-from measurements.evaluation import evaluation_of  # noqa: E402
+from measurements.evaluation import evaluation_of, readout_training  # noqa: E402
 from measurements.evaluation.readout_training import (  # noqa: E402
     speaker_folds,
     train_attentive,
@@ -38,6 +38,8 @@ def store(tmp_path):
 @pytest.fixture
 def checkpoint(nano_models, tmp_path, monkeypatch):
     monkeypatch.setenv("SPEECHPLAN_CACHE_DIR", str(tmp_path / "cache"))
+    # One penalty instead of a search, for the sake of time.
+    monkeypatch.setattr(readout_training, "STRENGTHS", (0.1,))
     return PathSource(save_checkpoint("nano-whisper", tmp_path / "checkpoint"))
 
 
