@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from measurements.records import UtteranceResult
 from models_registry import Configuration
 from models_registry.loading.audio import Waveform
 from models_registry.loading.clock import PhaseClock
+from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.whisper import WhisperTranscriber
 from planner.cost import pass_flops
 
@@ -56,12 +58,39 @@ def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
             (tokens,) = transcriber.decode(states, batch, clock)
     finally:
         model.set_attn_implementation(attention)
-    counted = int(counter.get_total_flops())
     flops = pass_flops(transcriber.configuration, frames=window.frames, output_tokens=len(tokens))
     expected = int(flops.total)
+    return _agreed(counter, expected, transcriber.configuration)
+
+
+def check_recogniser(recogniser: EmotionRecogniser, waveform: Waveform) -> int | None:
+    """The same for emotion recognition: the encoder up to its exit layer, and the read-out.
+
+    Raises:
+        FlopCountError: The closed form gives another number.
+    """
+    configuration, encoder = recogniser.configuration, recogniser.encoder
+    if configuration.precision == "int8":
+        return None
+    model = encoder.model
+    attention = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        clock = PhaseClock(recogniser.device)
+        features = encoder.features([waveform], clock)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            recogniser.readout(encoder.encode(features, clock))
+    finally:
+        model.set_attn_implementation(attention)
+    expected = int(pass_flops(configuration, classes=len(recogniser.labels)).total)
+    return _agreed(counter, expected, configuration)
+
+
+def _agreed(counter: FlopCounterMode, expected: int, configuration: Configuration) -> int:
+    counted = int(counter.get_total_flops())
     if counted != expected:
         raise FlopCountError(
-            f"{transcriber.configuration.label()}: {expected} FLOPs by the closed form,"
+            f"{configuration.label()}: {expected} FLOPs by the closed form,"
             f" {counted} by FlopCounterMode"
         )
     return counted

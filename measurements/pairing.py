@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from measurements.records import Measurement
 
 
 def shared_removed(measurements: Iterable[Measurement]) -> dict[str, float]:
-    """Standard errors of log WER, what all configurations on the same speech share left out.
+    """Standard errors of log error, what all configurations on the same speech share left out.
 
-    The error of ``log(WER) - mean over the configurations of log(WER)``, to first
-    order in each utterance's weight: what a bootstrap over utterances, the same
-    draws for every configuration, converges to.
+    The error is WER, or 1 - UA. What is estimated is the standard error of
+    ``log(error) - mean over the configurations of log(error)``, to first order in
+    each utterance's weight: what a bootstrap with the same draws for every
+    configuration converges to. Utterances are drawn in ASR, speakers in SER, as for
+    the intervals of either.
 
     Args:
         measurements: Any; only those with errors by utterance, at least two on
@@ -37,9 +40,27 @@ def shared_removed(measurements: Iterable[Measurement]) -> dict[str, float]:
     for group in groups.values():
         if len(group) < 2:
             continue
-        counts = np.array([[wrong for wrong, _ in m.utterance_errors] for m in group], float)
-        influence = counts / counts.sum(axis=1, keepdims=True)
+        influence = np.array([_influence(m) for m in group])
         own = influence - influence.mean(axis=0)
         spread = np.sqrt(np.square(own).sum(axis=1))
         errors |= {m.key: float(s) for m, s in zip(group, spread, strict=True)}
     return errors
+
+
+def _influence(measurement: Measurement) -> NDArray[np.float64]:
+    """Derivative of log error by the weight of each utterance, or of each speaker in SER.
+
+    What is the same for every configuration is left out of it in ASR.
+    """
+    wrong = np.array([errors for errors, _ in measurement.utterance_errors], float)
+    if measurement.metric.name == "wer":
+        return wrong / wrong.sum()
+    # UA: every class weighs the same, and its clips share that weight.
+    _, kind = np.unique(measurement.labels, return_inverse=True)
+    clips = np.bincount(kind)
+    of_class = np.bincount(kind, weights=wrong) / clips
+    influence = (wrong - of_class[kind]) / clips[kind] / of_class.sum()
+    if not measurement.speakers:
+        return influence
+    people, who = np.unique(measurement.speakers, return_inverse=True)
+    return np.bincount(who, weights=influence, minlength=len(people))

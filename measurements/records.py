@@ -196,8 +196,8 @@ class UtteranceResult(Record):
     insertions: int
     reference_words: int
     hypothesis: str
-    passes: tuple[tuple[int, int], ...]
-    text_tokens: int
+    passes: tuple[tuple[int, int], ...] = ()
+    text_tokens: int = 0
     windows: int = 1
     retried: int = 0
     cut_short: int = 0

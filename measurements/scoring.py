@@ -1,4 +1,4 @@
-"""Word error rate: counts by utterance, and the interval of their ratio."""
+"""Word error rate and unweighted accuracy: counts by utterance, and their intervals."""
 
 from __future__ import annotations
 
@@ -120,3 +120,60 @@ def word_error_rate(
     return Interval(
         value, float(interval.low), float(interval.high), level, float(result.standard_error)
     )
+
+
+def mean_recall(wrong: Sequence[int], labels: Sequence[str]) -> float:
+    """Unweighted accuracy: the mean over the classes of the share recognised.
+
+    Args:
+        wrong: 1 where another class was recognised, 0 otherwise, by clip.
+        labels: Class of each clip.
+    """
+    by_class: dict[str, list[int]] = {}
+    for error, label in zip(wrong, labels, strict=True):
+        by_class.setdefault(label, []).append(error)
+    return 1 - sum(sum(errors) / len(errors) for errors in by_class.values()) / len(by_class)
+
+
+def unweighted_accuracy(
+    wrong: Sequence[int],
+    labels: Sequence[str],
+    speakers: Sequence[str],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Unweighted accuracy with a bootstrap interval over speakers.
+
+    Clips of one speaker succeed or fail together, so speakers are drawn, each with
+    all its clips. A class that a draw lacks is left out of that draw's mean.
+
+    Args:
+        wrong: 1 where another class was recognised, 0 otherwise, by clip.
+        labels: Class of each clip.
+        speakers: Speaker of each clip.
+        level: Probability of the interval.
+        seed: Seed of the draws.
+    """
+    from scipy.stats import beta
+
+    value = mean_recall(wrong, labels)
+    names, kind = np.unique(labels, return_inverse=True)
+    people, who = np.unique(speakers, return_inverse=True)
+    errors, clips = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
+    np.add.at(errors, (who, kind), np.asarray(wrong, dtype=float))
+    np.add.at(clips, (who, kind), 1)
+    if len(people) < 2 or not errors.any():
+        # Nothing to resample: clips as independent trials, under Jeffreys' prior.
+        count, trials = (1 - value) * len(wrong), len(wrong)
+        posterior = beta(trials - count + 0.5, count + 0.5)
+        low, high = posterior.interval(level)
+        return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=RESAMPLES)
+    drawn = draws @ clips
+    recall = np.where(drawn > 0, 1 - (draws @ errors) / np.maximum(drawn, 1), np.nan)
+    accuracies = np.nanmean(recall, axis=1)
+    tail = (1 - level) / 2
+    low, high = np.quantile(accuracies, (tail, 1 - tail))
+    return Interval(value, float(low), float(high), level, float(accuracies.std(ddof=1)))

@@ -37,8 +37,9 @@ DEFAULT_STUDY: dict[Task, str] = {
 
 DEMO_STUDY = "asr-demo"
 
-_LEAST_WORDS = 0.5
-"""Errors put in the place of none: a curve in log space needs a positive number."""
+_LEAST_ERRORS = 0.5
+"""Words or clips in error, put in the place of none: a curve in log space needs a positive
+number."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def evidence_for(
     paired = shared_removed(known)
     runs: dict[str, list[TimedRun]] = {}
     for measurement in known:
-        if measurement.device is not None and measurement.timings:
+        # How latency is modelled is known for speech recognition only.
+        if task == "asr" and measurement.device is not None and measurement.timings:
             runs.setdefault(measurement.device.id, []).extend(_timed(measurement))
     return Evidence(
         task=task,
@@ -128,7 +130,9 @@ def evidence_for(
         runs={key: tuple(value) for key, value in runs.items()},
         rates=_rates(device, runs),
         runnable=frozenset(
-            a.name for a in MODELS if isinstance(a, WhisperArchitecture) and available(a.name)
+            a.name
+            for a in MODELS
+            if (task == "ser" or isinstance(a, WhisperArchitecture)) and available(a.name)
         ),
     )
 
@@ -181,14 +185,15 @@ def _rates(device: str | None, runs: Mapping[str, object]) -> dict[str, DeviceRa
 def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
     metric = measurement.metric
     error = metric.value if metric.name == "wer" else 1 - metric.value
-    words = measurement.dataset.reference_words
+    dataset = measurement.dataset
+    trials = dataset.reference_words if metric.name == "wer" else dataset.utterances
     if error == 0:
-        error = _LEAST_WORDS / (words or 1000)
+        error = _LEAST_ERRORS / (trials or 1000)
     se = metric.se
-    if se is None and words:
-        # A published rate over a known number of words; errors come in clumps,
-        # which widens the binomial by about a half.
-        se = 1.5 * (error * max(1 - error, 0.01) / words) ** 0.5
+    if se is None and trials:
+        # A published rate over a known number of words or clips; errors come in
+        # clumps, which widens the binomial by about a half.
+        se = 1.5 * (error * max(1 - error, 0.01) / trials) ** 0.5
     return Observation(
         key=measurement.key,
         study=measurement.study,

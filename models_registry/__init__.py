@@ -18,6 +18,7 @@ from models_registry.registry import Registry, UnknownNameError
 from models_registry.weights import HubSource, PathSource, WeightsError, WeightsSource, WheelSource
 
 if TYPE_CHECKING:
+    from models_registry.loading.emotion import EmotionRecogniser
     from models_registry.loading.whisper import WhisperTranscriber
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-def load(configuration: Configuration, **options: Any) -> WhisperTranscriber:
+def load(configuration: Configuration, **options: Any) -> WhisperTranscriber | EmotionRecogniser:
     """Loads a configuration, ready to run; see :func:`models_registry.loading.load`."""
     from models_registry.loading import load as load_with_torch
 

@@ -22,8 +22,11 @@ FULL_WINDOW_S = 30.0
 STUDY_SD = 0.5
 MODEL_SD = 0.15
 PRECISION_SD = 0.1
+DEPTH_SD = 0.3
+READOUT_SD = 0.1
 """Spread of offsets in log error: a study can be twice as hard as another, a model
-strays from its size's curve by a seventh, a precision costs about a tenth."""
+strays from its size's curve by a seventh, a precision costs about a tenth; emotions
+are read off some layer of a model by a third better than off another."""
 
 
 def axes_of(configurations: Sequence[Configuration], task: Task) -> dict[str, Array]:
@@ -33,26 +36,31 @@ def axes_of(configurations: Sequence[Configuration], task: Task) -> dict[str, Ar
     truncating policy of arXiv 2606.22790 (its xT); ``window_s`` really run
     otherwise; and the encoder tokens per second of audio (xV), an axis for each
     place where they are reduced: at the stem, inside, or at the output.
-    SER: window, LoRA rank and layers unfrozen (one more than their number).
+    SER: window, encoder tokens per second behind a reduction at the stem or inside,
+    LoRA rank and layers unfrozen (one more than their number).
     """
+    tokens = FRAMES_PER_SECOND / np.array([c.token_stride for c in configurations])
+    where = np.array([-1 if (k := c.reduction_layer) is None else k for c in configurations])
+    layers = np.array([c.exit_layer or c.architecture.encoder_layers for c in configurations])
+    full = float(FRAMES_PER_SECOND)
+    stem = np.where(where == 0, tokens, full)
+    inside = np.where((where > 0) & (where < layers), tokens, full)
     if task == "ser":
         return {
             "window_s": np.array([c.window_s for c in configurations]),
+            "tokens_per_s_stem": stem,
+            "tokens_per_s_inside": inside,
             "rank": np.array([float(c.rank or 1) for c in configurations]),
             "unfrozen_layers_plus_1": np.array([1.0 + c.unfrozen_layers for c in configurations]),
         }
     truncates = np.array([c.window_policy == "truncate" for c in configurations])
     window_s = np.array([c.window_s for c in configurations])
-    layers = np.array([c.architecture.encoder_layers for c in configurations])
-    where = np.array([-1 if (k := c.reduction_layer) is None else k for c in configurations])
-    tokens = FRAMES_PER_SECOND / np.array([c.token_stride for c in configurations])
-    full = float(FRAMES_PER_SECOND)
     return {
         "parameters": np.array([float(c.architecture.parameters) for c in configurations]),
         "heard_s": np.where(truncates, window_s, FULL_WINDOW_S),
         "window_s": np.where(truncates, FULL_WINDOW_S, window_s),
-        "tokens_per_s_stem": np.where(where == 0, tokens, full),
-        "tokens_per_s_inside": np.where((where > 0) & (where < layers), tokens, full),
+        "tokens_per_s_stem": stem,
+        "tokens_per_s_inside": inside,
         "tokens_per_s_output": np.where(where == layers, tokens, full),
     }
 
@@ -109,15 +117,13 @@ class QualityModel:
             axes_of(configurations, evidence.task),
             [o.error for o in usable],
             error_se=[_fit_se(o) for o in usable],
-            groups={
-                "study": [o.study for o in usable],
-                "model": [c.model for c in configurations],
-                "precision": [c.precision for c in configurations],
-            },
+            groups=_groups([o.study for o in usable], configurations, evidence.task),
             group_sd={
                 "study": STUDY_SD,
                 "model": MODEL_SD if evidence.task == "asr" else STUDY_SD,
                 "precision": PRECISION_SD,
+                "depth": DEPTH_SD,
+                "readout": READOUT_SD,
             },
             seed=seed,
         )
@@ -135,11 +141,8 @@ class QualityModel:
             draws: How many joint draws.
         """
         axes = axes_of(configurations, self._evidence.task)
-        groups: dict[str, list[str]] = {
-            "study": [self._evidence.study] * len(configurations),
-            "model": [c.model for c in configurations],
-            "precision": [c.precision for c in configurations],
-        }
+        studies = [self._evidence.study] * len(configurations)
+        groups = _groups(studies, configurations, self._evidence.task)
         mean, lower, upper = self.curves.predict(axes, level, groups=groups)
         joint = self.curves.draws(axes, draws, groups=groups, seed=self._seed)
         beyond = self.curves.extrapolation(axes) > 0
@@ -175,6 +178,27 @@ class QualityModel:
             tuple(basis),
             tuple(provenance),
         )
+
+
+def _groups(
+    studies: Sequence[str], configurations: Sequence[Configuration], task: Task
+) -> dict[str, list[str]]:
+    """Labels that share an offset, by factor.
+
+    Emotions are read best off a middle layer, so layers are labels and not an axis.
+    """
+    groups: dict[str, list[str]] = {
+        "study": list(studies),
+        "model": [c.model for c in configurations],
+        "precision": [c.precision for c in configurations],
+    }
+    if task == "ser":
+        last = [c.exit_layer or c.architecture.encoder_layers for c in configurations]
+        groups["depth"] = [
+            f"{c.model} layer {layer}" for c, layer in zip(configurations, last, strict=True)
+        ]
+        groups["readout"] = [c.readout for c in configurations]
+    return groups
 
 
 def _by_configuration(

@@ -13,6 +13,7 @@ from planner.evidence import Evidence
 
 WINDOWS_S = (6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0)
 STRIDES = (1.5, 2.0, 3.0)
+SER_WINDOWS_S = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def candidates(
@@ -23,7 +24,7 @@ def candidates(
     What was observed is always offered, adapters included. Beyond it the ASR
     lattice holds plain models, since an adapter that nobody trained can't be
     promised, at precisions that were observed; the SER lattice fills in between
-    observed windows, ranks and layers.
+    observed windows, exit layers, strides, ranks and layers unfrozen.
 
     Args:
         evidence: Whose task and study to plan for.
@@ -76,7 +77,9 @@ def _asr_lattice(
 def _ser_lattice(observed: Sequence[Configuration]) -> list[Configuration]:
     rows = []
     for model in dict.fromkeys(c.model for c in observed):
-        seen = [c for c in observed if c.model == model and c.adapter == "lora"]
+        own = [c for c in observed if c.model == model]
+        rows += _plain_ser([c for c in own if c.adapter == "none"])
+        seen = [c for c in own if c.adapter == "lora"]
         rows += [
             Configuration(
                 task="ser",
@@ -93,3 +96,41 @@ def _ser_lattice(observed: Sequence[Configuration]) -> list[Configuration]:
             )
         ]
     return rows
+
+
+def _plain_ser(seen: Sequence[Configuration]) -> list[Configuration]:
+    """Windows x exit layers x strides of one model, as far as each was observed."""
+    if not seen:
+        return []
+    windows = {c.window_s for c in seen}
+    windows |= {w for w in SER_WINDOWS_S if min(windows) < w < max(windows)}
+    exits = [_last_layer(c) for c in seen]
+    inside = [
+        c for c in seen if c.reduction_layer is not None and c.reduction_layer < _last_layer(c)
+    ]
+    # At the exit a reduction saves nothing, so it is offered only where it was observed.
+    reductions = {(1.0, None), *((c.token_stride, c.reduction_layer) for c in inside)}
+    kinds = {(c.readout, c.precision) for c in seen}
+    return [
+        Configuration(
+            task="ser",
+            model=seen[0].model,
+            window_s=window_s,
+            exit_layer=exit_layer,
+            token_stride=stride,
+            reduction_layer=layer,
+            readout=readout,
+            precision=precision,
+        )
+        for window_s, exit_layer, (stride, layer), (readout, precision) in itertools.product(
+            sorted(windows),
+            range(min(exits), max(exits) + 1),
+            sorted(reductions, key=str),
+            sorted(kinds),
+        )
+        if layer is None or layer < exit_layer
+    ]
+
+
+def _last_layer(configuration: Configuration) -> int:
+    return configuration.exit_layer or configuration.architecture.encoder_layers

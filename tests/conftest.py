@@ -30,6 +30,18 @@ def own_folders(tmp_path_factory):
 
 
 @pytest.fixture
+def nano_models(monkeypatch):
+    """The small encoders in the registry, for as long as a test lasts."""
+    from models_registry import MODELS
+    from tests.nano import NANO
+
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    monkeypatch.setattr(MODELS, "_aliases", dict(MODELS._aliases))
+    for name, architecture in NANO.items():
+        MODELS.add(name, architecture)
+
+
+@pytest.fixture
 def librispeech():
     """LibriSpeech in its OpenSLR layout; skips where the shared data is not there."""
     if not LIBRISPEECH.exists():

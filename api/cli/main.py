@@ -29,6 +29,7 @@ for _command in (
     running.measure,
     running.verify,
     running.transcribe,
+    running.classify,
     serving.serve,
     serving.worker,
     demo.demo,

@@ -34,6 +34,13 @@ class ReductionName(StrEnum):
     pick = "pick"
 
 
+class ReadoutName(StrEnum):
+    """How emotions are read off the tokens."""
+
+    linear = "linear"
+    attentive = "attentive"
+
+
 class WindowPolicyName(StrEnum):
     """What happens to audio longer than the window."""
 
@@ -104,6 +111,12 @@ ExitLayer = Annotated[
     int | None,
     typer.Option("--exit-layer", help="Last encoder layer that runs (SER).", rich_help_panel=_RUN),
 ]
+Readout = Annotated[
+    ReadoutName,
+    typer.Option(
+        "--readout", help="How emotions are read off the tokens (SER).", rich_help_panel=_RUN
+    ),
+]
 Precision = Annotated[
     PrecisionName, typer.Option("--precision", help="Number format.", rich_help_panel=_RUN)
 ]
@@ -116,7 +129,8 @@ Dataset = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="demo, librispeech:FOLDER or manifest:FILE (CSV or JSONL with audio and text).",
+        help="demo, librispeech:FOLDER, crema-d:FOLDER, ravdess:FOLDER, emodb:FOLDER or"
+        " manifest:FILE (CSV or JSONL with audio and text or label).",
     ),
 ]
 Subset = Annotated[
@@ -145,6 +159,7 @@ def configuration(
     exit_layer: int | None,
     precision: PrecisionName,
     batch_size: int,
+    readout: ReadoutName = ReadoutName.linear,
 ) -> Configuration:
     """The configuration that the options name.
 
@@ -162,6 +177,7 @@ def configuration(
         reduction_layer=reduction_layer,
         reduction=reduction.value,
         exit_layer=exit_layer,
+        readout=readout.value,
         precision=precision.value,
         batch_size=batch_size,
     )

@@ -1,10 +1,10 @@
-"""Commands that run models: ``measure``, ``verify``, ``transcribe``."""
+"""Commands that run models: ``measure``, ``verify``, ``transcribe``, ``classify``."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from api.cli.planning import make_question
 if TYPE_CHECKING:
     from measurements.store import Store
     from models_registry import Configuration, WeightsSource
+    from models_registry.configuration import Task
 
 _WeightsOption = Annotated[
     str | None,
@@ -44,13 +45,15 @@ def measure(
     token_stride: options.TokenStride = 1.0,
     reduction_layer: options.ReductionLayer = None,
     reduction: options.Reduction = options.ReductionName.mean,
+    exit_layer: options.ExitLayer = None,
+    readout: options.Readout = options.ReadoutName.linear,
     precision: options.Precision = options.PrecisionName.fp32,
     weights: _WeightsOption = None,
     device: options.RunDevice = "auto",
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    r"""Run a configuration on real speech: WER, FLOPs, real-time factor, memory.
+    r"""Run a configuration on real speech: WER or UA, FLOPs, real-time factor, memory.
 
     A run that was stopped goes on where it was when the same command is given again.
 
@@ -58,6 +61,7 @@ def measure(
     speechplan measure --model whisper-tiny.en
     speechplan measure --model base --dataset librispeech:~/LibriSpeech --subset test-other \
         --window-s 20 --token-stride 2 --reduction-layer 3 --limit 50 --json
+    speechplan measure --task ser --model base --dataset emodb:~/EmoDB --window-s 4 --exit-layer 3
     """
     with handled(as_json):
         configuration = options.configuration(
@@ -69,12 +73,11 @@ def measure(
             token_stride=token_stride,
             reduction_layer=reduction_layer,
             reduction=reduction,
-            exit_layer=None,
+            exit_layer=exit_layer,
+            readout=readout,
             precision=precision,
             batch_size=1,
         )
-        if task is options.TaskName.ser:
-            usage("only asr can be measured; a read-out for ser can't be trained")
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
 
@@ -196,7 +199,13 @@ def transcribe(
     """
     with handled(as_json):
         configuration = _configuration_to_run(
-            plan, model, window_s, token_stride, reduction_layer, precision
+            plan,
+            model,
+            task="asr",
+            window_s=window_s,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            precision=precision.value,
         )
         from measurements.datasets import Utterance
         from models_registry import load
@@ -224,6 +233,70 @@ def transcribe(
             )
 
 
+def classify(
+    audio: Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="What 'recommend --task ser --json' printed: its configuration is run."),
+    ] = None,
+    window_s: options.WindowS = 30.0,
+    token_stride: options.TokenStride = 1.0,
+    reduction_layer: options.ReductionLayer = None,
+    reduction: options.Reduction = options.ReductionName.mean,
+    exit_layer: options.ExitLayer = None,
+    readout: options.Readout = options.ReadoutName.linear,
+    precision: options.Precision = options.PrecisionName.fp32,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Study that the read-out was trained on, where there are several."),
+    ] = None,
+    weights: _WeightsOption = None,
+    device: options.RunDevice = "auto",
+    as_json: options.Json = False,
+) -> None:
+    r"""Recognise the emotion of audio files with a configuration that was measured here.
+
+    Measuring a configuration trains its read-out, on all speakers at the end.
+
+    \b
+    speechplan measure --task ser --model base --dataset emodb:~/EmoDB --window-s 4 --exit-layer 3
+    speechplan classify --model base --window-s 4 --exit-layer 3 call.wav
+    """
+    with handled(as_json):
+        configuration = _configuration_to_run(
+            plan,
+            model,
+            task="ser",
+            window_s=window_s,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            reduction=reduction.value,
+            exit_layer=exit_layer,
+            readout=readout.value,
+            precision=precision.value,
+        )
+        from measurements.datasets import Utterance
+        from models_registry import load
+
+        sounds = {str(file): Utterance(str(file), file, "").audio() for file in audio}
+        recogniser = load(
+            configuration,
+            device=device,
+            weights=_weights_source(weights, configuration),
+            study=study,
+        )
+        found = {name: recogniser.classify(*sound) for name, sound in sounds.items()}
+        if as_json:
+            print_json(
+                {"configuration": configuration.model_dump(mode="json"), "probabilities": found}
+            )
+            return
+        for name, probabilities in found.items():
+            likely = ", ".join(f"{label} {100 * p:.1f} %" for label, p in probabilities.items())
+            typer.echo(likely if len(found) == 1 else f"{name}: {likely}")
+
+
 def writable_store() -> Store:
     """The store, made where there is none."""
     from measurements.settings import Settings
@@ -233,32 +306,24 @@ def writable_store() -> Store:
 
 
 def _configuration_to_run(
-    plan: Path | None,
-    model: str | None,
-    window_s: float,
-    token_stride: float,
-    reduction_layer: int | None,
-    precision: options.PrecisionName,
+    plan: Path | None, model: str | None, *, task: Task, **options: Any
 ) -> Configuration:
     from models_registry import Configuration
 
     if (plan is None) == (model is None):
         usage("name either --model or --plan")
     if plan is None:
-        return Configuration(
-            model=model or "",
-            window_s=window_s,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            precision=precision.value,
-        )
+        return Configuration(task=task, model=model or "", **options)
     try:
         document = json.loads(plan.read_text(encoding="utf-8"))
-        return Configuration.model_validate(document["recommendation"]["configuration"])
+        planned = Configuration.model_validate(document["recommendation"]["configuration"])
     except OSError as error:
         usage(f"{plan}: {error.strerror}")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         usage(f"{plan}: is not what 'recommend --json' prints")
+    if planned.task != task:
+        usage(f"{plan}: is a plan for {planned.task}, not {task}")
+    return planned
 
 
 def _weights_source(text: str | None, configuration: Configuration) -> WeightsSource | None:

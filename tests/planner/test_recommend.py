@@ -272,3 +272,25 @@ def test_what_a_study_s_speech_shares_widens_levels_but_not_differences():
     difference = np.log(quality.draws[:, 0] / quality.draws[:, 1]).std()
     assert levels.min() > 0.09
     assert difference < 0.5 * levels.min()
+
+
+def test_the_ser_lattice_fills_in_between_what_was_observed():
+    """Layers and windows in between, inner reductions; none at the exit or above it."""
+    from planner.space import candidates
+
+    def seen(**options):
+        chosen = Configuration(task="ser", model="whisper-base", **options)
+        return Observation(chosen.key, "ser-x", chosen, 0.2, 0.02, "measured", "a test")
+
+    observed = (
+        seen(window_s=1, exit_layer=2),
+        seen(window_s=3, exit_layer=4),
+        seen(window_s=3, exit_layer=4, token_stride=2, reduction_layer=2),
+        seen(window_s=3, exit_layer=4, token_stride=8),
+    )
+    found = candidates(Evidence("ser", "ser-x", observed))
+    assert {c.window_s for c in found} == {1.0, 1.5, 2.0, 2.5, 3.0}
+    assert {c.exit_layer for c in found} == {2, 3, 4}
+    assert {o.configuration for o in observed} <= set(found)
+    reduced = {(c.token_stride, c.reduction_layer, c.exit_layer) for c in found}
+    assert reduced == {(1, None, 2), (1, None, 3), (1, None, 4), (2, 2, 3), (2, 2, 4), (8, 4, 4)}
