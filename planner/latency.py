@@ -215,7 +215,7 @@ def fit_latency(
     model = LatencyModel(device, fits, corrections, len(runs), "")
     for precision in BYTES_PER_WEIGHT:
         chosen = [run for run in runs if run.configuration.precision == precision]
-        amounts = _stack([_run_work(run) for run in chosen])
+        amounts = _stack([run_work(run) for run in chosen])
         rng = np.random.default_rng(seed)
         bags: dict[str, Array] = {}
         misfit: dict[str, float] = {}
@@ -303,7 +303,8 @@ def _cached_work(configuration: Configuration, windows: int, output_tokens: int)
     )
 
 
-def _run_work(run: TimedRun) -> Work:
+def run_work(run: TimedRun) -> Work:
+    """What a timed run asked of its device."""
     return _cached_work(run.configuration, run.windows, run.output_tokens)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, planning, running, serving
+from api.cli import calibrating, demo, planning, running, serving
 
 app = typer.Typer(
     name="speechplan",
@@ -29,6 +29,7 @@ for _command in (
     running.measure,
     running.verify,
     running.transcribe,
+    calibrating.calibrate,
     serving.serve,
     serving.worker,
     demo.demo,

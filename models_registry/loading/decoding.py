@@ -24,6 +24,8 @@ class DecodingRules:
         suppressed: Ids never chosen.
         suppressed_first: Ids not chosen as the first token.
         max_new_tokens: Tokens after which decoding stops regardless.
+        fixed_length: Whether it goes on until then whatever is decoded: for timing
+            random weights, which never end a transcript themselves.
     """
 
     prompt: tuple[int, ...]
@@ -31,6 +33,7 @@ class DecodingRules:
     suppressed: tuple[int, ...]
     suppressed_first: tuple[int, ...]
     max_new_tokens: int
+    fixed_length: bool = False
 
 
 @torch.inference_mode()
@@ -85,9 +88,8 @@ def greedy(
             going = [
                 index
                 for index, row in enumerate(active)
-                if tokens[index] != rules.end_of_text
-                and len(transcripts[row]) < limits[row]
-                and loop_period(transcripts[row]) is None
+                if len(transcripts[row]) < limits[row]
+                and (rules.fixed_length or not _ended(transcripts[row], rules))
             ]
             if not going:
                 return transcripts
@@ -97,6 +99,10 @@ def greedy(
                 active = [active[index] for index in going]
                 chosen, states = chosen[kept], states[kept]
             chosen = step(chosen[:, None], penalty)
+
+
+def _ended(transcript: Sequence[int], rules: DecodingRules) -> bool:
+    return transcript[-1] == rules.end_of_text or loop_period(transcript) is not None
 
 
 def _indices(ids: Sequence[int], device: torch.device) -> Tensor:
