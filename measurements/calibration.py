@@ -35,7 +35,7 @@ RANDOM_WEIGHTS = "random weights"
 REPEATS_SHARE = 1 / 60
 """Share of the budget that one configuration's repeats may take."""
 
-LARGEST_SHARE = 1 / 10
+LARGEST_SHARE = 1 / 5
 """Share of the budget above which a configuration is left to a run with more of it."""
 
 _MEMORY_MARGIN = 1.3
@@ -110,6 +110,7 @@ def calibrate(
     keys = {c: timing_key(c, info) for c in configurations}
     known = sum(key in stored for key in keys.values())
     timed, left = 0, 0
+    kinds: set[tuple[str, str]] = set()
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
 
@@ -138,14 +139,23 @@ def calibrate(
             continue
         report(progress(_name(configuration)))
         rule = StoppingRule(max_repeats=15, max_seconds=min(budget_s * REPEATS_SHARE, left_s))
+        kind = configuration.task, configuration.precision
         try:
-            timing = time_configuration(configuration, place, info, rule, build or random_model)
+            timing = time_configuration(
+                configuration,
+                place,
+                info,
+                rule,
+                build or random_model,
+                first_of_kind=kind not in kinds,
+            )
         except (RuntimeError, MemoryError, ValueError, TypeError) as error:
             failed[configuration.label()] = reason = _first_line(error)
             store.add_device_timing(_failure(configuration, info, reason))
             continue
         store.add_device_timing(timing)
         pace.learn(timing)
+        kinds.add(kind)
         timed += 1
     report(progress("done"))
     return CalibrationReport(
@@ -179,10 +189,13 @@ def time_configuration(
     info: DeviceInfo,
     rule: StoppingRule,
     build: Build = random_model,
+    *,
+    first_of_kind: bool = False,
 ) -> DeviceTiming:
     """Times one configuration.
 
-    The first pass warms up; where another would not end in time, it is the timing.
+    The first pass warms up; where another would not end in time, it is the timing,
+    unless kernels may have been prepared in it.
 
     Args:
         configuration: What to time.
@@ -190,12 +203,12 @@ def time_configuration(
         info: The same device, described.
         rule: When to stop; its seconds are for the passes alone.
         build: Makes the model.
+        first_of_kind: Whether nothing of its task and precision has run before.
     """
     baseline = used_bytes(device)
     start = time.perf_counter()
     model = build(configuration, device)
     load_s = time.perf_counter() - start
-    release(device)
     meter, counter = MemoryMeter(device), energy_counter(device)
     waveforms = _noise(configuration)
     name = f"noise-{len(waveforms[0]) / 16_000:g}s"
@@ -204,7 +217,7 @@ def time_configuration(
         return sample(name, waveforms, device, model.run_together)
 
     first = run()
-    warmed_up = 2 * first.total_s <= rule.max_seconds
+    warmed_up = first_of_kind or 2 * first.total_s <= rule.max_seconds
     joules = counter() if counter else 0.0
     samples = repeat([run], rule, before=() if warmed_up else (first,))
     joules = counter() - joules if counter else 0.0

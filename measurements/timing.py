@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
 
@@ -82,10 +83,20 @@ def quantile_interval(
     The median needs 6 of them at 95 %. Source: order statistics, Conover, Practical
     Nonparametric Statistics (1999), section 3.2.
     """
-    interval = quantile_test(samples, p=quantile).confidence_interval(level)
+    ranks = _interval_ranks(len(samples), quantile, level)
+    if ranks is None:
+        return None
+    lower, upper = np.sort(samples)[list(ranks)]
+    return float(lower), float(upper)
+
+
+@lru_cache(maxsize=4096)
+def _interval_ranks(count: int, quantile: float, level: float) -> tuple[int, int] | None:
+    """Places of the interval's ends among ``count`` sorted samples, from 0."""
+    interval = quantile_test(np.arange(count), p=quantile).confidence_interval(level)
     if not (np.isfinite(interval.low) and np.isfinite(interval.high)):
         return None
-    return float(interval.low), float(interval.high)
+    return int(interval.low), int(interval.high)
 
 
 def repeat(

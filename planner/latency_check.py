@@ -19,7 +19,7 @@ class HeldOutCheck:
 
     Attributes:
         architectures: Architectures left out in turn.
-        configurations: Configurations predicted.
+        configurations: Configurations predicted, with other token counts counted anew.
         median_error: Median of ``|predicted / measured - 1|`` of their seconds.
         coverage: Share of them inside the predicted interval.
         level: Probability of that interval.
@@ -51,10 +51,11 @@ def leave_one_architecture_out(
     for shape, left_out in groups.items():
         others = [run for other, group in groups.items() if other != shape for run in group]
         model = fit_latency(device, rates, others, seed=seed)
-        measured: dict[Configuration, list[TimedRun]] = {}
+        measured: dict[tuple[Configuration, int, int], list[TimedRun]] = {}
         for run in left_out:
-            measured.setdefault(run.configuration, []).append(run)
-        for configuration, repeats in measured.items():
+            what = run.configuration, run.windows, run.output_tokens
+            measured.setdefault(what, []).append(run)
+        for (configuration, _, _), repeats in measured.items():
             centre, sd = model.log_seconds(run_work(repeats[0]), configuration.precision)
             seconds = float(np.median([sum(run.phases_s.values()) for run in repeats]))
             distance = float(centre[0]) - np.log(seconds)
