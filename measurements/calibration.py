@@ -209,6 +209,7 @@ def time_configuration(
     start = time.perf_counter()
     model = build(configuration, device)
     load_s = time.perf_counter() - start
+    release(device)
     meter, counter = MemoryMeter(device), energy_counter(device)
     waveforms = _noise(configuration)
     name = f"noise-{len(waveforms[0]) / 16_000:g}s"

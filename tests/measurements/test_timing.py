@@ -157,6 +157,12 @@ def test_energy_is_that_of_the_timed_runs_by_second_of_audio():
     assert energy_counter(CPU) is None
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a CUDA device")
+def test_without_a_driver_energy_is_absent_and_no_error():
+    pytest.importorskip("pynvml")
+    assert energy_counter(torch.device("cuda")) is None
+
+
 def test_a_clock_adds_a_phase_up_and_knows_only_what_ran():
     clock = PhaseClock(CPU)
     for _ in range(2):
