@@ -83,7 +83,8 @@ WAVLM = Configuration(task="ser", model="wavlm-base-plus", window_s=1)
 
 @pytest.fixture
 def planned(monkeypatch):
-    """Has a calibration time what a test names."""
+    """Has a calibration time what a test names, each for a tenth of a percent of its budget."""
+    monkeypatch.setattr(calibration, "REPEATS_SHARE", 1e-3)
 
     def only(*configurations):
         monkeypatch.setattr(calibration, "plan", lambda *_: list(configurations))
@@ -93,7 +94,7 @@ def planned(monkeypatch):
 
 def test_real_models_are_timed_stored_and_not_timed_again(store, planned):
     planned(TINY, WAVLM, TINY.model_copy(update={"batch_size": 2}))
-    report = calibrate(store, device="cpu", budget_s=20)
+    report = calibrate(store, device="cpu", budget_s=600)
     timings = store.device_timings(local_cpu().id)
     assert report.timed == len(timings) == 3
     for timing in timings:
@@ -115,7 +116,7 @@ def test_real_models_are_timed_stored_and_not_timed_again(store, planned):
         return random_model(configuration, device)
 
     planned(TINY, WAVLM, BASE)
-    again = calibrate(store, device="cpu", budget_s=20, build=building)
+    again = calibrate(store, device="cpu", budget_s=600, build=building)
     assert built == [BASE]
     assert (again.known, again.timed) == (2, 1)
     assert store.device_timings()[:3] == timings
