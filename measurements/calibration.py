@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from measurements.calibration_plan import output_tokens, plan, work_flops
+from measurements.calibration_pace import Pace
+from measurements.calibration_plan import output_tokens, plan
 from measurements.energy import energy_counter
 from measurements.evaluation.base import describe_device, software
 from measurements.memory import MemoryMeter, free_bytes, release, used_bytes
@@ -104,7 +105,7 @@ def calibrate(
     configurations = plan(info.kind, models, precisions)
     report = on_progress or (lambda _: None)
     stored = {t.key: t for t in store.device_timings(info.id)}
-    pace = _Pace()
+    pace = Pace()
     for timing in stored.values():
         pace.learn(timing)
     keys = {c: timing_key(c, info) for c in configurations}
@@ -246,36 +247,6 @@ def time_configuration(
         software=software(),
         created_at=datetime.now(UTC),
     )
-
-
-class _Pace:
-    """How long configurations take, judged by the nearest that was timed."""
-
-    def __init__(self) -> None:
-        self._seen: list[DeviceTiming] = []
-
-    def learn(self, timing: DeviceTiming) -> None:
-        if timing.samples:
-            self._seen.append(timing)
-
-    def expected_s(self, configuration: Configuration) -> float:
-        """Seconds to load and run once; 0 with nothing to judge by.
-
-        From fewer FLOPs to more, time grows no faster than they do; the other way it
-        shrinks more slowly, taken here as their root.
-        """
-        c = configuration
-        alike = [t for t in self._seen if t.configuration.precision == c.precision] or self._seen
-        alike = [t for t in alike if t.configuration.task == c.task] or alike
-        if not alike:
-            return 0.0
-        flops = work_flops(c)
-        nearest = min(alike, key=lambda t: abs(np.log(work_flops(t.configuration) / flops)))
-        pass_s = float(np.median([s.total_s for s in nearest.samples]))
-        load = max(alike, key=lambda t: t.configuration.architecture.parameters)
-        larger = c.architecture.parameters / load.configuration.architecture.parameters
-        ratio = flops / work_flops(nearest.configuration)
-        return pass_s * max(ratio, 1.0) * min(ratio, 1.0) ** 0.5 + (load.load_s or 0.0) * larger
 
 
 def _too_large(configuration: Configuration, device: torch.device) -> str | None:
