@@ -50,7 +50,8 @@ class PlanningService:
             PlannerError: There is none.
             UnknownNameError: A study, model or device is not known.
         """
-        resolved = question.model_copy(update={"device": resolve_device(question.device)})
+        device = resolve_device(question.device, self._store)
+        resolved = question.model_copy(update={"device": device})
         planner = self._planner(resolved)
         return RecommendationResponse(
             recommendation=planner.recommend(resolved), study=planner.summary(resolved)

@@ -21,12 +21,13 @@ LOCAL = "local"
 
 @lru_cache(maxsize=1)
 def local_cpu() -> DeviceInfo:
-    """The processor of this machine with all the cores this process may use."""
+    """The processor of this machine with the cores that this process uses."""
     name = _cpu_name()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return DeviceInfo(
-        id=f"cpu-{_slug(name)}-{threads}t", kind="cpu", name=name, threads=threads or 1
-    )
+    # torch and numpy take no more of them than they are told to.
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    threads = min(threads or 1, int(told)) if told.isdigit() and int(told) else threads or 1
+    return DeviceInfo(id=f"cpu-{_slug(name)}-{threads}t", kind="cpu", name=name, threads=threads)
 
 
 def cuda_device(name: str) -> DeviceInfo:

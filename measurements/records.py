@@ -115,6 +115,29 @@ class DeviceInfo(Record):
     threads: int | None = None
 
 
+class LatencySummary(Record):
+    """Latency of single recordings, over recordings and their repeats.
+
+    Attributes:
+        p50_s: Median, in seconds.
+        p95_s: 95th percentile.
+        p50_interval_s: Its interval, over repeats of these recordings; none of too
+            few runs.
+        p95_interval_s: Likewise.
+        level: Probability of the intervals.
+        n: Timed runs.
+        recordings: Recordings that they are of.
+    """
+
+    p50_s: float
+    p95_s: float
+    p50_interval_s: tuple[float, float] | None = None
+    p95_interval_s: tuple[float, float] | None = None
+    level: float
+    n: int
+    recordings: int
+
+
 class Measurement(Record):
     """One configuration, evaluated once.
 
@@ -139,8 +162,17 @@ class Measurement(Record):
         published_gflops: As published, with its convention.
         timings: Timed runs, raw.
         rtf: Seconds of computing per second of audio, by phase and ``total``.
+        rtf_interval: Its 95 % intervals, over repeats of the timed recordings; none
+            with few repeats.
+        latency: Latency of single recordings.
+        rtfx: Audio seconds per wall second with ``rtfx_batch_size`` recordings
+            together; their median.
+        rtfx_batch_size: How many.
         peak_memory_bytes: Peak resident memory of the process while timed (CPU)
             or peak reserved (CUDA).
+        peak_allocated_bytes: What tensors took of it (CUDA).
+        joules_per_audio_second: Energy of the whole board while timed, by NVML; none
+            where it is not counted.
         device: Where.
         software: Versions that matter.
         created_at: When it was finished.
@@ -164,8 +196,62 @@ class Measurement(Record):
     published_gflops: tuple[float, str] | None = None
     timings: tuple[TimingSample, ...] = ()
     rtf: dict[str, float] = Field(default_factory=dict)
+    rtf_interval: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    latency: LatencySummary | None = None
+    rtfx: float | None = None
+    rtfx_batch_size: int | None = None
     peak_memory_bytes: int | None = None
+    peak_allocated_bytes: int | None = None
+    joules_per_audio_second: float | None = None
     device: DeviceInfo | None = None
+    software: dict[str, str] = Field(default_factory=dict)
+    created_at: datetime | None = None
+
+
+class DeviceTiming(Record):
+    """One configuration, timed on one device with random weights.
+
+    Attributes:
+        key: SHA-256 of the configuration, the device and the protocol; a failure has
+            one of its own.
+        device: Where.
+        configuration: What ran: recognition, or for ``ser`` the encoder alone;
+            ``batch_size`` windows of noise together, each as full as speech may be.
+        protocol: How it was timed.
+        output_tokens: Tokens decoded in every window, whatever they were; none of an
+            encoder alone.
+        samples: Timed runs, raw; each of the whole batch.
+        warmed_up: Whether a pass came before them; the slowest are not run for nothing.
+        load_s: Seconds that making the model took.
+        rtf: Seconds of computing per second of audio, by phase and ``total``.
+        rtf_interval: 95 % intervals of it; none with few repeats.
+        baseline_memory_bytes: Memory in use before the model was made.
+        peak_memory_bytes: Peak while it ran: resident (CPU) or reserved (CUDA).
+        peak_allocated_bytes: What tensors took of it (CUDA).
+        predicted_memory_bytes: Closed form, by part.
+        joules_per_audio_second: Energy of the whole board, by NVML; none where it is
+            not counted.
+        failure: Why there are no samples.
+        software: Versions that matter.
+        created_at: When it was finished.
+    """
+
+    key: str
+    device: DeviceInfo
+    configuration: Configuration
+    protocol: str
+    output_tokens: int | None = None
+    samples: tuple[TimingSample, ...] = ()
+    warmed_up: bool = True
+    load_s: float | None = None
+    rtf: dict[str, float] = Field(default_factory=dict)
+    rtf_interval: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    baseline_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    peak_allocated_bytes: int | None = None
+    predicted_memory_bytes: dict[str, int] = Field(default_factory=dict)
+    joules_per_audio_second: float | None = None
+    failure: str | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
 

@@ -21,6 +21,7 @@ class Settings(BaseSettings):
         port: Port that it listens on.
         api_key: Key that requests must carry; needed beyond loopback.
         max_body_bytes: Largest request body.
+        timing_budget_s: Longest time that repeats of a configuration's timing take.
     """
 
     model_config = SettingsConfigDict(env_prefix="SPEECHPLAN_", extra="ignore")
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     api_key: str | None = Field(default=None, min_length=16)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+    timing_budget_s: float = Field(default=60.0, gt=0)
 
     @property
     def resolved_jobs_url(self) -> str:

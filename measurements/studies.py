@@ -10,6 +10,7 @@ from measurements.catalogue import catalogue
 from measurements.datasets import DatasetError
 from measurements.devices import LOCAL, local_device, probe
 from measurements.pairing import shared_removed
+from measurements.profiles import all_device_timings, calibrated_runs, device_profiles
 from measurements.records import Measurement
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
@@ -122,13 +123,16 @@ def evidence_for(
         # How latency is modelled is known for speech recognition only.
         if task == "asr" and measurement.device is not None and measurement.timings:
             runs.setdefault(measurement.device.id, []).extend(_timed(measurement))
+    if task == "asr":
+        for timed_on, calibrated in calibrated_runs(all_device_timings(store)).items():
+            runs.setdefault(timed_on, []).extend(calibrated)
     return Evidence(
         task=task,
         study=name,
         observations=tuple(_observation(m, paired.get(m.key)) for m in known),
         workload=_workload(name, [m for m in known if m.study == name]),
         runs={key: tuple(value) for key, value in runs.items()},
-        rates=_rates(device, runs),
+        rates=device_rates(device, runs),
         runnable=frozenset(
             a.name
             for a in MODELS
@@ -137,17 +141,22 @@ def evidence_for(
     )
 
 
-def resolve_device(name: str | None) -> str | None:
+def resolve_device(name: str | None, store: Store | None = None) -> str | None:
     """A device's id; ``local`` becomes this machine's.
 
     Raises:
-        UnknownNameError: It is neither local, nor in the registry, nor this machine's.
+        UnknownNameError: It is neither local, nor in the registry, nor was it timed.
     """
     if name is None:
         return None
     if name == LOCAL or name == local_device().id:
         return local_device().id
-    return DEVICES.canonical(name)
+    if name in DEVICES:
+        return DEVICES.canonical(name)
+    timed = [profile.device.id for profile in device_profiles(store)]
+    if name not in timed:
+        raise UnknownNameError("device", name, [LOCAL, *timed, *DEVICES.names()])
+    return name
 
 
 def dataset_of_study(study: str) -> str:
@@ -161,7 +170,7 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
-def _rates(device: str | None, runs: Mapping[str, object]) -> dict[str, DeviceRates]:
+def device_rates(device: str | None, runs: Mapping[str, object]) -> dict[str, DeviceRates]:
     """What devices can do at best: data sheets, and for this machine a probe.
 
     A device with timed runs needs neither; the runs say more.

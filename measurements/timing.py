@@ -1,103 +1,281 @@
-"""Times a configuration on single recordings: warm-up, repeats, raw samples, peak memory."""
+"""Times a model: warm-up, repeats until the median is known, raw samples, peak memory.
+
+The interval of a median is between two of the sorted samples, whatever their
+distribution (order statistics). Stopping as soon as it is narrow costs it a point
+or two of its coverage at most, for noise from 3 to 25 %.
+"""
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
-import torch
+from scipy.stats import quantile_test
 
 from measurements.datasets import Utterance
-from measurements.records import TimingSample
-from models_registry.loading.audio import to_waveform
-from models_registry.loading.clock import PhaseClock, Timeable
+from measurements.energy import EnergyCounter, energy_counter
+from measurements.memory import MemoryMeter, PeakMemory, release
+from measurements.records import LatencySummary, TimingSample
+from measurements.settings import Settings
+from models_registry.loading.audio import Waveform, to_waveform
+from models_registry.loading.clock import BatchTimeable, PassCounts, PhaseClock, Timeable
 from models_registry.loading.whisper import silence
 
 UTTERANCES = 6
-REPEATS = 3
-MAX_SECONDS = 60.0
+TOGETHER = 8
+"""Recordings run together for the throughput."""
+
+LEVEL = 0.95
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """When a median is known well enough.
+
+    Attributes:
+        tolerance: Half-width of its 95 % interval, as a share of it.
+        max_repeats: Runs of one recording, at most.
+        max_seconds: Wall seconds of all runs together; every recording is run once
+            regardless.
+    """
+
+    tolerance: float = 0.05
+    max_repeats: int = 30
+    max_seconds: float = 60.0
+
+    def holds(self, seconds: Sequence[float]) -> bool:
+        """Whether the samples of a recording are enough."""
+        if len(seconds) >= self.max_repeats:
+            return True
+        interval = quantile_interval(seconds)
+        if interval is None:
+            return False
+        return (interval[1] - interval[0]) / 2 <= self.tolerance * float(np.median(seconds))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What timing a model on some recordings gave.
+
+    Attributes:
+        samples: Every run.
+        peak: Memory at its peak meanwhile.
+        joules_per_audio_s: Energy; none where the device does not count it.
+    """
+
+    samples: tuple[TimingSample, ...]
+    peak: PeakMemory
+    joules_per_audio_s: float | None = None
+
+
+def quantile_interval(
+    samples: Sequence[float], quantile: float = 0.5, level: float = LEVEL
+) -> Interval | None:
+    """A distribution-free interval of a quantile; none with too few samples.
+
+    The median needs 6 of them at 95 %. Source: order statistics, Conover, Practical
+    Nonparametric Statistics (1999), section 3.2.
+    """
+    ranks = _interval_ranks(len(samples), quantile, level)
+    if ranks is None:
+        return None
+    lower, upper = np.sort(samples)[list(ranks)]
+    return float(lower), float(upper)
+
+
+@lru_cache(maxsize=4096)
+def _interval_ranks(count: int, quantile: float, level: float) -> tuple[int, int] | None:
+    """Places of the interval's ends among ``count`` sorted samples, from 0."""
+    interval = quantile_test(np.arange(count), p=quantile).confidence_interval(level)
+    if not (np.isfinite(interval.low) and np.isfinite(interval.high)):
+        return None
+    return int(interval.low), int(interval.high)
+
+
+def repeat(
+    runs: Sequence[Callable[[], TimingSample]],
+    rule: StoppingRule,
+    *,
+    seed: int = 0,
+    before: Sequence[TimingSample] = (),
+) -> list[TimingSample]:
+    """Runs everything once, then again and again until every median is known.
+
+    The order is random in every round, so that a slow spell of the machine hits no
+    recording alone. A run that would not end in time is not begun.
+
+    Args:
+        runs: One a recording.
+        rule: When to stop.
+        seed: Seed of the order.
+        before: Samples of the only recording that are there already.
+    """
+    rng = np.random.default_rng(seed)
+    samples: list[list[TimingSample]] = [[] for _ in runs]
+    samples[0] += before
+    began = time.perf_counter()
+    while not all(rule.holds([one.total_s for one in found]) for found in samples):
+        for index in rng.permutation(len(runs)):
+            found = samples[index]
+            elapsed_s = time.perf_counter() - began
+            if found and elapsed_s + found[-1].total_s > rule.max_seconds:
+                return [one for group in samples for one in group]
+            found.append(runs[index]())
+    return [one for found in samples for one in found]
 
 
 def time_utterances(
-    model: Timeable, utterances: Sequence[Utterance], *, seed: int = 0
-) -> tuple[list[TimingSample], int | None]:
-    """Times recordings one at a time, in a new random order at every repeat.
+    model: Timeable,
+    utterances: Sequence[Utterance],
+    *,
+    seed: int = 0,
+    rule: StoppingRule | None = None,
+    counter: EnergyCounter | None = None,
+) -> Timing:
+    """Times recordings one at a time.
 
     Args:
         model: The loaded configuration.
         utterances: What to time.
         seed: Seed of the order.
-
-    Returns:
-        One sample a run, at least one for each utterance, and the peak memory in bytes.
+        rule: When to stop; by the settings when left out.
+        counter: Counts energy; the device's own when left out.
     """
-    rng = np.random.default_rng(seed)
     waveforms = [to_waveform(*utterance.audio()) for utterance in utterances]
     model.run_timed(silence(1.0), PhaseClock(model.device))
-    gc.collect()
-    peak = _PeakMemory(model.device)
-    samples: list[TimingSample] = []
-    began = time.perf_counter()
-    for repeat in range(REPEATS):
-        for index in rng.permutation(len(utterances)):
-            if repeat and time.perf_counter() - began > MAX_SECONDS:
-                return samples, peak.read()
-            clock = PhaseClock(model.device)
-            counts = model.run_timed(waveforms[index], clock)
-            samples.append(
-                TimingSample(
-                    utterance=utterances[index].id,
-                    audio_s=len(waveforms[index]) / 16_000,
-                    passes=counts.passes,
-                    phases_s={phase: round(s, 6) for phase, s in clock.seconds.items()},
-                )
-            )
-    return samples, peak.read()
+    release(model.device)
+    meter = MemoryMeter(model.device)
+    counter = counter or energy_counter(model.device)
+    joules = counter() if counter else 0.0
 
-
-def real_time_factors(samples: Sequence[TimingSample]) -> dict[str, float]:
-    """Computing seconds per audio second by phase and in total.
-
-    The median over a recording's repeats, summed over recordings.
-    """
-    by_utterance: dict[str, list[TimingSample]] = {}
-    for sample in samples:
-        by_utterance.setdefault(sample.utterance, []).append(sample)
-    audio_s = sum(group[0].audio_s for group in by_utterance.values())
-    factors = {
-        phase: sum(
-            float(np.median([s.phases_s[phase] for s in group])) for group in by_utterance.values()
+    def timed(utterance: Utterance, waveform: Waveform) -> Callable[[], TimingSample]:
+        return lambda: sample(
+            utterance.id, [waveform], model.device, lambda w, clock: model.run_timed(w[0], clock)
         )
-        / audio_s
-        for phase in samples[0].phases_s
+
+    runs = [timed(u, w) for u, w in zip(utterances, waveforms, strict=True)]
+    samples = repeat(runs, rule or default_rule(), seed=seed)
+    audio_s = sum(one.audio_s for one in samples)
+    return Timing(
+        samples=tuple(samples),
+        peak=meter.read(),
+        joules_per_audio_s=(counter() - joules) / audio_s if counter else None,
+    )
+
+
+def sample(
+    name: str,
+    waveforms: Sequence[Waveform],
+    device: Any,
+    run: Callable[[Sequence[Waveform], PhaseClock], PassCounts],
+) -> TimingSample:
+    """One timed run of some waveforms together."""
+    clock = PhaseClock(device)
+    counts = run(waveforms, clock)
+    return TimingSample(
+        utterance=name,
+        audio_s=sum(map(len, waveforms)) / 16_000,
+        passes=counts.passes,
+        phases_s={phase: round(s, 6) for phase, s in clock.seconds.items()},
+    )
+
+
+def measured_fields(
+    model: Timeable, utterances: Sequence[Utterance], *, seed: int = 0
+) -> dict[str, Any]:
+    """Everything about time and memory that a ``Measurement`` keeps, by its field names."""
+    timing = time_utterances(model, utterances, seed=seed)
+    factors = real_time_factors(timing.samples)
+    waveforms = [to_waveform(*utterance.audio()) for utterance in utterances]
+    return {
+        "timings": timing.samples,
+        "rtf": {phase: value for phase, (value, _) in factors.items()},
+        "rtf_interval": {phase: ends for phase, (_, ends) in factors.items() if ends is not None},
+        "latency": latency_summary(timing.samples),
+        **throughput(model, waveforms),
+        "peak_memory_bytes": timing.peak.peak_bytes,
+        "peak_allocated_bytes": timing.peak.allocated_bytes,
+        "joules_per_audio_second": timing.joules_per_audio_s,
     }
-    totals = (float(np.median([s.total_s for s in group])) for group in by_utterance.values())
-    return {**factors, "total": sum(totals) / audio_s}
 
 
-class _PeakMemory:
-    """Peak memory since it was made: resident on a CPU, reserved on CUDA."""
+def throughput(model: Timeable, waveforms: Sequence[Waveform]) -> dict[str, Any]:
+    """Audio seconds per wall second with several recordings run together.
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            return
-        try:
-            # 5 resets the kernel's high-water mark of this process.
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            self._device = torch.device("meta")
+    The median of as many runs as the settings leave time for; nothing of a model that
+    takes one recording at a time.
+    """
+    if not isinstance(model, BatchTimeable):
+        return {}
+    together = list(islice(cycle(waveforms), TOGETHER))
+    rule = StoppingRule(max_repeats=6, max_seconds=default_rule().max_seconds / 4)
 
-    def read(self) -> int | None:
-        if self._device.type == "cuda":
-            return int(torch.cuda.max_memory_reserved(self._device))
-        if self._device.type == "meta":
-            return None
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        return None
+    def run() -> TimingSample:
+        return sample("together", together, model.device, model.run_together)
+
+    samples = repeat([run], rule)
+    seconds = float(np.median([one.total_s for one in samples]))
+    return {"rtfx": samples[0].audio_s / seconds, "rtfx_batch_size": TOGETHER}
+
+
+def real_time_factors(
+    samples: Sequence[TimingSample],
+) -> dict[str, tuple[float, Interval | None]]:
+    """Computing seconds per audio second by phase and in ``total``, each with its interval.
+
+    The median over a recording's repeats, summed over recordings; so are the ends of
+    the intervals, which then hold at their level even where all recordings err
+    together, as they do on a busy machine. None with fewer than 6 repeats.
+    """
+    groups = list(_by_utterance(samples).values())
+    audio_s = sum(group[0].audio_s for group in groups)
+
+    def factor(seconds: Callable[[TimingSample], float]) -> tuple[float, Interval | None]:
+        times = [[seconds(one) for one in group] for group in groups]
+        centre = sum(float(np.median(found)) for found in times) / audio_s
+        ends = [interval for found in times if (interval := quantile_interval(found))]
+        if len(ends) < len(times):
+            return centre, None
+        lower, upper = (sum(side) / audio_s for side in zip(*ends, strict=True))
+        return centre, (lower, upper)
+
+    phases = dict.fromkeys(phase for one in samples for phase in one.phases_s)
+    factors = {phase: factor(lambda s, p=phase: s.phases_s.get(p, 0.0)) for phase in phases}  # type: ignore[misc]
+    return {**factors, "total": factor(lambda s: s.total_s)}
+
+
+def latency_summary(samples: Sequence[TimingSample]) -> LatencySummary:
+    """Seconds from a recording's end to its result, over recordings and repeats.
+
+    The intervals speak of more repeats of these recordings, not of other recordings.
+    """
+    seconds = [one.total_s for one in samples]
+    p50_s, p95_s = np.quantile(seconds, (0.5, 0.95))
+    return LatencySummary(
+        p50_s=float(p50_s),
+        p95_s=float(p95_s),
+        p50_interval_s=quantile_interval(seconds),
+        p95_interval_s=quantile_interval(seconds, 0.95),
+        level=LEVEL,
+        n=len(seconds),
+        recordings=len(_by_utterance(samples)),
+    )
+
+
+def default_rule() -> StoppingRule:
+    """The rule that the settings name."""
+    return StoppingRule(max_seconds=Settings().timing_budget_s)
+
+
+def _by_utterance(samples: Sequence[TimingSample]) -> dict[str, list[TimingSample]]:
+    groups: dict[str, list[TimingSample]] = {}
+    for one in samples:
+        groups.setdefault(one.utterance, []).append(one)
+    return groups

@@ -261,7 +261,7 @@ def command_of(verification: Verification) -> str:
 
 
 def _planner(question: Question, store: Store) -> tuple[Planner, Question]:
-    device = resolve_device(question.device)
+    device = resolve_device(question.device, store)
     evidence = evidence_for(question.task, question.study, store, device=device)
     return Planner(evidence, question.seed), question.model_copy(update={"device": device})
 

@@ -213,7 +213,7 @@ def fit_latency(
     model = LatencyModel(device, fits, corrections, len(runs), "")
     for precision in BYTES_PER_WEIGHT:
         chosen = [run for run in runs if run.configuration.precision == precision]
-        amounts = _stack([_run_work(run) for run in chosen])
+        amounts = _stack([run_work(run) for run in chosen])
         rng = np.random.default_rng(seed)
         bags: dict[str, Array] = {}
         misfit: dict[str, float] = {}
@@ -301,7 +301,8 @@ def _pass_work(configuration: Configuration, frames: int, output_tokens: int) ->
     )
 
 
-def _run_work(run: TimedRun) -> Work:
+def run_work(run: TimedRun) -> Work:
+    """What a timed run asked of its device."""
     works = [_pass_work(run.configuration, *one) for one in run.passes]
     return {phase: np.sum([amounts[phase] for amounts in works], axis=0) for phase in PHASES}
 

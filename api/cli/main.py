@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, planning, running, serving
+from api.cli import calibrating, demo, planning, running, serving
 
 app = typer.Typer(
     name="speechplan",
@@ -30,6 +30,7 @@ for _command in (
     running.verify,
     running.transcribe,
     running.classify,
+    calibrating.calibrate,
     serving.serve,
     serving.worker,
     demo.demo,

@@ -139,6 +139,17 @@ def show_measurement(measurement: Measurement) -> None:
     if measurement.rtf and measurement.device is not None:
         phases = ", ".join(f"{k} {v:.4f}" for k, v in measurement.rtf.items() if k != "total")
         console.print(f"  RTF {measurement.rtf['total']:.4f} on {measurement.device.id} ({phases})")
+    if measurement.latency is not None:
+        latency = measurement.latency
+        together = ""
+        if measurement.rtfx is not None:
+            together = f"; RTFx {measurement.rtfx:.1f}, {measurement.rtfx_batch_size} together"
+        console.print(
+            f"  latency {latency.p50_s:.3f} s p50, {latency.p95_s:.3f} s p95 over {latency.n} runs"
+            f" of {latency.recordings} recordings{together}"
+        )
+    if measurement.joules_per_audio_second is not None:
+        console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")
     if measurement.peak_memory_bytes is not None:
         console.print(f"  peak memory {measurement.peak_memory_bytes / 2**30:.2f} GiB")
     console.print(f"  data {(dataset.fingerprint or '')[:16]}, key {measurement.key[:16]}")

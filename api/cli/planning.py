@@ -11,6 +11,7 @@ from api.cli.errors import handled, usage
 from api.cli.output import console, print_json, print_table, show_recommendation
 
 if TYPE_CHECKING:
+    from measurements.profiles import DeviceProfile
     from measurements.store import Store
     from planner.question import Question
 
@@ -272,19 +273,51 @@ def models(as_json: options.Json = False) -> None:
 
 
 def devices(as_json: options.Json = False) -> None:
-    """List the devices that time and money can be asked for."""
+    """List the devices that time and money can be asked for, and what was timed on them."""
     with handled(as_json):
         from measurements.devices import local_device
+        from measurements.profiles import device_profiles
         from models_registry.devices import DEVICES
 
         local = local_device()
-        rows = [(local.id, local.kind, "this machine: its timed runs, or else a probe")]
-        rows += [(d.name, d.kind, d.source) for d in DEVICES]
+        profiles = {profile.device.id: profile for profile in device_profiles(existing_store())}
+        sources = {
+            name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()
+        }
+        sources.setdefault(local.id, (local.kind, "a probe"))
+        sources |= {d.name: (d.kind, d.source) for d in DEVICES}
         if as_json:
-            items = [{"name": n, "kind": k, "source": s} for n, k, s in rows]
+            items = [
+                {
+                    "name": name,
+                    "kind": kind,
+                    "source": source,
+                    "profile": profiles[name].model_dump(mode="json") if name in profiles else None,
+                }
+                for name, (kind, source) in sources.items()
+            ]
             print_json({"items": items, "local": local.id})
             return
-        print_table(("device", "kind", "rates from"), rows)
+        rows = (
+            (
+                f"{name} (this machine)" if name == local.id else name,
+                kind,
+                source,
+                _timed(profiles.get(name)),
+            )
+            for name, (kind, source) in sources.items()
+        )
+        print_table(("device", "kind", "rates from", "timed"), rows)
+
+
+def _timed(profile: DeviceProfile | None) -> str:
+    if profile is None:
+        return "never"
+    when = "" if profile.last is None else f", last {profile.last:%Y-%m-%d}"
+    return (
+        f"{profile.configurations} configurations of {profile.models} models,"
+        f" {profile.runs} runs{when}"
+    )
 
 
 def studies(as_json: options.Json = False) -> None:

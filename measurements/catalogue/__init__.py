@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from measurements.records import DatasetInfo, Measurement, Metric
+from measurements.records import DatasetInfo, DeviceTiming, Measurement, Metric
 from models_registry import Configuration
 
 HERE = Path(__file__).parent
 MEASURED = HERE / "measured.jsonl.gz"
+DEVICES = HERE / "devices"
 
 STAR_SWEEP_MODELS = {
     "Tiny": "whisper-tiny",
@@ -31,6 +32,16 @@ TEST_OTHER = {"utterances": 2939, "reference_words": 52_343}
 def catalogue() -> tuple[Measurement, ...]:
     """Every built-in measurement, the same objects at every call."""
     return (*_star_sweep(), *_open_asr(), *_ser_sweep(), *_measured())
+
+
+@lru_cache(maxsize=1)
+def device_timings() -> tuple[DeviceTiming, ...]:
+    """Every built-in timing of a device, the same objects at every call."""
+    return tuple(
+        DeviceTiming.model_validate_json(line)
+        for file in sorted(DEVICES.glob("*.jsonl.gz"))
+        for line in gzip.decompress(file.read_bytes()).splitlines()
+    )
 
 
 def _measured() -> Iterator[Measurement]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from measurements.catalogue import MEASURED
+from measurements.records import Record
 from measurements.store import Store
 
 
@@ -22,11 +25,16 @@ def build(url: str) -> int:
     found = [measurement for _, measurement in store.measurements()]
     store.close()
     found.sort(key=lambda m: (m.study, m.key))
-    # No time stamp in the header: the same measurements make the same file.
-    with MEASURED.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as stream:
-        for measurement in found:
-            stream.write(measurement.model_dump_json().encode() + b"\n")
+    write_lines(MEASURED, found)
     return len(found)
+
+
+def write_lines(file: Path, records: Iterable[Record]) -> None:
+    """Writes records as compressed JSON lines; the same records make the same file."""
+    # No time stamp in the header.
+    with file.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as stream:
+        for record in records:
+            stream.write(record.model_dump_json().encode() + b"\n")
 
 
 if __name__ == "__main__":

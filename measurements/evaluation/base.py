@@ -63,7 +63,7 @@ class Evaluation(ABC):
         self._device = torch_device(device)
         self._weights = weights
         self._command = command
-        self.device = _describe(self._device)
+        self.device = describe_device(self._device)
         self.fingerprint = dataset.fingerprint()
         self.key = measurement_key(configuration, self.fingerprint, self.device.id, self.PROTOCOL)
 
@@ -186,7 +186,8 @@ def software() -> dict[str, str]:
     return {name: version(name) for name in packages} | {"python": platform.python_version()}
 
 
-def _describe(device: object) -> DeviceInfo:
+def describe_device(device: object) -> DeviceInfo:
+    """What is kept of a torch device."""
     if getattr(device, "type", "cpu") == "cuda":
         import torch
 

@@ -112,7 +112,6 @@ class EmotionEvaluation(Evaluation):
         recogniser = self._final()
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         counting.check_recogniser(recogniser, to_waveform(*timed[0].audio()))
-        samples, peak = timing.time_utterances(recogniser, timed, seed=self.seed)
         flops = float(pass_flops(self.configuration, classes=len(self.labels)).total)
         audio_s = sum(r.audio_s for r in results)
         measurement = Measurement(
@@ -137,12 +136,10 @@ class EmotionEvaluation(Evaluation):
             labels=labels,
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
-            timings=tuple(samples),
-            rtf=timing.real_time_factors(samples),
-            peak_memory_bytes=peak,
             device=self.device,
             software=software(),
             created_at=datetime.now(UTC),
+            **timing.measured_fields(recogniser, timed, seed=self.seed),
         )
         self.store.add_measurement(measurement)
         return self.store.measurement(self.key) or measurement

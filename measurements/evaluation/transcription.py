@@ -84,7 +84,6 @@ class TranscriptionEvaluation(Evaluation):
         ]
         interval = word_error_rate(errors, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
-        samples, peak = timing.time_utterances(self.transcriber, timed, seed=self.seed)
         flops = counting.mean_flops(self.configuration, results)
         counting.check(self.transcriber, _waveform(timed[0]))
         audio_s = sum(r.audio_s for r in results)
@@ -121,9 +120,7 @@ class TranscriptionEvaluation(Evaluation):
             speakers=self._speakers([r.utterance for r in results]),
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
-            timings=tuple(samples),
-            rtf=timing.real_time_factors(samples),
-            peak_memory_bytes=peak,
+            **timing.measured_fields(self.transcriber, timed, seed=self.seed),
             device=self.device,
             software=software(),
             created_at=datetime.now(UTC),

@@ -12,8 +12,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from measurements.records import Measurement, UtteranceResult
-from measurements.store.tables import Base, MeasurementRow, UtteranceRow, VerificationRow
+from measurements.records import DeviceTiming, Measurement, UtteranceResult
+from measurements.store.tables import (
+    Base,
+    DeviceTimingRow,
+    MeasurementRow,
+    UtteranceRow,
+    VerificationRow,
+)
 
 SCHEMA_REVISION = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -131,9 +137,10 @@ class Store:
         return [(cursor, Measurement.model_validate(document)) for cursor, document in rows]
 
     def revision(self) -> int:
-        """A number that grows with every measurement stored."""
+        """A number that grows with every measurement and every device timing stored."""
         with Session(self._engine) as session:
-            return session.scalar(select(func.max(MeasurementRow.id))) or 0
+            measured = session.scalar(select(func.max(MeasurementRow.id))) or 0
+            return measured + (session.scalar(select(func.count(DeviceTimingRow.key))) or 0)
 
     def add_utterances(self, key: str, results: Iterable[UtteranceResult]) -> int:
         """Stores results of a run that is under way; those already there stay.
@@ -159,6 +166,29 @@ class Store:
         with Session(self._engine) as session:
             documents = session.scalars(query.order_by(UtteranceRow.utterance)).all()
         return [UtteranceResult.model_validate(document) for document in documents]
+
+    def add_device_timing(self, timing: DeviceTiming) -> bool:
+        """Stores what timing a configuration on a device gave.
+
+        Returns:
+            Whether it was new.
+        """
+        row = {
+            "key": timing.key,
+            "device": timing.device.id,
+            "document": timing.model_dump(mode="json"),
+        }
+        return self._insert_new(DeviceTimingRow, [row]) == 1
+
+    def device_timings(self, device: str | None = None) -> list[DeviceTiming]:
+        """Timings of a device, or of all, oldest first."""
+        query = select(DeviceTimingRow.document)
+        if device is not None:
+            query = query.where(DeviceTimingRow.device == device)
+        with Session(self._engine) as session:
+            ordered = query.order_by(DeviceTimingRow.created_at, DeviceTimingRow.key)
+            documents = session.scalars(ordered).all()
+        return [DeviceTiming.model_validate(document) for document in documents]
 
     def put_verification(
         self,

@@ -24,6 +24,8 @@ class DecodingRules:
         suppressed: Ids never chosen.
         suppressed_first: Ids not chosen as the first token.
         max_new_tokens: Tokens after which decoding stops regardless.
+        fixed_length: Whether it goes on until then whatever is decoded: for timing
+            random weights, which never end a transcript themselves.
     """
 
     prompt: tuple[int, ...]
@@ -31,6 +33,7 @@ class DecodingRules:
     suppressed: tuple[int, ...]
     suppressed_first: tuple[int, ...]
     max_new_tokens: int
+    fixed_length: bool = False
 
 
 @torch.inference_mode()
@@ -73,7 +76,9 @@ def greedy(
             for row, token in zip(fed, chosen.tolist(), strict=True):
                 if row in going:
                     transcripts[row].append(token)
-                    if _ended(transcripts[row], rules, limits[row]):
+                    if len(transcripts[row]) >= limits[row] or (
+                        not rules.fixed_length and _ended(transcripts[row], rules)
+                    ):
                         going.remove(row)
             if not going:
                 return transcripts
@@ -85,7 +90,5 @@ def greedy(
             chosen = (decoder.step(chosen[:, None]) + penalty).argmax(-1)
 
 
-def _ended(tokens: Sequence[int], rules: DecodingRules, limit: int) -> bool:
-    return (
-        tokens[-1] == rules.end_of_text or len(tokens) >= limit or loop_period(tokens) is not None
-    )
+def _ended(transcript: Sequence[int], rules: DecodingRules) -> bool:
+    return transcript[-1] == rules.end_of_text or loop_period(transcript) is not None

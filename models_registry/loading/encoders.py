@@ -25,6 +25,7 @@ from transformers import (
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
 )
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from models_registry import conversion
@@ -36,8 +37,9 @@ from models_registry.architectures import (
 )
 from models_registry.configuration import Configuration
 from models_registry.loading.audio import Waveform
-from models_registry.loading.clock import PhaseClock
+from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.quantised import quantise
+from models_registry.loading.random_weights import random_module
 from models_registry.loading.reduction import install_reduction, set_window
 from models_registry.loading.spans import loudest_span
 from models_registry.loading.whisper import DTYPES
@@ -132,6 +134,15 @@ class EmotionEncoder:
         install_reduction(inner.layers, self._output, configuration)
         for layer in inner.layers:
             layer.register_forward_pre_hook(_fit_mask, with_kwargs=True)
+
+    def run_timed(self, waveform: Waveform, clock: PhaseClock) -> PassCounts:
+        """Encodes one recording for the sake of its timing."""
+        return self.run_together([waveform], clock)
+
+    def run_together(self, waveforms: Sequence[Waveform], clock: PhaseClock) -> PassCounts:
+        """Encodes recordings as one batch for the sake of their timing."""
+        self.encode(self.features(waveforms, clock), clock)
+        return PassCounts(((self.frames, 0),) * len(waveforms))
 
     @property
     def width(self) -> int:
@@ -260,13 +271,17 @@ def encoder_with_random_weights(
 ) -> EmotionEncoder:
     """The configuration with random weights: its speed and its cost, not its answers."""
     architecture = configuration.architecture
-    torch.manual_seed(seed)
-    if isinstance(architecture, WhisperArchitecture):
-        from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-        model: Any = WhisperEncoder(WhisperConfig(**conversion.hub_config(architecture)))
-    else:
-        model = _CLASSES[architecture.kind][1](speech_encoder_config(architecture))
+    def build() -> nn.Module:
+        if isinstance(architecture, WhisperArchitecture):
+            encoder: nn.Module = WhisperEncoder(
+                WhisperConfig(**conversion.hub_config(architecture))
+            )
+            return encoder
+        module: nn.Module = _CLASSES[architecture.kind][1](speech_encoder_config(architecture))
+        return module
+
+    model = random_module(build, DTYPES[configuration.precision], device, seed=seed)
     return EmotionEncoder(model, _extractor(None, architecture), configuration, device)
 
 

@@ -27,6 +27,7 @@ from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.encoder import PrefixCache, encode, window_key
 from models_registry.loading.loops import runaway, without_loop
 from models_registry.loading.quantised import quantise
+from models_registry.loading.random_weights import random_module
 from models_registry.loading.stitching import stitch
 from models_registry.weights import WeightsError
 
@@ -164,8 +165,12 @@ class WhisperTranscriber:
 
     def run_timed(self, waveform: Waveform, clock: PhaseClock) -> PassCounts:
         """Transcribes one recording for the sake of its timing."""
-        (result,) = self.transcribe_batch([waveform], clock)
-        return PassCounts(result.passes)
+        return self.run_together([waveform], clock)
+
+    def run_together(self, waveforms: Sequence[Waveform], clock: PhaseClock) -> PassCounts:
+        """Transcribes recordings as one batch for the sake of their timing."""
+        results = self.transcribe_batch(waveforms, clock)
+        return PassCounts(tuple(run for result in results for run in result.passes))
 
     def windows(self, waveform: Waveform) -> list[_Window]:
         """The pieces that one forward pass each takes, by the window policy."""
@@ -245,6 +250,8 @@ class WhisperTranscriber:
         return greedy(self.model, states, self.rules, clock, limits)
 
     def _most_tokens(self, waveform: Waveform) -> int:
+        if self.rules.fixed_length:
+            return self.rules.max_new_tokens
         spoken = math.ceil(MAX_TOKENS_PER_SECOND * len(waveform) / WAVEFORM_HZ)
         return min(spoken + _SPARE_TOKENS, self.rules.max_new_tokens)
 
@@ -291,16 +298,38 @@ def from_folder(
 
 
 def with_random_weights(
-    configuration: Configuration, device: torch.device, *, seed: int = 0
+    configuration: Configuration,
+    device: torch.device,
+    *,
+    output_tokens: int | None = None,
+    seed: int = 0,
 ) -> WhisperTranscriber:
-    """The configuration with random weights: its speed and its cost, not its words."""
+    """The configuration with random weights: its speed and its cost, not its words.
+
+    Args:
+        configuration: What to run.
+        device: Where.
+        output_tokens: Tokens decoded in every window, no more and no fewer; the model's
+            own limit, stopped like any other decoder, when left out.
+        seed: Seed of the weights.
+    """
     architecture = configuration.architecture
     assert isinstance(architecture, WhisperArchitecture)
-    torch.manual_seed(seed)
     config = WhisperConfig(**conversion.hub_config(architecture))
-    model = WhisperForConditionalGeneration(config)
-    prompt = tuple(range(100, 100 + architecture.prompt_tokens))
-    rules = DecodingRules(prompt, config.eos_token_id, (), (), _model_limit(architecture))
+    model = random_module(
+        lambda: WhisperForConditionalGeneration(config),
+        DTYPES[configuration.precision],
+        device,
+        seed=seed,
+    )
+    rules = DecodingRules(
+        prompt=tuple(range(100, 100 + architecture.prompt_tokens)),
+        end_of_text=config.eos_token_id,
+        suppressed=(),
+        suppressed_first=(),
+        max_new_tokens=output_tokens or _model_limit(architecture),
+        fixed_length=output_tokens is not None,
+    )
     return WhisperTranscriber(model, None, rules, configuration, device)
 
 

@@ -7,11 +7,13 @@ configuration.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from models_registry.architectures import (
     WAVEFORM_HZ,
+    Architecture,
     SpeechEncoderArchitecture,
     WhisperArchitecture,
 )
@@ -44,7 +46,7 @@ def memory_bytes(configuration: Configuration, output_tokens: float) -> dict[str
         output_tokens: Tokens decoded in the longest window.
     """
     c = configuration
-    architecture = c.architecture
+    architecture = _loaded(c)
     if isinstance(architecture, WhisperArchitecture):
         parts = whisper_memory(
             architecture,
@@ -60,6 +62,19 @@ def memory_bytes(configuration: Configuration, output_tokens: float) -> dict[str
             architecture, c.window_s, precision=c.precision, batch_size=c.batch_size
         )
     return {name: round(float(size)) for name, size in parts.items()}
+
+
+def _loaded(configuration: Configuration) -> Architecture:
+    """The part of the model that is loaded: for emotions the encoder up to its exit."""
+    architecture = configuration.architecture
+    if configuration.task == "asr":
+        return architecture
+    layers = configuration.exit_layer or architecture.encoder_layers
+    if isinstance(architecture, WhisperArchitecture):
+        return replace(
+            architecture, encoder_layers=layers, decoder_layers=0, vocab_size=0, max_tokens=0
+        )
+    return replace(architecture, encoder_layers=layers)
 
 
 def whisper_memory(
@@ -129,8 +144,12 @@ def speech_encoder_memory(
     """
     a = architecture
     first = window_s * WAVEFORM_HZ / a.conv_stride[0] * a.conv_dim[0]
+    weights = a.parameters * BYTES_PER_WEIGHT[precision]
+    if precision == "int8":
+        linear = a.encoder_layers * (4 * a.hidden**2 + 2 * a.hidden * a.ffn)
+        weights = linear + 4 * (a.parameters - linear)
     return {
-        "weights": a.parameters * BYTES_PER_WEIGHT[precision],
+        "weights": weights,
         "kv_cache": 0 * window_s,
         "activations": batch_size * _BYTES_PER_ACTIVATION[precision] * 3 * first,
     }

@@ -111,6 +111,29 @@ def test_an_infeasible_budget_is_typed_in_json():
     assert error["details"]["nearest"]["configuration"]["model"]
 
 
+@pytest.mark.real
+def test_calibrate_and_what_becomes_of_it():
+    pytest.importorskip("torch")
+    arguments = ("calibrate", "--device", "cpu", "--model", "tiny.en", "--precision", "fp32")
+    document = ask(*arguments, "--budget-s", "6")
+    assert document["timed"] + document["known"] == len(document["timings"]) >= 1
+    assert document["failed"] == document["skipped"] == {}
+    for timing in document["timings"]:
+        assert timing["rtf"]["total"] > 0
+        assert timing["repeats"] >= 1
+    profile = next(
+        item["profile"]
+        for item in ask("devices")["items"]
+        if item["name"] == document["device"]["id"]
+    )
+    assert profile["calibrated"] >= len(document["timings"])
+    for wrong, said in (("--precision=fp16", "fp32, int8, bf16"), ("--model=tny", "whisper-tiny")):
+        result = run("calibrate", "--device", "cpu", wrong)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
 def test_lists():
     assert len(ask("models")["items"]) >= 18
     assert ask("devices")["local"]

@@ -82,7 +82,11 @@ def test_a_measurement_says_all_about_itself(store):
     assert set(measurement.rtf) == {"features", "encoder", "prefill", "decode", "total"}
     parts = sum(value for phase, value in measurement.rtf.items() if phase != "total")
     assert measurement.rtf["total"] == pytest.approx(parts, rel=0.25)
-    assert len(measurement.timings) == 18
+    assert len({sample.utterance for sample in measurement.timings}) == 6
+    assert measurement.latency.n == len(measurement.timings)
+    assert 0 < measurement.latency.p50_s <= measurement.latency.p95_s
+    assert measurement.rtfx > 1 / (2 * measurement.rtf["total"])
+    assert measurement.joules_per_audio_second is None or measurement.device.kind == "cuda"
     assert measurement.peak_memory_bytes > 150e6
     assert measurement.software["torch"]
     assert json.loads(measurement.model_dump_json())["provenance"] == "speechplan measure x"

@@ -1,15 +1,19 @@
 """The same on a CUDA device; skipped where there is none."""
 
+import time
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from measurements.calibration import calibrate  # noqa: E402
 from measurements.datasets import open_dataset  # noqa: E402
 from measurements.evaluation import evaluation_of  # noqa: E402
 from measurements.store import Store  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
 from models_registry.loading import UnsupportedConfigurationError  # noqa: E402
 from models_registry.loading.audio import to_waveform  # noqa: E402
+from models_registry.loading.clock import PhaseClock  # noqa: E402
 from tests.conftest import needs_weights  # noqa: E402
 
 pytestmark = [
@@ -36,10 +40,39 @@ def test_a_measurement_belongs_to_the_gpu(tmp_path):
         configuration, open_dataset("demo").limited(6), store, device="cuda"
     ).run()
     assert measurement.device.kind == "cuda"
-    assert measurement.peak_memory_bytes > 50e6
+    assert measurement.peak_memory_bytes >= measurement.peak_allocated_bytes > 50e6
+    energy = measurement.joules_per_audio_second
+    assert energy is None or 0.01 < energy < 100
     store.close()
 
 
 def test_int8_is_for_the_cpu():
     with pytest.raises(UnsupportedConfigurationError, match="CPU only"):
         load(Configuration(model="tiny.en", precision="int8"), device="cuda")
+
+
+def test_events_measure_what_the_wall_does():
+    device = torch.device("cuda")
+    matrix = torch.ones(8192, 8192, device=device)
+    matrix @ matrix
+    torch.cuda.synchronize()
+    clock, start = PhaseClock(device), time.perf_counter()
+    with clock.phase("encoder"):
+        for _ in range(20):
+            matrix @ matrix
+    queued_s = time.perf_counter() - start
+    seconds = clock.seconds["encoder"]
+    wall_s = time.perf_counter() - start
+    assert queued_s < seconds / 2  # nothing waited inside the phase
+    assert seconds == pytest.approx(wall_s, rel=0.2)
+    assert clock.seconds["encoder"] == seconds
+
+
+def test_a_gpu_is_calibrated_in_its_own_precisions(tmp_path):
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    report = calibrate(store, device="cuda", budget_s=60, models=["tiny", "wavlm-base-plus"])
+    assert not report.failed
+    timings = store.device_timings(report.device.id)
+    assert {t.configuration.precision for t in timings} == {"fp32", "fp16", "bf16"}
+    assert all(t.peak_memory_bytes >= t.peak_allocated_bytes > 1e6 for t in timings)
+    store.close()

@@ -1,0 +1,41 @@
+"""Leaving one architecture out, on a device whose truth is known."""
+
+import numpy as np
+
+from models_registry import Configuration
+from planner.latency_check import leave_one_architecture_out
+from tests.planner.test_latency import RATES, runs
+
+TIMED = [
+    Configuration(model=model, window_s=window_s)
+    for model in ("tiny", "tiny.en", "base", "small", "medium")
+    for window_s in (10, 30)
+]
+
+
+def test_a_device_that_follows_the_model_is_predicted_and_covered():
+    made = runs(TIMED, np.random.default_rng(0), noise=0.03)
+    check = leave_one_architecture_out("d", RATES, made)
+    assert (check.architectures, check.configurations) == (4, 30)
+    assert check.median_error < 0.15
+    assert check.coverage >= 0.8
+
+
+def test_a_twin_is_not_predicted_from_its_twin():
+    """tiny and tiny.en leave together: a secret of their shape can't be known."""
+    made = runs(TIMED, np.random.default_rng(0), noise=0.03)
+    odd = [
+        run.__class__(
+            run.configuration, run.passes,
+            {phase: 5 * s for phase, s in run.phases_s.items()},
+        )
+        if "tiny" in run.configuration.model
+        else run
+        for run in made
+    ]  # fmt: skip
+    assert leave_one_architecture_out("d", RATES, odd).coverage < 0.8
+
+
+def test_too_few_architectures_say_nothing():
+    made = runs(TIMED[:6], np.random.default_rng(0))
+    assert leave_one_architecture_out("d", RATES, made) is None
