@@ -79,7 +79,8 @@ class TranscriptionEvaluation(Evaluation):
             WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words)
             for r in results
         ]
-        interval = word_error_rate(errors, seed=self.seed)
+        speakers = self._speakers([r.utterance for r in results])
+        interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         samples, peak = timing.time_utterances(self.transcriber, timed, seed=self.seed)
         flops = counting.mean_flops(self.configuration, results)
@@ -110,11 +111,11 @@ class TranscriptionEvaluation(Evaluation):
                 upper=interval.upper,
                 level=interval.level,
                 se=interval.se,
-                method=f"bootstrap over utterances; normaliser {NORMALISER}",
+                method=f"{interval.method}; normaliser {NORMALISER}",
             ),
             errors=counts,
             utterance_errors=tuple((e.total, e.reference_words) for e in errors),
-            speakers=self._speakers([r.utterance for r in results]),
+            speakers=speakers,
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
             timings=tuple(samples),
