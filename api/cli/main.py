@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, planning, running, serving
+from api.cli import comparing, demo, planning, running, serving, sweeping
 
 app = typer.Typer(
     name="speechplan",
@@ -29,6 +29,11 @@ for _command in (
     running.measure,
     running.verify,
     running.transcribe,
+    sweeping.sweep,
+    sweeping.sweeps,
+    comparing.measurements,
+    comparing.compare,
+    comparing.curves,
     serving.serve,
     serving.worker,
     demo.demo,

@@ -79,10 +79,14 @@ class TranscriptionEvaluation(Evaluation):
             WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words)
             for r in results
         ]
-        speakers = self._speakers([r.utterance for r in results])
+        speakers = self.speakers([r.utterance for r in results])
         interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
-        samples, peak = timing.time_utterances(self.transcriber, timed, seed=self.seed)
+        samples, peak = (
+            timing.time_utterances(self.transcriber, timed, seed=self.seed)
+            if self.timing
+            else ([], None)
+        )
         flops = counting.mean_flops(self.configuration, results)
         counting.check(self.transcriber, _waveform(timed[0]))
         audio_s = sum(r.audio_s for r in results)
@@ -119,7 +123,7 @@ class TranscriptionEvaluation(Evaluation):
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
             timings=tuple(samples),
-            rtf=timing.real_time_factors(samples),
+            rtf=timing.real_time_factors(samples) if samples else {},
             peak_memory_bytes=peak,
             device=self.device,
             software=software(),
