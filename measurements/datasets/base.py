@@ -119,6 +119,12 @@ class Dataset:
         kept = tuple(sorted(drawn[:limit], key=lambda utterance: utterance.id))
         return replace(self, utterances=kept)
 
+    def speakers_of(self, utterances: Sequence[str]) -> tuple[str, ...]:
+        """Speakers of utterances named by their ids; none at all where one is not known."""
+        known = {u.id: u.speaker for u in self.utterances}
+        speakers = [known[identifier] for identifier in utterances]
+        return tuple(s for s in speakers if s is not None) if all(speakers) else ()
+
     def fingerprint(self) -> str:
         """SHA-256 over ids, references and audio files; it changes when any does.
 

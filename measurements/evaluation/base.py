@@ -164,11 +164,9 @@ class Evaluation(ABC):
             left_s=elapsed_s / new * (total - done) if new > 0 else None,
         )
 
-    def speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
+    def _speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""
-        known = {u.id: u.speaker for u in self.dataset.utterances}
-        speakers = [known[identifier] for identifier in utterances]
-        return tuple(s for s in speakers if s is not None) if all(speakers) else ()
+        return self.dataset.speakers_of(utterances)
 
     def _dataset_info(
         self,

@@ -79,7 +79,7 @@ class TranscriptionEvaluation(Evaluation):
             WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words)
             for r in results
         ]
-        speakers = self.speakers([r.utterance for r in results])
+        speakers = self._speakers([r.utterance for r in results])
         interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         samples, peak = (

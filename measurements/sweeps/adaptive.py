@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 from models_registry import Configuration
 from planner.curves import fit
 from planner.curves.fit import MIN_OBSERVATIONS
-from planner.quality import axes_of
+from planner.quality import MODEL_SD, PRECISION_SD, axes_of
 
-MAX_ENUMERATED = 200
-MAX_TRIALS = 200
+MAX_ENUMERATED = MAX_TRIALS = 200
 
 Array = NDArray[np.float64]
 
@@ -98,6 +96,7 @@ def gains(
         [o.error for o in observed],
         error_se=[o.error_se for o in observed],
         groups={name: column[first:] for name, column in labels.items()},
+        group_sd={"model": MODEL_SD, "precision": PRECISION_SD},
         seed=seed,
     )
     curves = model.curves(
@@ -119,24 +118,20 @@ def _search(candidates: Sequence[Configuration], score: Array, seed: int) -> int
     fields = _fields(candidates)
     levels = {name: 1 + max(column) for name, column in fields.items()}
     place_of = {point: place for place, point in enumerate(zip(*fields.values(), strict=True))}
-    points = math.prod(levels.values())
-    sampler: optuna.samplers.BaseSampler = (
-        optuna.samplers.BruteForceSampler(seed=seed)
-        if points <= MAX_ENUMERATED
-        else optuna.samplers.TPESampler(seed=seed)
-    )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    best = int(score.argmax()) if not levels else -1
-    for _ in range(min(points, MAX_TRIALS) if levels else 0):
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    if len(place_of) <= MAX_ENUMERATED:
+        # Few enough to try them all, which no sampler can better.
+        for point in place_of:
+            study.enqueue_trial(dict(zip(levels, point, strict=True)))
+    for _ in range(min(len(place_of), MAX_TRIALS)):
         trial = study.ask()
         place = place_of.get(
             tuple(trial.suggest_int(name, 0, count - 1) for name, count in levels.items())
         )
+        trial.set_user_attr("place", place)
         study.tell(trial, -1.0 if place is None else float(score[place]))
-        if place is not None and (best < 0 or score[place] > score[best]):
-            best = place
-    return best
+    return int(study.best_trial.user_attrs["place"])
 
 
 def _fields(candidates: Sequence[Configuration]) -> dict[str, list[int]]:
@@ -156,9 +151,11 @@ def _moving_axes(configurations: Sequence[Configuration]) -> Mapping[str, Array]
 
 
 def _labels(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
-    columns = {name: [str(getattr(c, name)) for c in configurations] for name in ("precision",)}
-    columns["model"] = [c.model for c in configurations]
-    return {name: column for name, column in columns.items() if len(set(column)) > 1}
+    columns = {
+        "precision": [c.precision for c in configurations],
+        "model": [c.model for c in configurations],
+    }
+    return {name: list(column) for name, column in columns.items() if len(set(column)) > 1}
 
 
 def _distance(candidates: Sequence[Configuration], known: set[Configuration]) -> Array:
