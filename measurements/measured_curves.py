@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from measurements.comparison import Comparison, ComparisonError, compare
 from measurements.records import Measurement, Metric, Record
-from measurements.statistics import Comparison, ComparisonError, compare
 from models_registry import Configuration
 
 AXES = (

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from measurements.comparison import ComparisonError
 from measurements.records import Measurement
-from measurements.statistics import ComparisonError
 from models_registry import Configuration, UnknownNameError
 
 SHORT = 12

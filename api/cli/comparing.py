@@ -13,9 +13,9 @@ from api.cli.output import console, print_json, print_table
 from api.cli.planning import existing_store
 
 if TYPE_CHECKING:
+    from measurements.comparison import Comparison, Difference
     from measurements.measured_curves import CurvePoint, MeasuredCurve
     from measurements.records import Measurement, Metric
-    from measurements.statistics import Comparison, Difference
 
 _Study = Annotated[str | None, typer.Option("--study", help="Only of this study.")]
 
@@ -66,11 +66,11 @@ def compare(
     speechplan compare "whisper-base, window 30 s" "whisper-base, window 15 s" --study asr-demo
     """
     with handled(as_json):
-        from measurements import statistics
+        from measurements import comparison
         from measurements.naming import SHORT, pair
 
         first, second = pair(a, b, _measurements(study, None))
-        found = statistics.compare(first, second, level=level, seed=seed)
+        found = comparison.compare(first, second, level=level, seed=seed)
         if as_json:
             print_json({"comparison": found.model_dump(mode="json")})
             return

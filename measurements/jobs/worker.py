@@ -103,7 +103,7 @@ def sweep(identifier: str, turn: int) -> bool:
 @DBOS.step()
 def _run_next(identifier: str) -> bool:
     """Does a run that nobody has; what went wrong with it is in the store."""
-    return Sweep.of(identifier, _Context.store).run_next()
+    return Sweep.of(identifier, _Context.store, device=_Context.device).run_next()
 
 
 def _load(identifier: str) -> Verification:

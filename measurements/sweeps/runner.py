@@ -4,78 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from measurements.datasets import DatasetError
 from measurements.progress import Progress
-from measurements.records import Measurement, Metric, Record
+from measurements.records import Measurement, Metric
 from measurements.store import Store
 from measurements.sweeps.claims import Claims
 from measurements.sweeps.spec import Run, SweepError, SweepSpec
+from measurements.sweeps.states import Failure, RunState, Status, SweepProgress
 from models_registry import UnknownNameError
 from planner.cost import utterance_flops
 from planner.workload import DEFAULT_WORKLOAD
 
 MAX_RETRIES = 2
 _POLL_S = 1.0
-
-Status = Literal["waiting", "running", "done", "failed"]
-
-
-class Failure(Record):
-    """Why a run has no result.
-
-    Attributes:
-        kind: ``dataset``, ``weights``, ``unsupported`` (the configuration can't be
-            loaded) or ``other``.
-        reason: In one line; it names the file where one is to blame.
-    """
-
-    kind: Literal["dataset", "weights", "unsupported", "other"]
-    reason: str
-
-
-class RunState(Record):
-    """A run of a sweep and what has become of it.
-
-    Attributes:
-        run: What is run.
-        status: How far it is.
-        tries: Tries that failed.
-        measurement: Key of the measurement.
-        metric: What it found.
-        failure: Why the last try failed.
-    """
-
-    run: Run
-    status: Status = "waiting"
-    tries: int = 0
-    measurement: str | None = None
-    metric: Metric | None = None
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class SweepProgress:
-    """How far a sweep is.
-
-    Attributes:
-        states: Its runs, in their order.
-        total: How many there will be.
-        current: How far the run under way in this process is, by its key.
-        left_s: Seconds to go at the pace so far, runs taken to last as their FLOPs.
-    """
-
-    states: tuple[RunState, ...]
-    total: int
-    current: Mapping[str, Progress] = field(default_factory=dict)
-    left_s: float | None = None
-
-    def count(self, status: Status) -> int:
-        """Runs with a status; what an adaptive sweep has yet to choose is waiting."""
-        extra = self.total - len(self.states) if status == "waiting" else 0
-        return extra + sum(state.status == status for state in self.states)
 
 
 class Sweep:
@@ -84,14 +26,16 @@ class Sweep:
     Args:
         spec: What is to be measured.
         store: Where it is kept; what is there already is not done again.
+        device: Where runs go whose device is ``auto``.
 
     Raises:
         SweepError: A point of the design is no configuration.
         UnknownNameError: A model is not in the registry.
     """
 
-    def __init__(self, spec: SweepSpec, store: Store) -> None:
+    def __init__(self, spec: SweepSpec, store: Store, *, device: str = "auto") -> None:
         self.spec = spec
+        self.device = device
         self.store = store
         self.id = spec.key[:16]
         self._candidates = spec.configurations()
@@ -107,7 +51,7 @@ class Sweep:
             )
 
     @classmethod
-    def of(cls, identifier: str, store: Store) -> Sweep:
+    def of(cls, identifier: str, store: Store, *, device: str = "auto") -> Sweep:
         """The sweep with an id.
 
         Raises:
@@ -116,7 +60,7 @@ class Sweep:
         row = store.sweep(identifier)
         if row is None:
             raise UnknownNameError("sweep", identifier, [row.id for row in store.sweeps()])
-        return cls(SweepSpec.model_validate(row.document), store)
+        return cls(SweepSpec.model_validate(row.document), store, device=device)
 
     @property
     def total(self) -> int:
@@ -190,6 +134,7 @@ class Sweep:
             measurement = _measure(
                 state.run,
                 self.store,
+                self.device,
                 lambda progress: report(self.progress({state.run.key: progress})),
             )
         except Exception as error:  # whatever went wrong is the run's result, not the sweep's
@@ -272,7 +217,9 @@ class Sweep:
         return left_s + seconds * (flops + mean * (self.total - len(states)))
 
 
-def _measure(run: Run, store: Store, on_progress: Callable[[Progress], None]) -> Measurement:
+def _measure(
+    run: Run, store: Store, device: str, on_progress: Callable[[Progress], None]
+) -> Measurement:
     from measurements.evaluation import evaluation_of
     from models_registry.loading import UnsupportedConfigurationError, unsupported
 
@@ -282,7 +229,7 @@ def _measure(run: Run, store: Store, on_progress: Callable[[Progress], None]) ->
         run.configuration,
         run.speech.open(),
         store,
-        device=run.device,
+        device=device if run.device == "auto" else run.device,
         command=run.command(),
         timing=run.timing,
     )

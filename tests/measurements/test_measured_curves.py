@@ -5,9 +5,9 @@ import json
 import pytest
 
 from measurements.catalogue import catalogue
+from measurements.comparison import compare
 from measurements.measured_curves import measured_curves
 from measurements.naming import AmbiguousNameError, named, pair
-from measurements.statistics import compare
 from models_registry import Configuration, UnknownNameError
 
 STUDY = [m for m in catalogue() if m.study == "asr-librispeech-mini-test-other"]

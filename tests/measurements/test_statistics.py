@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from measurements.catalogue import catalogue
+from measurements.comparison import ComparisonError, compare
 from measurements.statistics import (
     BY_SPEAKER,
     BY_UTTERANCE,
-    ComparisonError,
-    compare,
     paired_speaker_interval,
     speaker_interval,
     sums_by,
