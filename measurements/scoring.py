@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from measurements.statistics import MIN_SPEAKERS, RESAMPLES, Interval, speaker_interval
+
 NORMALISER = "whisper-english (transformers, full spelling map)"
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,6 @@ class WordErrors:
     def total(self) -> int:
         """All errors."""
         return self.substitutions + self.deletions + self.insertions
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its interval and standard error."""
-
-    value: float
-    lower: float
-    upper: float
-    level: float
-    se: float
 
 
 @lru_cache(maxsize=1)
@@ -82,9 +72,22 @@ def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordEr
 
 
 def word_error_rate(
-    errors: Sequence[WordErrors], *, level: float = 0.95, seed: int = 0
+    errors: Sequence[WordErrors],
+    *,
+    speakers: Sequence[str] = (),
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
-    """WER as a ratio of sums, with a bootstrap interval over utterances.
+    """WER as a ratio of sums, with its interval.
+
+    Over speakers where at least four are known, see :func:`speaker_interval`; a
+    bootstrap over utterances otherwise, which speaks for these speakers only.
+
+    Args:
+        errors: Counts by utterance.
+        speakers: Speaker of each, where known.
+        level: Probability of the interval.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: The references have no words.
@@ -102,6 +105,9 @@ def word_error_rate(
         posterior = beta(count + 0.5, trials - count + 0.5)
         low, high = posterior.interval(level)
         return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))
+
+    if len(set(speakers)) >= MIN_SPEAKERS:
+        return speaker_interval(wrong, words, speakers, level=level)
 
     def ratio(wrong: Any, words: Any, axis: int) -> Any:
         return wrong.sum(axis=axis) / words.sum(axis=axis)

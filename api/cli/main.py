@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import calibrating, demo, planning, running, serving
+from api.cli import calibrating, comparing, demo, planning, running, serving, sweeping
 
 app = typer.Typer(
     name="speechplan",
@@ -31,6 +31,11 @@ for _command in (
     running.transcribe,
     running.classify,
     calibrating.calibrate,
+    sweeping.sweep,
+    sweeping.sweeps,
+    comparing.measurements,
+    comparing.compare,
+    comparing.curves,
     serving.serve,
     serving.worker,
     demo.demo,

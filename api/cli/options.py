@@ -139,6 +139,13 @@ Subset = Annotated[
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most so many utterances, drawn at random.")
 ]
+Timing = Annotated[
+    bool,
+    typer.Option(
+        "--timing/--no-timing",
+        help="Time the configuration too. A measurement that is there already stays as it is.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 RunDevice = Annotated[
     str, typer.Option("--device", help="Where models run: auto, cpu, cuda or cuda:N.")

@@ -50,6 +50,15 @@ def measure(
     precision: options.Precision = options.PrecisionName.fp32,
     weights: _WeightsOption = None,
     device: options.RunDevice = "auto",
+    timing: options.Timing = True,
+    until: Annotated[
+        float | None,
+        typer.Option(
+            "--until-wer-halfwidth",
+            help="Stop as soon as the interval of the WER is this narrow on either side, for"
+            " example 0.005.",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -81,9 +90,16 @@ def measure(
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
 
-        speech = open_dataset(dataset, subset).limited(limit, seed)
+        whole = open_dataset(dataset, subset)
+        speech = whole if until is not None else whole.limited(limit, seed)
         source = _weights_source(weights, configuration)
         from measurements.evaluation import evaluation_of
+        from measurements.sequential import run_until
+
+        def command(limit: int | None) -> str:
+            return measure_command(
+                configuration, dataset, subset=subset, limit=limit, seed=seed, timing=timing
+            )
 
         evaluation = evaluation_of(
             configuration,
@@ -91,11 +107,17 @@ def measure(
             writable_store(),
             device=device,
             weights=source,
-            command=measure_command(configuration, dataset, subset=subset, limit=limit, seed=seed),
+            command=command(limit),
             seed=seed,
+            timing=timing,
         )
         with run_progress(configuration.label(), quiet=as_json) as report:
-            measurement = evaluation.run(report)
+            if until is None:
+                measurement = evaluation.run(report)
+            else:
+                measurement = run_until(
+                    evaluation, until, command=command, most=limit, on_progress=report
+                )
         if not as_json:
             show_measurement(measurement)
             return

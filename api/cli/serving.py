@@ -58,7 +58,7 @@ def worker(
         ),
     ] = "worker-1",
 ) -> None:
-    """Run queued verifications until stopped."""
+    """Run queued verifications and sweeps until stopped."""
     with handled():
         from measurements.jobs.worker import run_worker
         from measurements.settings import Settings

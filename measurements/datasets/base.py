@@ -13,6 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_SAMPLES = 2**27
+"""Samples of a recording, over all channels: half a GiB, or 2.3 hours at 16 kHz."""
+
 
 class DatasetError(ValueError):
     """A data set that can't be used; the message names the file."""
@@ -52,16 +55,26 @@ class Utterance:
         """Samples, shape ``(samples,)`` or ``(samples, channels)``, and their rate.
 
         Raises:
-            DatasetError: The file is corrupt, or holds no audio.
+            DatasetError: The file is corrupt, too long, or holds no audio.
         """
         import soundfile
 
         try:
+            # By its header, before anything of it is in memory.
+            info = soundfile.info(str(self.path))
+            if info.frames * info.channels > MAX_SAMPLES:
+                raise DatasetError(
+                    f"{self.path}: {info.duration / 3600:.1f} hours of audio are more than is read"
+                    f" at once ({MAX_SAMPLES / info.samplerate / info.channels / 3600:.1f} hours at"
+                    f" {info.samplerate} Hz and {info.channels} channels): cut it into pieces"
+                )
             samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
         except (soundfile.LibsndfileError, OSError) as error:
             raise DatasetError(f"{self.path}: {_why(error)}") from None
         if samples.size == 0:
             raise DatasetError(f"{self.path}: holds no audio")
+        if not np.isfinite(samples).all():
+            raise DatasetError(f"{self.path}: holds samples that are not finite")
         return samples, sampling_rate
 
 
@@ -105,6 +118,12 @@ class Dataset:
         random.Random(seed).shuffle(drawn)
         kept = tuple(sorted(drawn[:limit], key=lambda utterance: utterance.id))
         return replace(self, utterances=kept)
+
+    def speakers_of(self, utterances: Sequence[str]) -> tuple[str, ...]:
+        """Speakers of utterances named by their ids; none at all where one is not known."""
+        known = {u.id: u.speaker for u in self.utterances}
+        speakers = [known[identifier] for identifier in utterances]
+        return tuple(s for s in speakers if s is not None) if all(speakers) else ()
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, references and audio files; it changes when any does.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Evaluation(ABC):
         weights: Where the weights come from; the default source when left out.
         command: How to repeat it, kept as its provenance.
         seed: Seed of whatever is random.
+        timing: Whether the configuration is timed at the end; without it, the
+            measurement has no real-time factor.
     """
 
     PROTOCOL: ClassVar[str]
@@ -55,11 +58,13 @@ class Evaluation(ABC):
         weights: WeightsSource | None = None,
         command: str = "",
         seed: int = 0,
+        timing: bool = True,
     ) -> None:
         self.configuration = configuration
         self.dataset = dataset
         self.store = store
         self.seed = seed
+        self.timing = timing
         self._device = torch_device(device)
         self._weights = weights
         self._command = command
@@ -96,6 +101,22 @@ class Evaluation(ABC):
             first: Utterances that were finished then.
         """
 
+    def on(self, dataset: Dataset, command: str) -> Self:
+        """The same run on other utterances; a model that is loaded is shared.
+
+        Args:
+            dataset: The utterances.
+            command: How to repeat it.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("batches", None)
+        other.dataset, other._command = dataset, command
+        other.fingerprint = dataset.fingerprint()
+        other.key = measurement_key(
+            self.configuration, other.fingerprint, self.device.id, self.PROTOCOL
+        )
+        return other
+
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Measurement:
         """Does what is left to do and stores the measurement.
 
@@ -117,7 +138,7 @@ class Evaluation(ABC):
         for index in range(len(self.batches)):
             if self.run_batch(index):
                 report(self.progress(self.PHASE, began, first))
-        report(self.progress("timing", began, first))
+        report(self.progress("timing" if self.timing else "scoring", began, first))
         measurement = self.finish()
         report(self.progress("done", began, first))
         return measurement
@@ -145,9 +166,7 @@ class Evaluation(ABC):
 
     def _speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""
-        known = {u.id: u.speaker for u in self.dataset.utterances}
-        speakers = [known[identifier] for identifier in utterances]
-        return tuple(s for s in speakers if s is not None) if all(speakers) else ()
+        return self.dataset.speakers_of(utterances)
 
     def _dataset_info(
         self,

@@ -139,7 +139,7 @@ class EmotionEvaluation(Evaluation):
             device=self.device,
             software=software(),
             created_at=datetime.now(UTC),
-            **timing.measured_fields(recogniser, timed, seed=self.seed),
+            **(timing.measured_fields(recogniser, timed, seed=self.seed) if self.timing else {}),
         )
         self.store.add_measurement(measurement)
         return self.store.measurement(self.key) or measurement

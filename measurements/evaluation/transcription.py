@@ -82,7 +82,8 @@ class TranscriptionEvaluation(Evaluation):
             WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words)
             for r in results
         ]
-        interval = word_error_rate(errors, seed=self.seed)
+        speakers = self._speakers([r.utterance for r in results])
+        interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         flops = counting.mean_flops(self.configuration, results)
         counting.check(self.transcriber, _waveform(timed[0]))
@@ -111,16 +112,20 @@ class TranscriptionEvaluation(Evaluation):
                 upper=interval.upper,
                 level=interval.level,
                 se=interval.se,
-                method=f"bootstrap over utterances; normaliser {NORMALISER}",
+                method=f"{interval.method}; normaliser {NORMALISER}",
             ),
             errors=counts,
             utterance_errors=tuple((e.total, e.reference_words) for e in errors),
             windows=sum(r.windows for r in results),
             retried=sum(r.retried for r in results),
-            speakers=self._speakers([r.utterance for r in results]),
+            speakers=speakers,
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
-            **timing.measured_fields(self.transcriber, timed, seed=self.seed),
+            **(
+                timing.measured_fields(self.transcriber, timed, seed=self.seed)
+                if self.timing
+                else {}
+            ),
             device=self.device,
             software=software(),
             created_at=datetime.now(UTC),

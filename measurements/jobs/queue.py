@@ -1,8 +1,9 @@
-"""Hands verifications to the workers. Needs no torch."""
+"""Hands verifications and sweeps to the workers. Needs no torch."""
 
 from __future__ import annotations
 
 import logging
+import uuid
 from importlib.metadata import version
 
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
@@ -12,6 +13,7 @@ from measurements.settings import Settings
 APPLICATION = "speechplan"
 QUEUE = "measurements"
 VERIFY = "verify"
+SWEEP = "sweep"
 
 
 def application_version() -> str:
@@ -48,6 +50,16 @@ class JobQueue:
             "app_version": application_version(),
         }
         self._connected().enqueue(options, identifier)
+
+    def enqueue_sweep(self, identifier: str) -> None:
+        """Queues a sweep; queueing it again lets it go on, and repeats nothing."""
+        options: EnqueueOptions = {
+            "workflow_name": SWEEP,
+            "queue_name": QUEUE,
+            "workflow_id": f"sweep-{identifier}-{uuid.uuid4().hex[:8]}",
+            "app_version": application_version(),
+        }
+        self._connected().enqueue(options, identifier, 1)
 
     def job_status(self, identifier: str) -> str | None:
         """The engine's own word on a job, if it knows it."""

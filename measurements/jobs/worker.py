@@ -1,4 +1,4 @@
-"""The worker: runs queued verifications with DBOS, one at a time.
+"""The worker: runs queued verifications and sweeps with DBOS, one run at a time.
 
 Every step's result is in the job engine's database before the next begins, and
 every utterance's in the store, so a worker that is killed goes on at the step it
@@ -13,13 +13,14 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from measurements import verification as verifications
 from measurements.evaluation import Evaluation, evaluation_of
-from measurements.jobs.queue import APPLICATION, QUEUE, VERIFY, application_version
+from measurements.jobs.queue import APPLICATION, QUEUE, SWEEP, VERIFY, application_version
 from measurements.settings import Settings
 from measurements.store import Store
+from measurements.sweeps import Sweep
 from measurements.verification import Verification
 
 _log = logging.getLogger("speechplan.worker")
@@ -77,6 +78,32 @@ def _conclude(identifier: str) -> str:
 @DBOS.step()
 def _give_up(identifier: str, reason: str) -> str:
     return verifications.fail(_load(identifier), reason, _Context.store).status
+
+
+@DBOS.workflow(name=SWEEP)
+def sweep(identifier: str, turn: int) -> bool:
+    """Does one run of a sweep and queues the next turn behind what else is waiting.
+
+    Returns:
+        Whether there is a next turn.
+    """
+    if not _run_next(identifier):
+        return False
+    first = str(DBOS.workflow_id).rpartition(".")[0] or str(DBOS.workflow_id)
+    following: EnqueueOptions = {
+        "workflow_name": SWEEP,
+        "queue_name": QUEUE,
+        "workflow_id": f"{first}.{turn + 1}",
+        "app_version": application_version(),
+    }
+    DBOS.enqueue_workflow_with_options(following, identifier, turn + 1)
+    return True
+
+
+@DBOS.step()
+def _run_next(identifier: str) -> bool:
+    """Does a run that nobody has; what went wrong with it is in the store."""
+    return Sweep.of(identifier, _Context.store, device=_Context.device).run_next()
 
 
 def _load(identifier: str) -> Verification:

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, inspect, make_url, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from measurements.records import DeviceTiming, Measurement, UtteranceResult
+from measurements.store.sweeps import SweepTables
 from measurements.store.tables import (
-    Base,
     DeviceTimingRow,
     MeasurementRow,
     UtteranceRow,
     VerificationRow,
 )
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
 
@@ -30,7 +29,7 @@ class StoreError(RuntimeError):
     """The store can't be used; the message says what to do."""
 
 
-class Store:
+class Store(SweepTables):
     """Measurements in SQLite or PostgreSQL.
 
     Rows of measurements are append-only and keyed by content: storing the same
@@ -232,14 +231,6 @@ class Store:
             self.revision()
         except SQLAlchemyError as error:
             raise StoreError(f"{self.url}: {_first_line(error)}") from error
-
-    def _insert_new(self, table: type[Base], rows: list[dict[str, Any]]) -> int:
-        if not rows:
-            return 0
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table.__table__).on_conflict_do_nothing()
-        with self._engine.begin() as connection:
-            return sum(connection.execute(statement, row).rowcount for row in rows)
 
     def _schema_revision(self) -> str | None:
         with self._engine.connect() as connection:

@@ -60,7 +60,7 @@ class VerificationRow(Base):
 
 
 class SweepRow(Base):
-    """A sweep: what is to be measured, and how far it is."""
+    """A sweep: what is to be measured."""
 
     __tablename__ = "sweeps"
 
@@ -69,6 +69,30 @@ class SweepRow(Base):
     document: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=_now)
     updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class SweepRunRow(Base):
+    """One run of a sweep: what is run, and what has become of it."""
+
+    __tablename__ = "sweep_runs"
+
+    sweep: Mapped[str] = mapped_column(String(64), primary_key=True)
+    run: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    tries: Mapped[int] = mapped_column(default=0)
+    document: Mapped[dict[str, Any]]
+    updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class ClaimRow(Base):
+    """Who is at work on a run; void when its owner's heart has stopped."""
+
+    __tablename__ = "claims"
+
+    run: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    beat_s: Mapped[float]
 
 
 class DeviceTimingRow(Base):

@@ -141,6 +141,12 @@ class ScalingModel:
         draws: Array = np.exp(centre + self.inflation * tails * standard)
         return draws
 
+    def curves(
+        self, axes: Mapping[str, ArrayLike], *, groups: Mapping[str, Sequence[str]] | None = None
+    ) -> Array:
+        """Log error by each bagged refit, shape ``(bags, rows)``: the curves alone, no misfit."""
+        return self.form.log_value(self.bags, self._design(axes, groups)[0])
+
     def elasticity(
         self,
         axis: str,

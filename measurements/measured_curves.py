@@ -1,0 +1,220 @@
+"""Measured curves: the metric along one axis, everything else at the centre."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from measurements.comparison import Comparison, ComparisonError, compare
+from measurements.records import Measurement, Metric, Record
+from models_registry import Configuration
+
+AXES = (
+    "window_s",
+    "token_stride",
+    "reduction_layer",
+    "exit_layer",
+    "rank",
+    "unfrozen_layers",
+    "adapter",
+    "recipe",
+    "readout",
+    "precision",
+    "window_policy",
+)
+"""What curves are drawn along; a configuration's fields."""
+
+_REDUCTION = ("token_stride", "reduction_layer", "reduction")
+
+
+class CurvePoint(Record):
+    """One measurement on a curve.
+
+    Attributes:
+        value: Where on the axis.
+        key: Key of the measurement.
+        configuration: What was run.
+        metric: How well.
+        comparison: Against the reference; none for itself, or without errors by utterance.
+        flops: FLOPs of an utterance, under ``counted-1``.
+        rtf: Seconds of computing per second of audio, where it was timed.
+        utterances: How many were measured.
+        command: What repeats it.
+    """
+
+    value: float | str
+    key: str
+    configuration: Configuration
+    metric: Metric
+    comparison: Comparison | None
+    flops: float | None
+    rtf: float | None
+    utterances: int | None
+    command: str
+
+
+class MeasuredCurve(Record):
+    """The measurements of one model along one axis, on the same speech and device.
+
+    Attributes:
+        study: Study they belong to.
+        model: The model.
+        axis: Name of the axis.
+        at: What the others are held at; the reference's label.
+        reference: Key of the measurement that the others are compared with.
+        fingerprint: Of the speech.
+        device: Where.
+        points: In the order of the axis.
+    """
+
+    study: str
+    model: str
+    axis: str
+    at: str
+    reference: str
+    fingerprint: str | None
+    device: str | None
+    points: tuple[CurvePoint, ...]
+
+
+def measured_curves(
+    measurements: Iterable[Measurement],
+    *,
+    axes: Sequence[str] = (),
+    model: str | None = None,
+    seed: int = 0,
+) -> list[MeasuredCurve]:
+    """The curves through a study's star: one axis moves, the others stay at the centre.
+
+    The centre of a model is the configuration from which most others differ in one
+    axis alone. Strides are curves of their own for each layer that they act after.
+
+    Args:
+        measurements: Of one study; published ones are left out.
+        axes: Only these; all when left out.
+        model: Only this one.
+        seed: Seed of the paired intervals.
+    """
+    groups: dict[str, dict[tuple[str | None, str | None], list[Measurement]]] = {}
+    for m in measurements:
+        if m.source == "measured" and model in (None, m.configuration.model):
+            place = m.dataset.fingerprint, m.device.id if m.device else None
+            groups.setdefault(m.configuration.model, {}).setdefault(place, []).append(m)
+    curves = []
+    for by_speech in groups.values():
+        # Of several sets of utterances, that on which most was measured.
+        group = max(by_speech.values(), key=lambda g: (len(g), g[0].dataset.utterances or 0))
+        centre = _centre(group)
+        compared: dict[str, Comparison | None] = {}
+        for axis in axes or AXES:
+            for members in _along(axis, centre, group):
+                for m in members:
+                    if m.key != centre.key and m.key not in compared:
+                        compared[m.key] = _compared(centre, m, seed)
+                curves.append(_curve(axis, centre, members, compared))
+    return curves
+
+
+def _centre(group: Sequence[Measurement]) -> Measurement:
+    rest_of = [
+        {axis: _rest(m.configuration, _fields(axis)) for axis in AXES if axis != "reduction_layer"}
+        for m in group
+    ]
+    count = Counter((axis, rest) for rests in rest_of for axis, rest in rests.items())
+    neighbours = [sum(count[item] for item in rests.items()) for rests in rest_of]
+    place = max(range(len(group)), key=lambda i: (neighbours[i], group[i].flops_counted or 0))
+    return group[place]
+
+
+def _along(
+    axis: str, centre: Measurement, group: Sequence[Measurement]
+) -> Iterator[list[Measurement]]:
+    """Members of each curve along an axis, two at least, in its order."""
+    fields = _fields(axis)
+    rest = _rest(centre.configuration, fields)
+    alike = [m for m in group if _rest(m.configuration, fields) == rest]
+    if axis != "token_stride":
+        members = _ordered(axis, alike)
+        if len(members) > 1:
+            yield members
+        return
+    own = centre.configuration.token_stride == 1
+    places = {
+        (m.configuration.reduction_layer, m.configuration.reduction)
+        for m in alike
+        if m.configuration.token_stride > 1
+    }
+    for place in sorted(places, key=str):
+        members = [
+            m
+            for m in alike
+            if m.configuration.token_stride == 1
+            or (m.configuration.reduction_layer, m.configuration.reduction) == place
+        ]
+        if len(members) > 1 and (own or centre in members):
+            yield _ordered(axis, members)
+
+
+def _ordered(axis: str, members: Sequence[Measurement]) -> list[Measurement]:
+    return sorted(members, key=lambda m: (isinstance(v := _value(axis, m.configuration), str), v))
+
+
+def _fields(axis: str) -> tuple[str, ...]:
+    if axis == "token_stride":
+        return _REDUCTION
+    return ("adapter", "rank", "unfrozen_layers", "recipe") if axis == "adapter" else (axis,)
+
+
+def _rest(configuration: Configuration, fields: Sequence[str]) -> str:
+    """Everything but an axis' fields."""
+    return configuration.model_dump_json(exclude=set(fields))
+
+
+def _value(axis: str, configuration: Configuration) -> float | str:
+    value = getattr(configuration, axis)
+    if value is None and axis in ("exit_layer", "reduction_layer"):
+        value = configuration.architecture.encoder_layers
+    return value if isinstance(value, str) else float(value or 0)
+
+
+def _compared(centre: Measurement, m: Measurement, seed: int) -> Comparison | None:
+    try:
+        return compare(centre, m, seed=seed, test=False)
+    except ComparisonError:
+        return None
+
+
+def _curve(
+    axis: str,
+    centre: Measurement,
+    members: Sequence[Measurement],
+    compared: dict[str, Comparison | None],
+) -> MeasuredCurve:
+    layer = next((m.configuration for m in members if m.configuration.token_stride > 1), None)
+    at = centre.configuration.label()
+    if axis == "token_stride" and layer is not None:
+        at += f"; strides after layer {layer.reduction_layer}"
+        at += ", picked" if layer.reduction == "pick" else ""
+    return MeasuredCurve(
+        study=centre.study,
+        model=centre.configuration.model,
+        axis=axis,
+        at=at,
+        reference=centre.key,
+        fingerprint=centre.dataset.fingerprint,
+        device=centre.device.id if centre.device else None,
+        points=tuple(
+            CurvePoint(
+                value=_value(axis, m.configuration),
+                key=m.key,
+                configuration=m.configuration,
+                metric=m.metric,
+                comparison=compared.get(m.key),
+                flops=m.flops_counted,
+                rtf=m.rtf.get("total"),
+                utterances=m.dataset.utterances,
+                command=m.provenance,
+            )
+            for m in members
+        ),
+    )

@@ -1,0 +1,101 @@
+"""Who is at work on a run: claims that live as long as their owner's heart beats."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from measurements.store import Store
+
+BEAT_S = 5.0
+EXPIRES_S = 60.0
+
+
+class Claims:
+    """Claims of this process on runs in a store.
+
+    A claim whose owner has not beaten for a minute is void, and so is, at once,
+    one whose owner was a process of this machine that is no more.
+
+    Args:
+        store: Where they are kept.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.owner = f"{_place()}:{os.getpid()}:{_started(os.getpid())}:{threading.get_ident()}"
+
+    def take(self, run: str) -> bool:
+        """Claims a run unless somebody alive has it."""
+        if self._store.claim(run, self.owner, time.time()):
+            return True
+        other = self._store.claims().get(run)
+        if other is None or alive(*other):
+            return False
+        self._store.release(run, other[0], beat_s=other[1])
+        return self._store.claim(run, self.owner, time.time())
+
+    @contextmanager
+    def held(self, run: str) -> Iterator[None]:
+        """Keeps a claim alive, and gives it up at the end."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(BEAT_S):
+                self._store.beat(run, self.owner, time.time())
+
+        heart = threading.Thread(target=beat, daemon=True, name="heartbeat")
+        heart.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            heart.join()
+            self._store.release(run, self.owner)
+
+    def taken(self) -> set[str]:
+        """Runs that somebody alive is at work on."""
+        return {run for run, claim in self._store.claims().items() if alive(*claim)}
+
+
+def alive(owner: str, beat_s: float) -> bool:
+    """Whether a claim still holds."""
+    if time.time() - beat_s > EXPIRES_S:
+        return False
+    place, pid, started, _ = owner.rsplit(":", 3)
+    return place != _place() or _started(int(pid)) == started
+
+
+def _place() -> str:
+    """This machine, and the namespace that its process ids are valid in."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = ""
+    return f"{platform.node()}{namespace}"
+
+
+def _started(pid: int) -> str:
+    """When a process began, so that its id is not mistaken for a later one's; empty if none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "" if Path("/proc/self/stat").exists() else _running(pid)
+    # The name in brackets may hold anything; the state is the first field behind it.
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _running(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "running"

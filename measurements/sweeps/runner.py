@@ -1,0 +1,263 @@
+"""Runs a sweep: takes a run that nobody has, measures it, notes what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from measurements.datasets import DatasetError
+from measurements.progress import Progress
+from measurements.records import Measurement, Metric
+from measurements.store import Store
+from measurements.sweeps.claims import Claims
+from measurements.sweeps.spec import Run, SweepError, SweepSpec
+from measurements.sweeps.states import Failure, RunState, Status, SweepProgress
+from models_registry import UnknownNameError
+from planner.cost import utterance_flops
+from planner.workload import DEFAULT_WORKLOAD
+
+MAX_RETRIES = 2
+_POLL_S = 1.0
+
+
+class Sweep:
+    """A sweep in a store; several processes may run it at once.
+
+    Args:
+        spec: What is to be measured.
+        store: Where it is kept; what is there already is not done again.
+        device: Where runs go whose device is ``auto``.
+
+    Raises:
+        SweepError: A point of the design is no configuration.
+        UnknownNameError: A model is not in the registry.
+    """
+
+    def __init__(self, spec: SweepSpec, store: Store, *, device: str = "auto") -> None:
+        self.spec = spec
+        self.device = device
+        self.store = store
+        self.id = spec.key[:16]
+        self._candidates = spec.configurations()
+        self._claims = Claims(store)
+        self._pace: list[tuple[float, float]] = []
+        if store.sweep(self.id) is None:
+            self._save("running")
+        if spec.design != "adaptive":
+            self._add(
+                spec.run_of(configuration, speech)
+                for speech in spec.speech
+                for configuration in self._candidates
+            )
+
+    @classmethod
+    def of(cls, identifier: str, store: Store, *, device: str = "auto") -> Sweep:
+        """The sweep with an id.
+
+        Raises:
+            UnknownNameError: There is none.
+        """
+        row = store.sweep(identifier)
+        if row is None:
+            raise UnknownNameError("sweep", identifier, [row.id for row in store.sweeps()])
+        return cls(SweepSpec.model_validate(row.document), store, device=device)
+
+    @property
+    def total(self) -> int:
+        """How many runs it has in the end."""
+        if self.spec.runs is not None:
+            return min(self.spec.runs, len(self._candidates))
+        return len(self._candidates) * len(self.spec.speech)
+
+    def states(self) -> tuple[RunState, ...]:
+        """Its runs, in their order."""
+        taken = self._claims.taken()
+        states = []
+        for row in self.store.sweep_runs(self.id):
+            status = "running" if row.status == "waiting" and row.run in taken else row.status
+            states.append(
+                RunState.model_validate({**row.document, "status": status, "tries": row.tries})
+            )
+        return tuple(states)
+
+    def retry_failed(self) -> int:
+        """Lets failed runs wait again; how many there were."""
+        failed = [state for state in self.states() if state.status == "failed"]
+        for state in failed:
+            self._put(state.model_copy(update={"status": "waiting", "tries": 0}))
+        if failed:
+            self._save("running")
+        return len(failed)
+
+    def run(self, on_progress: Callable[[SweepProgress], None] | None = None) -> SweepProgress:
+        """Runs what is left, and waits for what other processes are at work on.
+
+        Args:
+            on_progress: Called as runs go on.
+        """
+        report = on_progress or (lambda _: None)
+        while True:
+            if self.run_next(report):
+                continue
+            progress = self.progress()
+            report(progress)
+            if not progress.count("running") and not progress.count("waiting"):
+                self._save("done")
+                return progress
+            time.sleep(_POLL_S)
+
+    def run_next(self, on_progress: Callable[[SweepProgress], None] | None = None) -> bool:
+        """Takes one run and does it; whether there was one to take."""
+        report = on_progress or (lambda _: None)
+        self._choose()
+        waiting = [state for state in self.states() if state.status == "waiting"]
+        # What has failed goes behind the rest.
+        for state in sorted(waiting, key=lambda state: state.tries):
+            if not self._claims.take(state.run.key):
+                continue
+            with self._claims.held(state.run.key):
+                # Somebody may have finished it between the look and the claim.
+                fresh = next(s for s in self.states() if s.run == state.run)
+                if fresh.status in ("waiting", "running"):
+                    self._execute(fresh, report)
+                    return True
+        return False
+
+    def progress(self, current: Mapping[str, Progress] | None = None) -> SweepProgress:
+        """How far it is."""
+        states = self.states()
+        return SweepProgress(states, self.total, current or {}, self._left_s(states, current or {}))
+
+    def _execute(self, state: RunState, report: Callable[[SweepProgress], None]) -> None:
+        began = time.perf_counter()
+        try:
+            measurement = _measure(
+                state.run,
+                self.store,
+                self.device,
+                lambda progress: report(self.progress({state.run.key: progress})),
+            )
+        except Exception as error:  # whatever went wrong is the run's result, not the sweep's
+            failure = _failure(error)
+            tries = state.tries + 1
+            final = failure.kind in ("dataset", "unsupported") or tries > MAX_RETRIES
+            status: Status = "failed" if final else "waiting"
+            update = {"status": status, "tries": tries, "failure": failure}
+            self._put(state.model_copy(update=update))
+        else:
+            update = {
+                "status": "done",
+                "measurement": measurement.key,
+                "metric": measurement.metric,
+                "failure": None,
+            }
+            self._put(state.model_copy(update=update))
+            self._pace.append((_flops(state.run), time.perf_counter() - began))
+
+    def _choose(self) -> None:
+        """Adds the next run of an adaptive sweep, unless runs are waiting already."""
+        if self.spec.design != "adaptive" or not self._claims.take(f"choice of {self.id}"):
+            return
+        with self._claims.held(f"choice of {self.id}"):
+            states = self.states()
+            if len(states) < self.total and all(s.status != "waiting" for s in states):
+                from measurements.sweeps.adaptive import Observed, next_configuration
+
+                observed = [
+                    Observed(state.run.configuration, *_error(state.metric))
+                    for state in states
+                    if state.metric is not None
+                ]
+                failed = {s.run.configuration for s in states if s.status == "failed"}
+                left = [c for c in self._candidates if c not in failed]
+                chosen = next_configuration(
+                    left,
+                    [float(utterance_flops(c, DEFAULT_WORKLOAD).total) for c in left],
+                    observed,
+                    pending=[s.run.configuration for s in states if s.status == "running"],
+                    seed=self.spec.seed,
+                )
+                if chosen is not None:
+                    self._add([self.spec.run_of(chosen, self.spec.speech[0])])
+
+    def _add(self, runs: Iterable[Run]) -> None:
+        unique = {run.key: RunState(run=run) for run in runs}
+        self.store.add_sweep_runs(
+            self.id, [(key, _document(state)) for key, state in unique.items()]
+        )
+
+    def _put(self, state: RunState) -> None:
+        self.store.put_sweep_run(
+            self.id,
+            state.run.key,
+            status=state.status,
+            tries=state.tries,
+            document=_document(state),
+        )
+
+    def _save(self, status: str) -> None:
+        document = self.spec.model_dump(mode="json")
+        self.store.put_sweep(self.id, status=status, document=document)
+
+    def _left_s(self, states: Sequence[RunState], current: Mapping[str, Progress]) -> float | None:
+        left_s, flops = 0.0, 0.0
+        pace = list(self._pace)
+        for state in states:
+            now = current.get(state.run.key)
+            if now is not None and now.left_s is not None:
+                left_s += now.left_s
+                if now.elapsed_s:
+                    pace.append((_flops(state.run), now.elapsed_s + now.left_s))
+            elif state.status in ("waiting", "running"):
+                flops += _flops(state.run)
+        if not pace:
+            return None
+        seconds = sum(s for _, s in pace) / sum(f for f, _ in pace)
+        mean = sum(_flops(s.run) for s in states) / max(len(states), 1)
+        return left_s + seconds * (flops + mean * (self.total - len(states)))
+
+
+def _measure(
+    run: Run, store: Store, device: str, on_progress: Callable[[Progress], None]
+) -> Measurement:
+    from measurements.evaluation import evaluation_of
+    from models_registry.loading import UnsupportedConfigurationError, unsupported
+
+    if reason := unsupported(run.configuration):
+        raise UnsupportedConfigurationError(f"{run.configuration.label()}: {reason}")
+    evaluation = evaluation_of(
+        run.configuration,
+        run.speech.open(),
+        store,
+        device=device if run.device == "auto" else run.device,
+        command=run.command(),
+        timing=run.timing,
+    )
+    return evaluation.run(on_progress)
+
+
+def _failure(error: Exception) -> Failure:
+    names = {cls.__name__ for cls in type(error).__mro__}
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, DatasetError | UnknownNameError | SweepError):
+        return Failure(kind="dataset", reason=lines[0])
+    if "UnsupportedConfigurationError" in names:
+        return Failure(kind="unsupported", reason=lines[0])
+    if names & {"WeightsError", "MalformedModelError"}:
+        return Failure(kind="weights", reason=lines[0])
+    return Failure(kind="other", reason=f"{type(error).__name__}: {lines[0]}")
+
+
+def _document(state: RunState) -> dict[str, object]:
+    return state.model_dump(mode="json", exclude={"status", "tries"})
+
+
+def _flops(run: Run) -> float:
+    """FLOPs of an utterance: what one run costs against another."""
+    return float(utterance_flops(run.configuration, DEFAULT_WORKLOAD).total)
+
+
+def _error(metric: Metric) -> tuple[float, float]:
+    """The error that curves are fitted to, and its standard error."""
+    error = metric.value if metric.name == "wer" else 1 - metric.value
+    return max(error, 1e-4), metric.se or 0.1 * error

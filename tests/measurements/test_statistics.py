@@ -1,0 +1,171 @@
+"""Intervals over speakers and paired differences, against simulated speech."""
+
+import numpy as np
+import pytest
+
+from measurements.catalogue import catalogue
+from measurements.comparison import ComparisonError, compare
+from measurements.statistics import (
+    BY_SPEAKER,
+    BY_UTTERANCE,
+    paired_speaker_interval,
+    speaker_interval,
+    sums_by,
+)
+
+RATE = 0.1
+
+
+def simulated(rng, speakers, utterances=10, worse=1.25, fluctuation=0.15):
+    """Errors of A and B, words, speakers; B makes 0.3 * (worse - 1) more of A's errors."""
+    who = np.repeat(np.arange(speakers), utterances)
+    words = rng.integers(5, 35, len(who))
+    # Log-normal difficulty by speaker and exponential by utterance, both of mean 1.
+    hard = np.exp(rng.normal(-0.125, 0.5, speakers))[who] * rng.exponential(size=len(who))
+    rate = np.minimum(RATE * hard, 1)
+    change = worse * np.exp(rng.normal(-(fluctuation**2) / 2, fluctuation, speakers))[who]
+    shared = rng.binomial(words, 0.7 * rate)
+    a = shared + rng.binomial(words, 0.3 * rate)
+    b = shared + rng.binomial(words, np.minimum(0.3 * rate * change, 1))
+    return a, b, words, [f"s{n}" for n in who]
+
+
+def made(key, counts, words, speakers=(), **changes):
+    base = catalogue()[0]
+    value = float(np.sum(counts) / np.sum(words))
+    return base.model_copy(
+        update={
+            "key": key * 16,
+            "source": "measured",
+            "dataset": base.dataset.model_copy(
+                update={"fingerprint": "f", "utterances": len(words)}
+            ),
+            "metric": base.metric.model_copy(update={"value": value}),
+            "utterance_errors": tuple(zip(map(int, counts), map(int, words), strict=True)),
+            "speakers": tuple(speakers),
+            **changes,
+        }
+    )
+
+
+@pytest.mark.parametrize(("speakers", "uneven"), [(5, False), (8, True), (20, False)])
+def test_intervals_over_speakers_cover(speakers, uneven):
+    """A bootstrap over 5 speakers would cover 79 %, one over utterances less."""
+    rng = np.random.default_rng(1)
+    inside_level = inside_difference = 0
+    trials = 300
+    truth = 0.3 * 0.25 * RATE
+    for _ in range(trials):
+        a, b, words, who = simulated(rng, speakers)
+        if uneven:
+            keep = (
+                rng.random(len(who)) < rng.uniform(0.2, 1, speakers)[np.repeat(range(speakers), 10)]
+            )
+            keep[::10] = True
+            a, b, words = a[keep], b[keep], words[keep]
+            who = [name for name, kept in zip(who, keep, strict=True) if kept]
+        interval = speaker_interval(a, words, who)
+        assert interval.method == BY_SPEAKER
+        inside_level += interval.lower <= RATE <= interval.upper
+        lower, upper = paired_speaker_interval(sums_by(b - a, who), sums_by(words, who), 0.95)
+        inside_difference += lower <= truth <= upper
+    assert 0.90 <= inside_level / trials <= 0.985
+    assert 0.91 <= inside_difference / trials <= 0.99
+
+
+def test_a_pair_is_told_apart_where_the_levels_are_not():
+    rng = np.random.default_rng(2)
+    a, b, words, who = simulated(rng, 12, 25, worse=2.5, fluctuation=0.05)
+    found = compare(made("a", a, words, who), made("b", b, words, who))
+    assert found.difference == pytest.approx((b - a).sum() / words.sum())
+    assert found.relative == pytest.approx((b - a).sum() / a.sum())
+    assert found.utterances == 300
+    assert found.differing == int((a != b).sum())
+    assert found.by_utterance.units == 300
+    assert found.by_speaker.units == 12
+    assert found.surest is found.by_speaker
+    for side in (found.by_utterance, found.by_speaker):
+        assert 0 < side.lower < found.difference < side.upper
+        assert side.p_value < 0.01
+    levels = [speaker_interval(counts, words, who) for counts in (a, b)]
+    assert levels[0].upper > levels[1].lower
+    back = compare(made("b", b, words, who), made("a", a, words, who))
+    assert back.by_speaker.lower == pytest.approx(-found.by_speaker.upper)
+
+
+def test_p_values_of_equals_are_spread_evenly():
+    """A test that is too eager would reject far more than a tenth of true equals."""
+    rng = np.random.default_rng(3)
+    small = 0
+    for seed in range(40):
+        a, b, words, _ = simulated(rng, 6, 8, worse=1.0, fluctuation=0.0)
+        small += (
+            compare(made("a", a, words), made("b", b, words), seed=seed).by_utterance.p_value < 0.1
+        )
+    assert small <= 9
+
+
+def test_equal_results_differ_by_nothing():
+    a, _, words, who = simulated(np.random.default_rng(4), 5)
+    found = compare(made("a", a, words, who), made("b", a, words, who))
+    assert found.difference == found.by_speaker.lower == found.by_utterance.upper == 0
+    assert found.by_speaker.p_value == 1
+    assert found.differing == 0
+
+
+def test_unweighted_accuracy_weighs_emotions_not_utterances():
+    """Nine of ten neutral and one of two angry: UA 0.7, not 10/12."""
+    labels = ("neutral",) * 10 + ("angry",) * 2
+    wrong_a, wrong_b = [0] * 9 + [1, 0, 1], [0] * 12
+    base = catalogue()[0].metric
+    sides = [
+        made(
+            key,
+            wrong,
+            [1] * 12,
+            [f"s{n % 4}" for n in range(12)],
+            labels=labels,
+            metric=base.model_copy(update={"name": "ua", "value": ua}),
+        )
+        for key, wrong, ua in (("a", wrong_a, 0.7), ("b", wrong_b, 1.0))
+    ]
+    found = compare(*sides)
+    assert found.metric == "ua"
+    assert found.difference == pytest.approx(0.3)
+    assert found.by_utterance.lower <= 0.3 <= found.by_utterance.upper
+    assert found.by_speaker.lower < 0.3 < found.by_speaker.upper
+    with pytest.raises(ComparisonError, match="without the emotion"):
+        compare(*[side.model_copy(update={"labels": ()}) for side in sides])
+
+
+def test_what_can_t_be_compared_is_refused_with_the_reason():
+    a, b, words, _ = simulated(np.random.default_rng(5), 4)
+    one = made("a", a, words)
+    other = one.dataset.model_copy(update={"fingerprint": "another", "name": "calls"})
+    with pytest.raises(ComparisonError, match=r"not the same speech: .* 40 utterances of calls"):
+        compare(one, made("b", b, words, dataset=other))
+    with pytest.raises(ComparisonError, match="known without its errors by utterance"):
+        compare(one, catalogue()[0])
+    assert compare(one, made("b", b, words)).by_speaker is None
+
+
+def test_two_speakers_are_wide_and_one_is_refused():
+    interval = speaker_interval([1, 5], [50, 50], ["x", "y"])
+    assert interval.lower < 0.02
+    assert interval.upper == 1.0
+    with pytest.raises(ValueError, match="at least two"):
+        speaker_interval([1, 5], [50, 50], ["x", "x"])
+
+
+def test_word_error_rates_name_their_method():
+    pytest.importorskip("jiwer")
+    from measurements.scoring import WordErrors, word_error_rate
+
+    a, _, words, who = simulated(np.random.default_rng(6), 6)
+    errors = [WordErrors(int(w), 0, 0, int(n)) for w, n in zip(a, words, strict=True)]
+    assert word_error_rate(errors).method == BY_UTTERANCE
+    by_speaker = word_error_rate(errors, speakers=who)
+    assert by_speaker.method == BY_SPEAKER
+    assert by_speaker.value == word_error_rate(errors).value
+    few = ["x", "y"] * 30
+    assert word_error_rate(errors, speakers=few).method == BY_UTTERANCE
