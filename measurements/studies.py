@@ -151,12 +151,9 @@ def resolve_device(name: str | None, store: Store | None = None) -> str | None:
         return None
     if name == LOCAL or name == local_device().id:
         return local_device().id
-    if name in DEVICES:
-        return DEVICES.canonical(name)
-    timed = [profile.device.id for profile in device_profiles(store)]
-    if name not in timed:
-        raise UnknownNameError("device", name, [LOCAL, *timed, *DEVICES.names()])
-    return name
+    if name not in DEVICES and name in {profile.device.id for profile in device_profiles(store)}:
+        return name
+    return DEVICES.canonical(name)
 
 
 def dataset_of_study(study: str) -> str:
