@@ -117,6 +117,22 @@ class DeviceInfo(Record):
     threads: int | None = None
 
 
+class AdapterInfo(Record):
+    """The trained adapter that a measurement ran with.
+
+    Attributes:
+        key: Its key; see ``measurements.adaptation``.
+        trainable_parameters: Parameters it trained.
+        training_flops: FLOPs of its training under ``training-counted-1``.
+        training_s: Wall seconds of its training.
+    """
+
+    key: str
+    trainable_parameters: int
+    training_flops: int
+    training_s: float
+
+
 class Measurement(Record):
     """One configuration, evaluated once.
 
@@ -142,6 +158,7 @@ class Measurement(Record):
         peak_memory_bytes: Peak resident memory of the process while timed (CPU)
             or peak reserved (CUDA).
         device: Where.
+        adapter: The adapter it ran with, if any.
         software: Versions that matter.
         created_at: When it was finished.
     """
@@ -164,6 +181,7 @@ class Measurement(Record):
     rtf: dict[str, float] = Field(default_factory=dict)
     peak_memory_bytes: int | None = None
     device: DeviceInfo | None = None
+    adapter: AdapterInfo | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
 
@@ -195,8 +213,13 @@ class UtteranceResult(Record):
 
 
 def measurement_key(
-    configuration: Configuration, fingerprint: str, device_id: str, protocol: str
+    configuration: Configuration,
+    fingerprint: str,
+    device_id: str,
+    protocol: str,
+    adapter: str | None = None,
 ) -> str:
-    """Key of a measurement by its content."""
-    document = json.dumps([configuration.key, fingerprint, device_id, protocol])
+    """Key of a measurement by its content; ``adapter`` is the key of the one it runs with."""
+    parts = [configuration.key, fingerprint, device_id, protocol]
+    document = json.dumps(parts if adapter is None else [*parts, adapter])
     return hashlib.sha256(document.encode()).hexdigest()

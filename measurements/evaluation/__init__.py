@@ -22,6 +22,7 @@ def evaluation_of(
     weights: WeightsSource | None = None,
     command: str = "",
     seed: int = 0,
+    adapter: str | None = None,
 ) -> Evaluation:
     """The evaluation of a configuration's task; see :class:`Evaluation`.
 
@@ -34,5 +35,12 @@ def evaluation_of(
             f" {configuration.task}"
         )
     return _BY_TASK[configuration.task](
-        configuration, dataset, store, device=device, weights=weights, command=command, seed=seed
+        configuration,
+        dataset,
+        store,
+        device=device,
+        weights=weights,
+        command=command,
+        seed=seed,
+        adapter=adapter,
     )

@@ -12,12 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu
 from measurements.progress import Progress
-from measurements.records import DatasetInfo, DeviceInfo, Measurement, measurement_key
+from measurements.records import AdapterInfo, DatasetInfo, DeviceInfo, Measurement, measurement_key
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
+from models_registry.adapters import find_adapter
 from models_registry.loading import torch_device
 
 MAX_STORED_DURATIONS = 100
@@ -37,6 +39,11 @@ class Evaluation(ABC):
         weights: Where the weights come from; the default source when left out.
         command: How to repeat it, kept as its provenance.
         seed: Seed of whatever is random.
+        adapter: Key or folder of the adapter to run with; the one trained for the
+            configuration when left out.
+
+    Raises:
+        AdapterError: No adapter fits the configuration, or several do.
     """
 
     PROTOCOL: ClassVar[str]
@@ -55,6 +62,7 @@ class Evaluation(ABC):
         weights: WeightsSource | None = None,
         command: str = "",
         seed: int = 0,
+        adapter: str | None = None,
     ) -> None:
         self.configuration = configuration
         self.dataset = dataset
@@ -65,7 +73,15 @@ class Evaluation(ABC):
         self._command = command
         self.device = _describe(self._device)
         self.fingerprint = dataset.fingerprint()
-        self.key = measurement_key(configuration, self.fingerprint, self.device.id, self.PROTOCOL)
+        adapted = configuration.adapter != "none" or adapter is not None
+        self.adapter = find_adapter(configuration, adapter) if adapted else None
+        self.key = measurement_key(
+            configuration,
+            self.fingerprint,
+            self.device.id,
+            self.PROTOCOL,
+            self.adapter.key if self.adapter else None,
+        )
 
     @cached_property
     @abstractmethod
@@ -148,6 +164,9 @@ class Evaluation(ABC):
         known = {u.id: u.speaker for u in self.dataset.utterances}
         speakers = [known[identifier] for identifier in utterances]
         return tuple(s for s in speakers if s is not None) if all(speakers) else ()
+
+    def _adapter_info(self) -> AdapterInfo | None:
+        return read_record(self.adapter.folder).info() if self.adapter else None
 
     def _dataset_info(
         self,

