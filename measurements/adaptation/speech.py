@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 from transformers import WhisperFeatureExtractor
 
-from measurements.adaptation.records import Hyperparameters
-from measurements.datasets import Dataset, DatasetError, Utterance
+from measurements.adaptation.examples import (
+    Example,
+    distilled_examples,
+    labels_file,
+    split_by_speaker,
+    transcript_examples,
+)
+from measurements.adaptation.lesson import Prepared, Request
+from measurements.adaptation.records import Hyperparameters, TrainingData
+from measurements.datasets import DatasetError, Utterance
+from measurements.progress import Progress
 from models_registry import Configuration
-from models_registry.adapters import adapters_dir
+from models_registry.adapters import placement
 from models_registry.architectures import FRAMES_PER_SECOND, WAVEFORM_HZ, WhisperArchitecture
-from models_registry.loading.audio import Waveform, cut_at_quiet_places, to_waveform
-from models_registry.loading.decoding import DecodingRules
-from models_registry.loading.reduction import set_window
+from models_registry.loading import load
+from models_registry.loading.adapters import AttachedAdapter
+from models_registry.loading.reduction import install_reduction, set_window
 from models_registry.loading.whisper import WhisperTranscriber
 from planner.cost.training import step_flops
+
+PROTOCOL = "asr-adaptation-1"
 
 MARGIN_S = 0.5
 """Most silence behind the speech in a tight window, in seconds; drawn evenly from 0 on."""
@@ -35,42 +44,7 @@ MARGIN_S = 0.5
 GRID_S = 0.1
 """Tight windows are rounded up to a multiple of it."""
 
-MOST_HELD_OUT = 32
-"""Utterances that decide when to stop; more would only take time."""
-
 _IGNORED = -100
-_LABELLED_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Example:
-    """A stretch of a recording and what is said in it.
-
-    Attributes:
-        utterance: The recording.
-        start: First sample at 16 kHz.
-        stop: Behind the last.
-        tokens: Target, the end of text included; empty before it is known.
-    """
-
-    utterance: Utterance
-    start: int
-    stop: int
-    tokens: tuple[int, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Unique within the data set."""
-        return f"{self.utterance.id}:{self.start}-{self.stop}"
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of audio."""
-        return (self.stop - self.start) / WAVEFORM_HZ
-
-    def waveform(self) -> Waveform:
-        """One channel at 16 kHz."""
-        return to_waveform(*self.utterance.audio())[self.start : self.stop]
 
 
 @dataclass(frozen=True)
@@ -204,102 +178,71 @@ class SpeechLesson:
         return torch.tensor(inputs), torch.tensor(targets)
 
 
-def split_by_speaker(
-    dataset: Dataset, share: float, seed: int
-) -> tuple[list[Utterance], list[Utterance]]:
-    """Utterances to train on, and those of other speakers that are held out.
-
-    Speakers are drawn until they have said ``share`` of the utterances, or as many as decide
-    when to stop. An utterance without a speaker counts as one of its own.
+def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
+    """Loads the model, makes targets by the configuration's recipe and puts the adapter on.
 
     Raises:
-        DatasetError: There is one speaker only.
+        DatasetError: The data set can't be read, or leaves nothing to train on.
+        WeightsError: The base weights can't be had.
     """
-    groups: dict[str, list[Utterance]] = {}
-    for utterance in dataset.utterances:
-        groups.setdefault(utterance.speaker or f"?{utterance.id}", []).append(utterance)
-    if len(groups) < 2:
+    c, dataset, h = request.configuration, request.dataset, request.hyperparameters
+    plain = load(
+        Configuration(model=c.model),
+        device=str(request.device),
+        weights=request.source,
+        language=dataset.language,
+    )
+    training, held_out = split_by_speaker(dataset, h.held_out_share, h.seed)
+    wanted = h.steps * h.batch_size
+    if len(training) > wanted:
+        random.Random(h.seed).shuffle(training)
+    chosen = [*training[:wanted], *held_out]
+    found = _examples(request, plain, chosen, report)
+    apart = {utterance.id for utterance in held_out}
+    examples = [e for e in found if e.utterance.id not in apart]
+    exam = [e for e in found if e.utterance.id in apart]
+    if not examples or not exam:
         raise DatasetError(
-            f"data set {dataset.name}: training needs two speakers at least, one is held out"
+            f"data set {dataset.name}: no utterance with a usable target within"
+            f" {c.window_s:g} s to {'hold out' if examples else 'train on'}"
         )
-    speakers = sorted(groups)
-    random.Random(seed).shuffle(speakers)
-    # Talkative speakers last: few words of many voices tell more than many of one.
-    speakers.sort(key=lambda speaker: len(groups[speaker]))
-    wanted = min(math.ceil(share * len(dataset.utterances)), MOST_HELD_OUT)
-    held_out: list[Utterance] = []
-    while len(held_out) < wanted and len(speakers) > 1:
-        held_out += groups[speakers.pop(0)]
-    training = [u for speaker in speakers for u in groups[speaker]]
-    return sorted(training, key=lambda u: u.id), sorted(held_out, key=lambda u: u.id)
+    model = plain.model
+    install_reduction(model.model.encoder.layers, model.model.encoder.layer_norm, c)
+    torch.manual_seed(h.seed)
+    adapter = AttachedAdapter(
+        model,
+        placement(c),
+        scaling=h.scaling,
+        svd=c.adapter == "dama",
+        base_name=c.architecture.hub_id,
+    )
+    data = TrainingData(
+        name=dataset.name,
+        fingerprint=request.fingerprint,
+        utterances=len({e.utterance.id for e in examples}),
+        audio_s=sum(e.duration_s for e in examples),
+        held_out_utterances=len({e.utterance.id for e in exam}),
+        held_out_speakers=tuple(sorted({e.utterance.speaker or "" for e in exam})),
+        left_out_utterances=len(chosen) - len({e.utterance.id for e in found}),
+    )
+    lesson = SpeechLesson(model, c, plain.rules.prompt, examples, exam, h)
+    return Prepared(adapter.parameters, lesson, data, adapter.save)
 
 
-def transcript_examples(
-    utterances: Iterable[Utterance], configuration: Configuration, tokenizer: Any, end_of_text: int
-) -> list[Example]:
-    """Examples with the transcript as target; audio longer than the window is left out.
-
-    Transcripts in capitals are put in small letters, which the model has tokens for.
-    """
-    examples = []
-    for utterance in utterances:
-        samples = round(utterance.duration_s() * WAVEFORM_HZ)
-        text = utterance.reference
-        text = text.lower() if text.isupper() else text
-        tokens = tokenizer.encode(f" {text}", add_special_tokens=False).ids
-        if samples <= configuration.window_s * WAVEFORM_HZ:
-            examples.append(Example(utterance, 0, samples, (*tokens, end_of_text)))
-    return examples
-
-
-def distilled_examples(
+def _examples(
+    request: Request,
+    plain: WhisperTranscriber,
     utterances: Sequence[Utterance],
-    configuration: Configuration,
-    teacher: WhisperTranscriber,
-    labels: Path,
-    on_labelled: Callable[[int, int], None],
+    report: Callable[[Progress], None],
 ) -> list[Example]:
-    """Examples whose target is what the plain model hears in its full window.
-
-    Audio longer than the configuration's window is cut at quiet places. Where the teacher had
-    to be stopped, in a loop or at its limit, the example is left out.
-
-    Args:
-        utterances: Recordings; their references are not looked at.
-        configuration: What is trained.
-        teacher: The plain model in its full window.
-        labels: File that keeps targets, so that they are made once.
-        on_labelled: Told how many are done, of how many.
-    """
-    examples = [e for u in utterances for e in _pieces(u, configuration.window_s)]
-    known: dict[str, list[int]] = json.loads(labels.read_text()) if labels.exists() else {}
-    missing = [example for example in examples if example.id not in known]
-    missing.sort(key=lambda example: (-example.duration_s, example.id))
-    for first in range(0, len(missing), _LABELLED_AT_ONCE):
-        on_labelled(len(examples) - len(missing) + first, len(examples))
-        batch = missing[first : first + _LABELLED_AT_ONCE]
-        heard = teacher.transcribe_batch([example.waveform() for example in batch])
-        for example, transcription in zip(batch, heard, strict=True):
-            known[example.id] = [] if transcription.cut_short else list(transcription.tokens[0])
-        labels.parent.mkdir(parents=True, exist_ok=True)
-        partial = labels.with_suffix(".partial")
-        partial.write_text(json.dumps(known))
-        partial.replace(labels)
-    return [replace(e, tokens=tuple(known[e.id])) for e in examples if known[e.id]]
-
-
-def labels_file(base_weights: str, fingerprint: str, rules: DecodingRules) -> Path:
-    """Where a teacher's targets for a data set are kept."""
-    key = hashlib.sha256(json.dumps([base_weights, fingerprint, repr(rules)]).encode())
-    return adapters_dir() / "targets" / f"{key.hexdigest()}.json"
-
-
-def _pieces(utterance: Utterance, window_s: float) -> list[Example]:
-    samples = round(utterance.duration_s() * WAVEFORM_HZ)
-    if samples <= window_s * WAVEFORM_HZ:
-        return [Example(utterance, 0, samples)]
-    pieces, start = [], 0
-    for piece in cut_at_quiet_places(to_waveform(*utterance.audio()), window_s):
-        pieces.append(Example(utterance, start, start + len(piece)))
-        start += len(piece)
-    return pieces
+    ordered = sorted(utterances, key=lambda utterance: utterance.id)
+    if request.configuration.recipe == "self-distilled":
+        return distilled_examples(
+            ordered,
+            request.configuration,
+            plain,
+            labels_file(request.base_weights, request.fingerprint, plain.rules),
+            lambda done, total: report(Progress("listening", done, total)),
+        )
+    tokenizer = Tokenizer.from_file(str(request.base / "tokenizer.json"))
+    return transcript_examples(ordered, request.configuration, tokenizer, plain.rules.end_of_text)

@@ -10,37 +10,17 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from measurements.adaptation.lesson import Lesson
 from measurements.adaptation.records import Hyperparameters, LossPoint
-
-Batch = Any
-"""Whatever a lesson gives and takes; the trainer doesn't look inside."""
-
-
-class Lesson(Protocol):
-    """What is learnt: batches, and how wrong the model is on one."""
-
-    @property
-    def held_out(self) -> Sequence[Batch]:
-        """Batches that decide when to stop, of speakers who are never trained on."""
-
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, the same whenever it is asked for."""
-
-    def loss(self, batch: Batch) -> tuple[Tensor, int]:
-        """The sum of the loss over a batch's targets, and how many these are."""
-
-    def flops(self, batch: Batch) -> tuple[int, int]:
-        """FLOPs of a step on a batch: forward, backward."""
 
 
 @dataclass
