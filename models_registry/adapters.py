@@ -93,9 +93,9 @@ def placement(configuration: Configuration) -> Placement:
     if c.adapter == "full":
         whole = LayerPlan(unfrozen=True)
         return Placement((whole,) * encoder_layers, (whole,) * decoder_layers, everything=True)
-    kept = encoder_layers - c.unfrozen_layers
-    encoder = _stack_plan(c, encoder_layers)[:kept]
-    encoder += (LayerPlan(unfrozen=True),) * c.unfrozen_layers
+    unfrozen = min(c.unfrozen_layers, encoder_layers)
+    encoder = _stack_plan(c, encoder_layers)[: encoder_layers - unfrozen]
+    encoder += (LayerPlan(unfrozen=True),) * unfrozen
     return Placement(encoder, _stack_plan(c, decoder_layers))
 
 

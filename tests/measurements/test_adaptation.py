@@ -125,7 +125,7 @@ def test_audio_longer_than_the_window_is_left_out_of_supervised_training(pico):
         train(pico, {**LORA, "window_s": 0.1})
 
 
-def test_adapt_and_adapters_on_the_command_line(pico):
+def test_adapt_measure_and_adapters_on_the_command_line(pico, monkeypatch):
     speech = pico / "speech" / "speech.csv"
     words = ["adapt", "--model", "whisper-pico", "--rank", "4", "--window-s", "1.2"]
     words += ["--dataset", f"manifest:{speech}", "--weights", f"path:{pico / 'checkpoint'}"]
@@ -136,6 +136,15 @@ def test_adapt_and_adapters_on_the_command_line(pico):
     assert "--steps 2 --lr 0.001 --batch-size 2" in record["command"]
     listed = json.loads(CliRunner().invoke(app, ["adapters", "--json"]).stdout)
     assert [found["key"] for found in listed["adapters"]] == [record["key"]]
+
+    # What measures it runs with it, and says so.
+    monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{pico / 'store.db'}")
+    measured = CliRunner().invoke(app, ["measure", *words[1:-6], "--adapter", "lora", "--json"])
+    assert measured.exit_code == 0, measured.stderr
+    document = json.loads(measured.stdout)
+    assert document["adapter"]["key"] == record["key"]
+    assert document["adapter"]["trainable_parameters"] == record["trainable_parameters"]
+    assert "--adapter lora --rank 4" in document["provenance"]
     shown = CliRunner().invoke(app, ["adapters"])
     assert f"{record['key'][:16]}  whisper-pico, window 1.2 s, lora rank 4" in shown.stdout
 
