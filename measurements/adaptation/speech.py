@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ from models_registry.loading.reduction import install_reduction, set_window
 from models_registry.loading.whisper import WhisperTranscriber
 from planner.cost.training import step_flops
 
-PROTOCOL = "asr-adaptation-1"
+PROTOCOL = "asr-adaptation-2"
 
 MARGIN_S = 0.5
 """Most silence behind the speech in a tight window, in seconds; drawn evenly from 0 on."""
@@ -45,6 +46,9 @@ GRID_S = 0.1
 """Tight windows are rounded up to a multiple of it."""
 
 _IGNORED = -100
+
+_LIKELIEST = 64
+"""Tokens whose probability the teacher hands down at each position; the rest are too rare."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,11 @@ class SpeechBatch:
 
 
 class SpeechLesson:
-    """Cross-entropy on target tokens, fed in at once (teacher forcing).
+    """How far the model is from target tokens, fed in at once (teacher forcing).
+
+    The loss is cross-entropy on the tokens or, with a teacher, the divergence (Kullback-Leibler)
+    from the probabilities that it gives in its full window: on few utterances these teach
+    far more than the tokens alone.
 
     With recipe ``self-distilled`` every batch runs in a tight window: its longest example, a
     random margin of at most 0.5 s, rounded up to 0.1 s. With ``supervised`` it runs in the
@@ -79,6 +87,8 @@ class SpeechLesson:
         training: Examples to learn from.
         held_out: Examples that decide when to stop.
         hyperparameters: Batch size and seed.
+        teacher: The plain model, apart from the one that is trained; its passes are in no
+            count of FLOPs.
     """
 
     def __init__(
@@ -89,10 +99,13 @@ class SpeechLesson:
         training: Sequence[Example],
         held_out: Sequence[Example],
         hyperparameters: Hyperparameters,
+        teacher: Any = None,
     ) -> None:
         architecture = configuration.architecture
         assert isinstance(architecture, WhisperArchitecture)
         self._model, self._configuration = model, configuration
+        self._teacher, self._full_frames = teacher, architecture.max_frames
+        self._taught: dict[str, tuple[Tensor, Tensor]] = {}
         self._prompt = tuple(prompt)
         self._training, self._held_out_examples = tuple(training), tuple(held_out)
         self._size, self._seed = hyperparameters.batch_size, hyperparameters.seed
@@ -120,22 +133,48 @@ class SpeechLesson:
         return [self._batch(group, MARGIN_S / 2) for group in groups]
 
     def loss(self, batch: SpeechBatch) -> tuple[Tensor, int]:
-        """Sum of the cross-entropy over the target tokens, and their number."""
+        """Sum of the loss over the target tokens, and their number."""
         model = self._model
         set_window(model.model.encoder, model.config, batch.frames)
-        device = model.device
         inputs, targets = self._tokens(batch.examples)
+        scores = self._scores(model, self._features(batch), inputs)
+        count = sum(len(example.tokens) for example in batch.examples)
+        if self._teacher is not None:
+            rows = zip(batch.examples, scores.log_softmax(-1), strict=True)
+            return sum((self._divergence(e, row) for e, row in rows), scores.new_zeros(())), count
+        total = functional.cross_entropy(
+            scores.flatten(0, 1),
+            targets.to(scores.device).flatten(),
+            ignore_index=_IGNORED,
+            reduction="sum",
+        )
+        return total, count
+
+    def _divergence(self, example: Example, found: Tensor) -> Tensor:
+        """Divergence of log-probabilities ``(tokens, vocabulary)`` from the teacher's."""
+        if example.id not in self._taught:
+            self._taught[example.id] = self._listen(example)
+        likely, tokens = (tensor.to(found.device) for tensor in self._taught[example.id])
+        own = found[: len(example.tokens)].gather(-1, tokens)
+        return (likely.exp() * (likely - own)).sum()
+
+    @torch.no_grad()
+    def _listen(self, example: Example) -> tuple[Tensor, Tensor]:
+        """The teacher's likeliest tokens at each position and their log-probabilities."""
+        alone = SpeechBatch((example,), self._full_frames)
+        inputs, _ = self._tokens(alone.examples)
+        scores = self._scores(self._teacher, self._features(alone), inputs)[0]
+        likely = scores.topk(min(_LIKELIEST, scores.shape[-1]))
+        return likely.values.log_softmax(-1).cpu(), likely.indices.cpu()
+
+    def _scores(self, model: Any, features: Tensor, inputs: Tensor) -> Tensor:
         hidden = model.model(
-            input_features=self._features(batch).to(device),
-            decoder_input_ids=inputs.to(device),
+            input_features=features.to(model.device),
+            decoder_input_ids=inputs.to(model.device),
             use_cache=False,
         ).last_hidden_state
-        scores = model.proj_out(hidden[:, len(self._prompt) - 1 :]).float()
-        targets = targets.to(device)
-        total = functional.cross_entropy(
-            scores.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED, reduction="sum"
-        )
-        return total, int((targets != _IGNORED).sum())
+        scores: Tensor = model.proj_out(hidden[:, len(self._prompt) - 1 :]).float()
+        return scores
 
     def flops(self, batch: SpeechBatch) -> tuple[int, int]:
         """FLOPs of a step under ``training-counted-1``: forward, backward."""
@@ -207,6 +246,7 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
             f" {c.window_s:g} s to {'hold out' if examples else 'train on'}"
         )
     model = plain.model
+    teacher = copy.deepcopy(model) if c.recipe == "self-distilled" else None
     install_reduction(model.model.encoder.layers, model.model.encoder.layer_norm, c)
     torch.manual_seed(h.seed)
     adapter = AttachedAdapter(
@@ -225,7 +265,7 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
         held_out_speakers=tuple(sorted({e.utterance.speaker or "" for e in exam})),
         left_out_utterances=len(chosen) - len({e.utterance.id for e in found}),
     )
-    lesson = SpeechLesson(model, c, plain.rules.prompt, examples, exam, h)
+    lesson = SpeechLesson(model, c, plain.rules.prompt, examples, exam, h, teacher)
     return Prepared(adapter.parameters, lesson, data, adapter.save)
 
 
