@@ -4,35 +4,10 @@ from __future__ import annotations
 
 import shlex
 
+from measurements.adaptation.records import Hyperparameters
 from models_registry import Configuration
-
-_FLAGS = {
-    "window_s": "--window-s",
-    "window_policy": "--window-policy",
-    "tail_s": "--tail-s",
-    "token_stride": "--token-stride",
-    "reduction_layer": "--reduction-layer",
-    "reduction": "--reduction",
-    "exit_layer": "--exit-layer",
-    "readout": "--readout",
-    "adapter": "--adapter",
-    "rank": "--rank",
-    "unfrozen_layers": "--unfrozen-layers",
-    "recipe": "--recipe",
-    "precision": "--precision",
-    "batch_size": "--batch-size",
-}
-
-
-def configuration_flags(configuration: Configuration) -> list[str]:
-    """Command-line options that name a configuration, defaults left out."""
-    flags = ["--task", configuration.task, "--model", configuration.model]
-    fields = type(configuration).model_fields
-    for name, flag in _FLAGS.items():
-        value = getattr(configuration, name)
-        if value != fields[name].default:
-            flags += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
-    return flags
+from models_registry.adapters import trained_form
+from models_registry.flags import configuration_flags
 
 
 def measure_command(
@@ -43,9 +18,12 @@ def measure_command(
     limit: int | None = None,
     seed: int = 0,
     timing: bool = True,
+    adapter_key: str | None = None,
 ) -> str:
     """``speechplan measure ...`` for a configuration on a data set."""
     words = ["speechplan", "measure", *configuration_flags(configuration), "--dataset", dataset]
+    if adapter_key is not None:
+        words += ["--adapter-key", adapter_key]
     if subset is not None:
         words += ["--subset", subset]
     if limit is not None:
@@ -54,4 +32,25 @@ def measure_command(
             words += ["--seed", str(seed)]
     if not timing:
         words.append("--no-timing")
+    return shlex.join(words)
+
+
+def adapt_command(
+    configuration: Configuration,
+    dataset: str,
+    hyperparameters: Hyperparameters,
+    *,
+    subset: str | None = None,
+    limit: int | None = None,
+) -> str:
+    """``speechplan adapt ...`` for a configuration on a data set, all settings said."""
+    h = hyperparameters
+    words = ["speechplan", "adapt", *configuration_flags(trained_form(configuration))]
+    words += ["--dataset", dataset]
+    if subset is not None:
+        words += ["--subset", subset]
+    if limit is not None:
+        words += ["--limit", str(limit)]
+    words += ["--steps", str(h.steps), "--lr", f"{h.learning_rate:g}"]
+    words += ["--batch-size", str(h.batch_size), "--seed", str(h.seed)]
     return shlex.join(words)

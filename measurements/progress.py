@@ -13,7 +13,7 @@ class Progress:
         phase: What is going on, for example ``transcribing``, ``timing`` or ``done``.
         done: Utterances finished, those of an earlier try included.
         total: Utterances altogether.
-        metric: ``wer`` or ``ua``.
+        metric: ``wer``, ``ua`` or, of a training, ``loss``.
         value: The metric so far; none before there is one.
         elapsed_s: Seconds since this try began.
         left_s: Seconds to go, at the pace so far.

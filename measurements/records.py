@@ -138,6 +138,22 @@ class LatencySummary(Record):
     recordings: int
 
 
+class AdapterInfo(Record):
+    """The trained adapter that a measurement ran with.
+
+    Attributes:
+        key: Its key; see ``measurements.adaptation``.
+        trainable_parameters: Parameters it trained.
+        training_flops: FLOPs of its training under ``training-counted-1``.
+        training_s: Wall seconds of its training.
+    """
+
+    key: str
+    trainable_parameters: int
+    training_flops: int
+    training_s: float
+
+
 class Measurement(Record):
     """One configuration, evaluated once.
 
@@ -174,6 +190,7 @@ class Measurement(Record):
         joules_per_audio_second: Energy of the whole board while timed, by NVML; none
             where it is not counted.
         device: Where.
+        adapter: The adapter it ran with, if any.
         software: Versions that matter.
         created_at: When it was finished.
     """
@@ -204,6 +221,7 @@ class Measurement(Record):
     peak_allocated_bytes: int | None = None
     joules_per_audio_second: float | None = None
     device: DeviceInfo | None = None
+    adapter: AdapterInfo | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
 
@@ -290,8 +308,13 @@ class UtteranceResult(Record):
 
 
 def measurement_key(
-    configuration: Configuration, fingerprint: str, device_id: str, protocol: str
+    configuration: Configuration,
+    fingerprint: str,
+    device_id: str,
+    protocol: str,
+    adapter: str | None = None,
 ) -> str:
-    """Key of a measurement by its content."""
-    document = json.dumps([configuration.key, fingerprint, device_id, protocol])
+    """Key of a measurement by its content; ``adapter`` is the key of the one it runs with."""
+    parts = [configuration.key, fingerprint, device_id, protocol]
+    document = json.dumps(parts if adapter is None else [*parts, adapter])
     return hashlib.sha256(document.encode()).hexdigest()

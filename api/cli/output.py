@@ -152,6 +152,8 @@ def show_measurement(measurement: Measurement) -> None:
         console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")
     if measurement.peak_memory_bytes is not None:
         console.print(f"  peak memory {measurement.peak_memory_bytes / 2**30:.2f} GiB")
+    if measurement.adapter is not None:
+        console.print(f"  adapter {measurement.adapter.key[:16]}")
     console.print(f"  data {(dataset.fingerprint or '')[:16]}, key {measurement.key[:16]}")
 
 
@@ -241,4 +243,6 @@ def _plain_progress(title: str, errors: Console) -> Callable[[Progress], None]:
 def _so_far(progress: Progress) -> str:
     if progress.value is None:
         return ""
+    if progress.metric == "loss":
+        return f"loss {progress.value:.4f}"
     return f"{progress.metric.upper()} {100 * progress.value:.1f} %"

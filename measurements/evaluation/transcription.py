@@ -36,6 +36,7 @@ class TranscriptionEvaluation(Evaluation):
             device=str(self._device),
             weights=self._weights,
             language=self.dataset.language,
+            adapter=self.adapter.folder if self.adapter else None,
         )
         transcriber.share(self._prefixes, str(self._weights))
         return transcriber
@@ -138,6 +139,7 @@ class TranscriptionEvaluation(Evaluation):
                 else {}
             ),
             device=self.device,
+            adapter=self._adapter_info(),
             software=software(),
             created_at=datetime.now(UTC),
         )

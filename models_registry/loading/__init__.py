@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from models_registry.adapters import AdapterError, find_adapter
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.emotion import EmotionRecogniser
@@ -42,6 +43,7 @@ def load(
     weights: WeightsSource | None = None,
     language: str = "en",
     study: str | None = None,
+    adapter: str | Path | None = None,
 ) -> WhisperTranscriber | EmotionRecogniser:
     """Loads a configuration, ready to run.
 
@@ -53,6 +55,8 @@ def load(
         language: Language code put into the prompt of a multilingual model (ASR).
         study: Study whose clips the read-out was trained on (SER); not needed where
             it was trained on one only.
+        adapter: Key or folder of a trained adapter (ASR); the one trained for the
+            configuration when left out.
 
     Returns:
         An object whose ``transcribe(audio, sampling_rate)`` gives the text (ASR), or
@@ -63,14 +67,15 @@ def load(
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     if configuration.task == "ser":
-        _refuse_unsupported(configuration, torch_device(device))
+        _refuse_unsupported(configuration, torch_device(device), None)
         folder = find_readout(configuration, study)
         encoder = load_encoder(configuration, device=device, weights=weights)
         return _with_readout(encoder, folder)
     place = torch_device(device)
-    _refuse_unsupported(configuration, place)
-    source = weights or default_source(configuration.model)
-    return from_folder(fetch(source, configuration.architecture), configuration, language, place)
+    _refuse_unsupported(configuration, place, adapter)
+    folder = fetch(weights or default_source(configuration.model), configuration.architecture)
+    found = find_adapter(configuration, adapter) if configuration.adapter != "none" else None
+    return from_folder(folder, configuration, language, place, found)
 
 
 def load_encoder(
@@ -83,15 +88,20 @@ def load_encoder(
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     place = torch_device(device)
-    _refuse_unsupported(configuration, place)
+    _refuse_unsupported(configuration, place, None)
     source = weights or default_source(configuration.model)
     return encoder_from_folder(fetch(source, configuration.architecture), configuration, place)
 
 
-def unsupported(configuration: Configuration) -> str | None:
+def unsupported(configuration: Configuration, adapter: str | Path | None = None) -> str | None:
     """Why :func:`load` refuses a configuration, if it does."""
-    if configuration.adapter != "none":
-        return "no trained adapter is at hand"
+    if configuration.task == "ser" and configuration.adapter != "none":
+        return "adapters are trained for asr only"
+    if configuration.adapter != "none" or adapter is not None:
+        try:
+            find_adapter(configuration, adapter)
+        except AdapterError as error:
+            return str(error)
     if configuration.precision not in DTYPES:
         return f"precision {configuration.precision} is none of {', '.join(DTYPES)}"
     architecture = configuration.architecture
@@ -112,8 +122,10 @@ def unsupported(configuration: Configuration) -> str | None:
     return None
 
 
-def _refuse_unsupported(configuration: Configuration, place: torch.device) -> None:
-    reason = unsupported(configuration)
+def _refuse_unsupported(
+    configuration: Configuration, place: torch.device, adapter: str | Path | None
+) -> None:
+    reason = unsupported(configuration, adapter)
     if configuration.precision == "int8" and place.type != "cpu":
         reason = "int8 runs on a CPU only"
     if reason:

@@ -19,8 +19,10 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 from transformers.utils.logging import disable_progress_bar
 
 from models_registry import conversion
+from models_registry.adapters import Adapter
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
+from models_registry.loading.adapters import merge_onto
 from models_registry.loading.audio import (
     Piece,
     Waveform,
@@ -281,11 +283,16 @@ class WhisperTranscriber:
 
 
 def from_folder(
-    folder: Path, configuration: Configuration, language: str, device: torch.device
+    folder: Path,
+    configuration: Configuration,
+    language: str,
+    device: torch.device,
+    adapter: Adapter | None = None,
 ) -> WhisperTranscriber:
-    """Loads weights from a folder in the hub's layout.
+    """Loads weights from a folder in the hub's layout, an adapter merged into them.
 
     Raises:
+        AdapterError: The adapter was trained on other weights, or its files are damaged.
         WeightsError: A file is missing, or the weights are another architecture's.
     """
     architecture = configuration.architecture
@@ -301,6 +308,8 @@ def from_folder(
         )
     except OSError as error:
         raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    if adapter is not None:
+        model = merge_onto(model, folder, adapter)
     rules = _rules(folder, tokenizer, architecture, language)
     return WhisperTranscriber(model, tokenizer, rules, configuration, device)
 
