@@ -30,7 +30,11 @@ TAIL_S = 4.0
 TAIL_SHARE = 0.25
 """The largest share of a window that this silence may take."""
 
-LADDER_S = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 22.0, 25.0, 30.0)
+LADDER_S = (
+    *(n / 2 for n in range(2, 12)),
+    *(float(n) for n in range(6, 20)),
+    *(float(n) for n in range(20, 31, 2)),
+)
 """Windows that the policy ``ladder`` chooses from, those above ``window_s`` left out."""
 
 

@@ -150,8 +150,9 @@ def _pieces(utterance: Utterance, window_s: float) -> list[Example]:
     samples = round(utterance.duration_s() * WAVEFORM_HZ)
     if samples <= window_s * WAVEFORM_HZ:
         return [Example(utterance, 0, samples)]
-    pieces, start = [], 0
+    pieces, stop = [], 0
     for piece in cut_at_quiet_places(to_waveform(*utterance.audio()), window_s):
-        pieces.append(Example(utterance, start, start + len(piece)))
-        start += len(piece)
+        start = stop - round(piece.overlap_s * WAVEFORM_HZ)
+        stop = start + len(piece.waveform)
+        pieces.append(Example(utterance, start, stop))
     return pieces
