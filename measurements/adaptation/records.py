@@ -17,6 +17,9 @@ from models_registry.configuration import AdapterKind
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+EMOTION_PROTOCOL = "ser-adaptation-1"
+"""Part of the key of an adapter for emotion: raised when the same settings train another."""
+
 LEARNING_RATES: dict[AdapterKind, float] = {
     "lora": 1e-3,
     "dama": 1e-3,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
-from measurements.adaptation import speech
+from measurements.adaptation import emotion, speech
 from measurements.adaptation.lesson import Request, Task
 from measurements.adaptation.records import (
+    EMOTION_PROTOCOL,
     Hyperparameters,
     TrainingRecord,
     adapter_key,
@@ -29,7 +30,10 @@ from models_registry.loading import UnsupportedConfigurationError, torch_device
 from models_registry.weights import default_source, fetch
 from planner.cost.training import TRAINING_CONVENTION
 
-_TASKS: dict[str, Task] = {"asr": Task(speech.PROTOCOL, speech.prepare)}
+_TASKS: dict[str, Task] = {
+    "asr": Task(speech.PROTOCOL, speech.prepare),
+    "ser": Task(EMOTION_PROTOCOL, emotion.prepare),
+}
 
 _CHECKPOINT = "checkpoint.safetensors"
 
@@ -43,6 +47,7 @@ def adapt(
     weights: WeightsSource | None = None,
     command: str = "",
     checkpoint_every: int = 10,
+    root: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainingRecord:
     """Trains the adapter of a configuration, or goes on training it.
@@ -58,6 +63,7 @@ def adapt(
         weights: Where the base weights come from.
         command: How to repeat it, kept in the record.
         checkpoint_every: Steps between checkpoints.
+        root: Folder that its folder goes into; where adapters are looked for when left out.
         on_progress: Called before the first step and after each.
 
     Raises:
@@ -78,7 +84,7 @@ def adapt(
     base = fetch(source, configuration.architecture)
     base_weights, fingerprint = weights_sha256(base), dataset.fingerprint()
     key = adapter_key(configuration, base_weights, fingerprint, hyperparameters, task.protocol)
-    folder = adapters_dir() / key
+    folder = (root or adapters_dir()) / key
     if (folder / RECORD_FILE).exists():
         return read_record(folder)
 

@@ -20,7 +20,7 @@ from measurements.progress import Progress
 from measurements.records import AdapterInfo, DatasetInfo, DeviceInfo, Measurement, measurement_key
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
-from models_registry.adapters import find_adapter
+from models_registry.adapters import Adapter, find_adapter
 from models_registry.loading import torch_device
 from models_registry.loading.encoder import PrefixCache
 
@@ -79,15 +79,25 @@ class Evaluation(ABC):
         self._command = command
         self.device = describe_device(self._device)
         self.fingerprint = dataset.fingerprint()
-        adapted = configuration.adapter != "none" or adapter is not None
-        self.adapter = find_adapter(configuration, adapter) if adapted else None
-        self.key = measurement_key(
-            configuration,
+        self.adapter = self._find_adapter(adapter)
+        self.key = self._key()
+
+    def _key(self) -> str:
+        return measurement_key(
+            self.configuration,
             self.fingerprint,
             self.device.id,
             self.PROTOCOL,
-            self.adapter.key if self.adapter else None,
+            self._adapter_identity(),
         )
+
+    def _find_adapter(self, wanted: str | None) -> Adapter | None:
+        adapted = self.configuration.adapter != "none" or wanted is not None
+        return find_adapter(self.configuration, wanted) if adapted else None
+
+    def _adapter_identity(self) -> str | None:
+        """What of the measurement's key stands for the adapter."""
+        return self.adapter.key if self.adapter else None
 
     def share(self, prefixes: PrefixCache) -> None:  # noqa: B027
         """Shares what other evaluations in this process compute alike; a task may have none.
@@ -136,9 +146,7 @@ class Evaluation(ABC):
         other.__dict__.pop("batches", None)
         other.dataset, other._command = dataset, command
         other.fingerprint = dataset.fingerprint()
-        other.key = measurement_key(
-            self.configuration, other.fingerprint, self.device.id, self.PROTOCOL
-        )
+        other.key = other._key()
         return other
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Measurement:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
 from measurements import counting, timing
-from measurements.datasets import DatasetError, Utterance
+from measurements.adaptation.records import EMOTION_PROTOCOL, Hyperparameters, TrainingRecord
+from measurements.datasets import Dataset, DatasetError, Utterance
+from measurements.datasets.base import sorted_utterances
 from measurements.evaluation.base import Evaluation, software, spread_over_durations
 from measurements.evaluation.readout_training import (
     speaker_folds,
@@ -17,17 +21,23 @@ from measurements.evaluation.readout_training import (
 )
 from measurements.evaluation.states import EncodedClips, encoded_clips
 from measurements.progress import Progress
-from measurements.records import Measurement, Metric, UtteranceResult
+from measurements.records import AdapterInfo, Measurement, Metric, UtteranceResult
 from measurements.scoring import mean_recall, unweighted_accuracy
 from models_registry import Configuration
-from models_registry.loading import load_encoder
+from models_registry.adapters import AdapterError, adapters_dir
+from models_registry.loading import load, load_encoder
 from models_registry.loading.audio import to_waveform
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder, Tokens
 from models_registry.loading.readouts import Readout, ReadoutInfo, readouts_folder, save_readout
+from models_registry.paths import cache_dir
 from planner.cost import pass_flops
 
 FOLDS = 8
+CLIPS_AT_ONCE = 16
+
+HYPERPARAMETERS = Hyperparameters(batch_size=16, held_out_share=0.15)
+"""How adapters for emotion are trained; part of a measurement's key."""
 
 
 class EmotionEvaluation(Evaluation):
@@ -75,21 +85,16 @@ class EmotionEvaluation(Evaluation):
         done = {result.utterance for result in self.store.utterances(self.key)}
         if all(utterance.id in done for utterance in self.batches[index]):
             return 0
-        folds = torch.tensor(self._folds())
-        unheard = torch.nonzero(folds == index).squeeze(1)
-        readout = self._train(torch.nonzero(folds != index).squeeze(1))
-        with torch.inference_mode():
-            if self.clips.tokens is None:
-                scores = readout.of_mean(self.clips.means[unheard])
-            else:
-                scores = readout(_take(self.clips.tokens, unheard))
+        if self.configuration.adapter == "none":
+            recognised = self._recognise_encoded(index)
+        else:
+            recognised = self._recognise_adapted(index)
         results = []
-        for place, chosen in zip(unheard.tolist(), scores.argmax(dim=1).tolist(), strict=True):
-            utterance, heard = self.dataset.utterances[place], self.labels[chosen]
+        for utterance, heard in zip(self.batches[index], recognised, strict=True):
             results.append(
                 UtteranceResult(
                     utterance=utterance.id,
-                    audio_s=self.clips.audio_s[place],
+                    audio_s=utterance.duration_s(),
                     substitutions=int(heard != utterance.reference),
                     deletions=0,
                     insertions=0,
@@ -98,6 +103,68 @@ class EmotionEvaluation(Evaluation):
                 )
             )
         return self.store.add_utterances(self.key, results)
+
+    def _recognise_encoded(self, fold: int) -> list[str]:
+        """Emotions of a fold's clips by a read-out alone, the encoder as it is."""
+        folds = torch.tensor(self._folds())
+        unheard = torch.nonzero(folds == fold).squeeze(1)
+        readout = self._train(torch.nonzero(folds != fold).squeeze(1))
+        with torch.inference_mode():
+            if self.clips.tokens is None:
+                scores = readout.of_mean(self.clips.means[unheard])
+            else:
+                scores = readout(_take(self.clips.tokens, unheard))
+        return [self.labels[chosen] for chosen in scores.argmax(dim=1).tolist()]
+
+    def _recognise_adapted(self, fold: int) -> list[str]:
+        """Emotions of a fold's clips by an adapter that was trained on the other folds."""
+        heard = [u for i, batch in enumerate(self.batches) if i != fold for u in batch]
+        others = replace(self.dataset, utterances=sorted_utterances(heard))
+        root = cache_dir() / "fold-adapters"
+        recogniser = self._adapted(self._adapt(others, root), root)
+        recognised = []
+        for first in range(0, len(self.batches[fold]), CLIPS_AT_ONCE):
+            clips = self.batches[fold][first : first + CLIPS_AT_ONCE]
+            scores = recogniser.probabilities([to_waveform(*u.audio()) for u in clips])
+            recognised += [recogniser.labels[best] for best in scores.argmax(dim=1).tolist()]
+        return recognised
+
+    def _adapt(self, dataset: Dataset, root: Path) -> TrainingRecord:
+        # The trainer evaluates nothing, but evaluations are imported by it.
+        from measurements.adaptation.run import adapt
+
+        return adapt(
+            self.configuration,
+            dataset,
+            HYPERPARAMETERS.model_copy(update={"seed": self.seed}),
+            device=str(self._device),
+            weights=self._weights,
+            command=self._command,
+            root=root,
+        )
+
+    def _adapted(self, record: TrainingRecord, root: Path) -> EmotionRecogniser:
+        model = load(
+            self.configuration,
+            device=str(self._device),
+            weights=self._weights,
+            adapter=root / record.key,
+        )
+        assert isinstance(model, EmotionRecogniser)
+        return model
+
+    def _find_adapter(self, wanted: str | None) -> None:
+        """None: adapters are trained here, one for each fold."""
+        if wanted is not None:
+            raise AdapterError(
+                "emotion recognition is measured with an adapter for each fold of speakers:"
+                " they are trained by the measurement, none can be named"
+            )
+
+    def _adapter_identity(self) -> str | None:
+        if self.configuration.adapter == "none":
+            return None
+        return f"{EMOTION_PROTOCOL} {HYPERPARAMETERS.model_dump_json()}"
 
     def finish(self) -> Measurement:
         """Trains on all speakers, keeps that read-out, times it and stores the measurement."""
@@ -109,7 +176,7 @@ class EmotionEvaluation(Evaluation):
         wrong = [r.substitutions for r in results]
         speakers = self._speakers([r.utterance for r in results])
         interval = unweighted_accuracy(wrong, labels, speakers, seed=self.seed)
-        recogniser = self._final()
+        recogniser, adapter = self._final()
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         counting.check_recogniser(recogniser, to_waveform(*timed[0].audio()))
         flops = float(pass_flops(self.configuration, classes=len(self.labels)).total)
@@ -137,6 +204,7 @@ class EmotionEvaluation(Evaluation):
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / audio_s,
             device=self.device,
+            adapter=adapter,
             software=software(),
             created_at=datetime.now(UTC),
             **(timing.measured_fields(recogniser, timed, seed=self.seed) if self.timing else {}),
@@ -185,8 +253,11 @@ class EmotionEvaluation(Evaluation):
             _take(self.clips.tokens, heard), labels, speakers, len(self.labels), seed=self.seed
         )
 
-    def _final(self) -> EmotionRecogniser:
-        """The configuration with a read-out that heard every speaker, kept for later use."""
+    def _final(self) -> tuple[EmotionRecogniser, AdapterInfo | None]:
+        """The configuration with what was trained on every speaker, kept for later use."""
+        if self.configuration.adapter != "none":
+            record = self._adapt(self.dataset, adapters_dir())
+            return self._adapted(record, adapters_dir()), record.info()
         readout = self._train(torch.arange(len(self.dataset.utterances)))
         encoder = self._encoder(self.configuration)
         info = ReadoutInfo(
@@ -199,7 +270,7 @@ class EmotionEvaluation(Evaluation):
             provenance=self._command or "speechplan measure",
         )
         save_readout(readout, info, readouts_folder(self.configuration) / self.key)
-        return EmotionRecogniser(encoder, readout, self.labels)
+        return EmotionRecogniser(encoder, readout, self.labels), None
 
     def _encoder(self, configuration: Configuration) -> EmotionEncoder:
         return load_encoder(configuration, device=str(self._device), weights=self._weights)

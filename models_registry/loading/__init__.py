@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models_registry.adapters import AdapterError, find_adapter
+from models_registry.adapters import Adapter, AdapterError, find_adapter
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.emotion import EmotionRecogniser
@@ -67,9 +67,14 @@ def load(
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     if configuration.task == "ser":
-        _refuse_unsupported(configuration, torch_device(device), None)
-        folder = find_readout(configuration, study)
-        encoder = load_encoder(configuration, device=device, weights=weights)
+        _refuse_unsupported(configuration, torch_device(device), adapter)
+        if configuration.adapter == "none":
+            folder, found = find_readout(configuration, study), None
+        else:
+            # The read-out was trained with the adapter and lies beside it.
+            found = find_adapter(configuration, adapter)
+            folder = found.folder
+        encoder = load_encoder(configuration, device=device, weights=weights, adapter=found)
         return _with_readout(encoder, folder)
     place = torch_device(device)
     _refuse_unsupported(configuration, place, adapter)
@@ -79,24 +84,38 @@ def load(
 
 
 def load_encoder(
-    configuration: Configuration, *, device: str = "auto", weights: WeightsSource | None = None
+    configuration: Configuration,
+    *,
+    device: str = "auto",
+    weights: WeightsSource | None = None,
+    adapter: Adapter | None = None,
 ) -> EmotionEncoder:
     """Loads the encoder of an SER configuration without a read-out, to train one.
+
+    Args:
+        configuration: What to run.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        weights: Where the weights come from.
+        adapter: Merged into them.
 
     Raises:
         WeightsError: The weights can't be had or don't fit.
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     place = torch_device(device)
-    _refuse_unsupported(configuration, place, None)
-    source = weights or default_source(configuration.model)
-    return encoder_from_folder(fetch(source, configuration.architecture), configuration, place)
+    _refuse_unsupported(configuration, place, adapter.folder if adapter else None)
+    folder = fetch(weights or default_source(configuration.model), configuration.architecture)
+    return encoder_from_folder(folder, configuration, place, adapter)
 
 
 def unsupported(configuration: Configuration, adapter: str | Path | None = None) -> str | None:
     """Why :func:`load` refuses a configuration, if it does."""
-    if configuration.task == "ser" and configuration.adapter != "none":
-        return "adapters are trained for asr only"
+    if configuration.adapter != "none" and getattr(configuration.architecture, "kind", "") == (
+        "wavlm"
+    ):
+        return "its attention takes no adapter"
+    if configuration.adapter != "none" and configuration.readout != "linear":
+        return "adapters are trained with a linear read-out"
     if configuration.adapter != "none" or adapter is not None:
         try:
             find_adapter(configuration, adapter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from models_registry import conversion
+from models_registry.adapters import Adapter
 from models_registry.architectures import (
     WAVEFORM_HZ,
     Architecture,
@@ -36,6 +37,7 @@ from models_registry.architectures import (
     WhisperArchitecture,
 )
 from models_registry.configuration import Configuration
+from models_registry.loading.adapters import merge_onto
 from models_registry.loading.audio import Waveform
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.quantised import quantise
@@ -102,6 +104,7 @@ class EmotionEncoder:
         configuration: What to run.
         device: Where.
         weights_sha256: Checksum of the weights; none of random ones.
+        adapt: Puts an adapter into the model, its layers cut to the exit already.
     """
 
     def __init__(
@@ -111,15 +114,14 @@ class EmotionEncoder:
         configuration: Configuration,
         device: torch.device,
         weights_sha256: str | None = None,
+        adapt: Callable[[Any], Any] = lambda model: model,
     ) -> None:
         self.configuration = configuration
         self.device = device
         self.dtype = DTYPES[configuration.precision]
         self.weights_sha256 = weights_sha256
         self._extractor = extractor
-        model = model.to(device=device, dtype=self.dtype).eval()
-        self.model = quantise(model) if configuration.precision == "int8" else model
-        inner = _inner(self.model)
+        inner = _inner(model)
         architecture = configuration.architecture
         if isinstance(architecture, SpeechEncoderArchitecture):
             # Its weight norm would be computed anew at every pass.
@@ -128,6 +130,9 @@ class EmotionEncoder:
             inner.layers = inner.layers[: configuration.exit_layer]
             if _closing_norm(architecture):
                 inner.layer_norm = nn.Identity()
+        model = adapt(model).to(device=device, dtype=self.dtype).eval()
+        self.model = quantise(model) if configuration.precision == "int8" else model
+        inner = _inner(self.model)
         self._output = inner.layer_norm if _closing_norm(architecture) else inner.layers[-1]
         if isinstance(architecture, WhisperArchitecture):
             set_window(inner, self.model.config, configuration.frames)
@@ -187,8 +192,11 @@ class EmotionEncoder:
     def encode(self, features: Features, clock: PhaseClock) -> Tokens:
         """Tokens behind the exit layer."""
         with clock.phase("encoder"):
-            states = self._run(features)
-        return self._tokens(states, features)
+            return self.forward(features)
+
+    def forward(self, features: Features) -> Tokens:
+        """The same, for training: gradients flow where they are asked for."""
+        return self._tokens(self._run(features), features)
 
     @torch.inference_mode()
     def encode_layers(self, features: Features) -> dict[int, Tokens]:
@@ -223,11 +231,21 @@ class EmotionEncoder:
 
 
 def encoder_from_folder(
-    folder: Path, configuration: Configuration, device: torch.device
+    folder: Path,
+    configuration: Configuration,
+    device: torch.device,
+    adapter: Adapter | None = None,
 ) -> EmotionEncoder:
     """Loads an encoder's weights from a folder in the hub's layout.
 
+    Args:
+        folder: Where they are.
+        configuration: What to run.
+        device: Where.
+        adapter: Merged into the weights, where there is one.
+
     Raises:
+        AdapterError: The adapter was trained on other weights, or its files are damaged.
         WeightsError: A file is missing, or the weights are another architecture's.
     """
     architecture = configuration.architecture
@@ -263,6 +281,7 @@ def encoder_from_folder(
         configuration,
         device,
         sha256_of(files),
+        lambda plain: plain if adapter is None else merge_onto(plain, folder, adapter),
     )
 
 

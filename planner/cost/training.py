@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models_registry.adapters import LayerPlan, placement
-from models_registry.architectures import WhisperArchitecture
+from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
+from planner.cost.speech_encoder import counted
 from planner.cost.whisper import reduced
 
 TrainingConvention = Literal["training-counted-1"]
@@ -117,6 +118,43 @@ def step_flops(
         hidden = tally.linear(rows * tokens, d, d, layer, mixed) or hidden
         hidden = _feed_forward(tally, rows * tokens, d, f, layer, hidden)
     tally.linear(rows * output_tokens, d, a.vocab_size, outside, hidden or plan.everything)
+    return tally
+
+
+def encoder_step_flops(
+    configuration: Configuration, *, rows: int = 1, classes: int
+) -> TrainingFlops:
+    """FLOPs of one training step of an encoder and a linear read-out for SER.
+
+    Args:
+        configuration: What is trained; its encoder up to the exit layer.
+        rows: Clips of the batch.
+        classes: Classes of the read-out, which is trained along.
+
+    Raises:
+        ValueError: The architecture has relative positions, whose gates are not counted.
+    """
+    c, a = configuration, configuration.architecture
+    plan, tally = placement(c), TrainingFlops()
+    states = plan.everything
+    if isinstance(a, WhisperArchitecture):
+        width, frames = a.d_model, c.frames
+        tally.product(12 * a.mel_bins * width * rows * frames, False, states)
+        tally.product(6 * width * width * rows * frames, states, states)
+    elif a.position_buckets:
+        raise ValueError(f"{TRAINING_CONVENTION} does not cover {a.name}")
+    else:
+        width, frames = a.hidden, a.frames(round(c.window_s * WAVEFORM_HZ))
+        stem = counted(a, round(c.window_s * WAVEFORM_HZ)).components
+        for index, part in enumerate(("stem", "projection", "positional")):
+            tally.product(rows * int(stem[part]), states and index > 0, states)
+    for index, layer in enumerate(plan.encoder):
+        length = frames
+        if c.reduction_layer is not None and index >= c.reduction_layer:
+            length = int(reduced(frames, c.token_stride))
+        states = _self_attention(tally, rows, length, width, layer, states)
+        states = _feed_forward(tally, rows * length, width, a.ffn, layer, states)
+    tally.linear(rows, width, classes, LayerPlan(unfrozen=True), states)
     return tally
 
 
