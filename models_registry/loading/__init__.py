@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models_registry.adapters import Adapter, AdapterError, find_adapter
+from models_registry.adapters import Adapter, AdapterError, find_adapter, trained_form
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.emotion import EmotionRecogniser
@@ -120,7 +120,7 @@ def unsupported(configuration: Configuration, adapter: str | Path | None = None)
         try:
             find_adapter(configuration, adapter)
         except AdapterError as error:
-            return str(error)
+            return str(error).removeprefix(f"{trained_form(configuration).label()}: ")
     if configuration.precision not in DTYPES:
         return f"precision {configuration.precision} is none of {', '.join(DTYPES)}"
     architecture = configuration.architecture

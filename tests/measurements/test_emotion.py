@@ -156,7 +156,7 @@ def test_exit_layers_share_one_pass_over_the_clips(store, checkpoint, tmp_path, 
     assert not torch.allclose(values[0], values[1])
     # What the pass found at layer 2 is what an encoder that ends there gives.
     evaluation = evaluation_of(configuration(exit_layer=2), speech, store, weights=checkpoint)
-    recogniser = evaluation._final()
+    recogniser = evaluation._final()[0]
     from models_registry.loading.audio import to_waveform
     from models_registry.loading.clock import PhaseClock
 
@@ -190,7 +190,7 @@ def test_what_was_measured_is_loaded_and_classifies(store, checkpoint, tmp_path)
 
 def test_a_wrong_count_is_noticed(store, checkpoint, tmp_path, monkeypatch):
     speech = tones(tmp_path / "tones")
-    recogniser = evaluation_of(configuration(), speech, store, weights=checkpoint)._final()
+    recogniser = evaluation_of(configuration(), speech, store, weights=checkpoint)._final()[0]
     clip = np.zeros(8000, dtype=np.float32)
     assert check_recogniser(recogniser, clip) == pass_flops(configuration(), classes=2).total
     recogniser.configuration = configuration(exit_layer=1)
