@@ -11,8 +11,9 @@ from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder, encoder_from_folder
+from models_registry.loading.precision import refused
 from models_registry.loading.readouts import find_readout, load_readout
-from models_registry.loading.whisper import DTYPES, WhisperTranscriber, from_folder
+from models_registry.loading.whisper import WhisperTranscriber, from_folder
 from models_registry.weights import WeightsError, WeightsSource, default_source, fetch
 
 
@@ -121,8 +122,6 @@ def unsupported(configuration: Configuration, adapter: str | Path | None = None)
             find_adapter(configuration, adapter)
         except AdapterError as error:
             return str(error).removeprefix(f"{trained_form(configuration).label()}: ")
-    if configuration.precision not in DTYPES:
-        return f"precision {configuration.precision} is none of {', '.join(DTYPES)}"
     architecture = configuration.architecture
     if configuration.task == "asr":
         # The registry may learn of other families that transcribe.
@@ -144,9 +143,7 @@ def unsupported(configuration: Configuration, adapter: str | Path | None = None)
 def _refuse_unsupported(
     configuration: Configuration, place: torch.device, adapter: str | Path | None
 ) -> None:
-    reason = unsupported(configuration, adapter)
-    if configuration.precision == "int8" and place.type != "cpu":
-        reason = "int8 runs on a CPU only"
+    reason = unsupported(configuration, adapter) or refused(configuration.precision, place)
     if reason:
         raise UnsupportedConfigurationError(f"{configuration.label()}: {reason}")
 

@@ -40,11 +40,10 @@ from models_registry.configuration import Configuration
 from models_registry.loading.adapters import merge_onto
 from models_registry.loading.audio import Waveform
 from models_registry.loading.clock import PassCounts, PhaseClock
-from models_registry.loading.quantised import quantise
+from models_registry.loading.precision import dtype_of, in_precision
 from models_registry.loading.random_weights import random_module
 from models_registry.loading.reduction import install_reduction, set_window
 from models_registry.loading.spans import loudest_span
-from models_registry.loading.whisper import DTYPES
 from models_registry.weights import WeightsError, sha256_of
 
 _SAMPLES_PER_FRAME = 320
@@ -118,7 +117,7 @@ class EmotionEncoder:
     ) -> None:
         self.configuration = configuration
         self.device = device
-        self.dtype = DTYPES[configuration.precision]
+        self.dtype = dtype_of(configuration.precision, device)
         self.weights_sha256 = weights_sha256
         self._extractor = extractor
         inner = _inner(model)
@@ -130,8 +129,7 @@ class EmotionEncoder:
             inner.layers = inner.layers[: configuration.exit_layer]
             if _closing_norm(architecture):
                 inner.layer_norm = nn.Identity()
-        model = adapt(model).to(device=device, dtype=self.dtype).eval()
-        self.model = quantise(model) if configuration.precision == "int8" else model
+        self.model = in_precision(adapt(model), configuration.precision, device)
         inner = _inner(self.model)
         self._output = inner.layer_norm if _closing_norm(architecture) else inner.layers[-1]
         if isinstance(architecture, WhisperArchitecture):
@@ -300,7 +298,7 @@ def encoder_with_random_weights(
         module: nn.Module = _CLASSES[architecture.kind][1](speech_encoder_config(architecture))
         return module
 
-    model = random_module(build, DTYPES[configuration.precision], device, seed=seed)
+    model = random_module(build, dtype_of(configuration.precision, device), device, seed=seed)
     return EmotionEncoder(model, _extractor(None, architecture), configuration, device)
 
 

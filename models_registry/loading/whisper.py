@@ -34,18 +34,10 @@ from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.encoder import PrefixCache, encode, window_key
 from models_registry.loading.loops import went_wrong, without_loop
-from models_registry.loading.quantised import quantise
+from models_registry.loading.precision import dtype_of, in_precision
 from models_registry.loading.random_weights import random_module
 from models_registry.loading.stitching import stitch
 from models_registry.weights import WeightsError
-
-DTYPES = {
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    # Weights of linear layers in 8 bits, activations quantised as they come.
-    "int8": torch.float32,
-}
 
 MAX_TOKENS_PER_SECOND = 12.0
 """Decoding stops beyond this rate: fast speech has about 6, a runaway has no end."""
@@ -116,9 +108,8 @@ class WhisperTranscriber:
         assert isinstance(architecture, WhisperArchitecture)
         self.configuration = configuration
         self.device = device
-        self.dtype = DTYPES[configuration.precision]
-        model = model.to(device=device, dtype=self.dtype).eval()
-        self.model = quantise(model) if configuration.precision == "int8" else model
+        self.dtype = dtype_of(configuration.precision, device)
+        self.model = in_precision(model, configuration.precision, device)
         self.rules = rules
         self._prefixes: PrefixCache | None = None
         self._prefix_tag = ""
@@ -335,7 +326,7 @@ def with_random_weights(
     config = WhisperConfig(**conversion.hub_config(architecture))
     model = random_module(
         lambda: WhisperForConditionalGeneration(config),
-        DTYPES[configuration.precision],
+        dtype_of(configuration.precision, device),
         device,
         seed=seed,
     )

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 from measurements.calibration import calibrate  # noqa: E402
 from measurements.datasets import open_dataset  # noqa: E402
 from measurements.evaluation import evaluation_of  # noqa: E402
+from measurements.scoring import word_error_rate, word_errors  # noqa: E402
 from measurements.store import Store  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
-from models_registry.loading import UnsupportedConfigurationError  # noqa: E402
 from models_registry.loading.audio import to_waveform  # noqa: E402
 from models_registry.loading.clock import PhaseClock  # noqa: E402
 from tests.conftest import needs_weights  # noqa: E402
@@ -46,9 +46,17 @@ def test_a_measurement_belongs_to_the_gpu(tmp_path):
     store.close()
 
 
-def test_int8_is_for_the_cpu():
-    with pytest.raises(UnsupportedConfigurationError, match="CPU only"):
-        load(Configuration(model="tiny.en", precision="int8"), device="cuda")
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8", "int4"])
+def test_every_precision_understands_speech(precision):
+    if precision.startswith("int"):
+        pytest.importorskip("torchao")
+    configuration = Configuration(model="tiny.en", window_s=20, precision=precision)
+    transcriber = load(configuration, device="cuda")
+    errors = [
+        word_errors(u.reference, transcriber.transcribe(*u.audio()))
+        for u in open_dataset("demo").utterances[:10]
+    ]
+    assert word_error_rate(errors).value < 0.35
 
 
 def test_events_measure_what_the_wall_does():

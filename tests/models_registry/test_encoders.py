@@ -201,7 +201,7 @@ def test_another_architecture_and_lacking_weights_are_refused(tmp_path):
         ("nano-hubert", {"window_s": 0.02}, "too short for a single frame"),
         ("nano-hubert", {"adapter": "lora", "rank": 4}, "lora rank 4: no adapter trained for it"),
         ("nano-whisper", {"window_policy": "truncate"}, "is for asr only"),
-        ("nano-whisper", {"precision": "int4"}, "int4 is none of fp32"),
+        ("nano-whisper", {"precision": "int4"}, "int4 runs on CUDA only"),
     ],
 )
 def test_what_can_t_be_loaded_says_why(model, options, reason):

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from models_registry.loading.quantised import RowwiseInt8Linear, quantise  # noqa: E402
+from models_registry.loading.precision import RowwiseInt8Linear, quantise  # noqa: E402
 
 
 def layer_and_rows(bias=True):
