@@ -22,11 +22,14 @@ FULL_WINDOW_S = 30.0
 STUDY_SD = 0.5
 MODEL_SD = 0.15
 PRECISION_SD = 0.1
+WINDOWING_SD = 0.1
+ADAPTER_SD = 0.2
 DEPTH_SD = 0.3
 READOUT_SD = 0.1
 """Spread of offsets in log error: a study can be twice as hard as another, a model
-strays from its size's curve by a seventh, a precision costs about a tenth; emotions
-are read off some layer of a model by a third better than off another."""
+strays from its size's curve by a seventh, a precision or a ladder of windows costs
+about a tenth, an adapter moves a fifth; emotions are read off some layer of a model by
+a third better than off another."""
 
 
 def axes_of(configurations: Sequence[Configuration], task: Task) -> dict[str, Array]:
@@ -122,6 +125,8 @@ class QualityModel:
                 "study": STUDY_SD,
                 "model": MODEL_SD if evidence.task == "asr" else STUDY_SD,
                 "precision": PRECISION_SD,
+                "windowing": WINDOWING_SD,
+                "adapter": ADAPTER_SD,
                 "depth": DEPTH_SD,
                 "readout": READOUT_SD,
             },
@@ -192,6 +197,12 @@ def _groups(
         "model": [c.model for c in configurations],
         "precision": [c.precision for c in configurations],
     }
+    if task == "asr":
+        groups["windowing"] = [
+            f"ladder, tail {c.silence_s:g} s" if c.window_policy == "ladder" else "one window"
+            for c in configurations
+        ]
+        groups["adapter"] = [f"{c.adapter} {c.recipe}" for c in configurations]
     if task == "ser":
         last = [c.exit_layer or c.architecture.encoder_layers for c in configurations]
         groups["depth"] = [

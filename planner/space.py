@@ -8,11 +8,16 @@ from functools import lru_cache
 
 from models_registry import MODELS
 from models_registry.architectures import WhisperArchitecture
-from models_registry.configuration import Configuration, Precision
+from models_registry.configuration import Configuration, Precision, WindowPolicy
 from planner.evidence import Evidence
 
 WINDOWS_S = (6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0)
 STRIDES = (1.5, 2.0, 3.0)
+
+_WINDOWS: tuple[tuple[WindowPolicy, float], ...] = (
+    *(("chunk", window_s) for window_s in WINDOWS_S),
+    ("ladder", max(WINDOWS_S)),
+)
 SER_WINDOWS_S = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
@@ -51,7 +56,7 @@ def candidates(
 def _asr_lattice(
     models: tuple[str, ...], precisions: tuple[Precision, ...]
 ) -> tuple[Configuration, ...]:
-    """Every Whisper model, window, and stride at the stem, the middle and the output."""
+    """Every Whisper model, window or ladder, and stride at the stem, the middle and the output."""
     rows = []
     for name in models:
         architecture = MODELS.get(name)
@@ -63,12 +68,13 @@ def _asr_lattice(
             Configuration(
                 model=name,
                 window_s=window_s,
+                window_policy=policy,
                 token_stride=stride,
                 reduction_layer=layer,
                 precision=precision,
             )
-            for precision, window_s, (stride, layer) in itertools.product(
-                precisions, WINDOWS_S, reductions
+            for precision, (policy, window_s), (stride, layer) in itertools.product(
+                precisions, _WINDOWS, reductions
             )
         ]
     return tuple(rows)

@@ -215,8 +215,11 @@ def test_verification_is_asked_for_by_the_risk_of_the_decision(planner):
     assert plan.candidates
     assert plan.candidates[0].runnable
     known = [
-        Configuration(model="tiny.en", window_s=w, token_stride=s, reduction_layer=2)
-        for w in (6, 8, 10, 12, 15, 20, 25, 30)
+        Configuration(
+            model="tiny.en", window_s=w, window_policy=policy, token_stride=s, reduction_layer=2
+        )
+        for policy, windows in (("chunk", (6, 8, 10, 12, 15, 20, 25, 30)), ("ladder", (30,)))
+        for w in windows
         for s in (1.0, 1.5)
     ]
     sure = Planner(
