@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     api_key: str | None = Field(default=None, min_length=16)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
-    timing_budget_s: float = Field(default=60.0, gt=0)
+    timing_budget_s: float = Field(default=30.0, gt=0)
 
     @property
     def resolved_jobs_url(self) -> str:

@@ -1,8 +1,9 @@
 """Times a model: warm-up, repeats until the median is known, raw samples, peak memory.
 
 The interval of a median is between two of the sorted samples, whatever their
-distribution (order statistics). Stopping as soon as it is narrow costs it a point
-or two of its coverage at most, for noise from 3 to 25 %.
+distribution (order statistics). Stopping as soon as it is narrow costs it little: over
+4,000 simulated timings with noise from 3 to 25 % it covered 94 to 96 % of them. Among
+those alone that stopped early under strong noise it covers less, 87 % at 12 % noise.
 """
 
 from __future__ import annotations
