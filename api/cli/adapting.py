@@ -29,6 +29,7 @@ def adapt(
     token_stride: options.TokenStride = 1.0,
     reduction_layer: options.ReductionLayer = None,
     reduction: options.Reduction = options.ReductionName.mean,
+    exit_layer: options.ExitLayer = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Most optimiser steps.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", help="Peak learning rate; the kind's own if left out.")
@@ -50,8 +51,8 @@ def adapt(
         --dataset librispeech:~/LibriSpeech --subset train-clean-100
     """
     with handled(as_json):
-        if adapter is options.AdapterName.none or task is not options.TaskName.asr:
-            usage("adapters are trained for asr, --adapter lora, dama, partial or full")
+        if adapter is options.AdapterName.none:
+            usage("--adapter none trains nothing: choose lora, dama, partial or full")
         configuration = options.configuration(
             task=task,
             model=model,
@@ -60,7 +61,7 @@ def adapt(
             token_stride=token_stride,
             reduction_layer=reduction_layer,
             reduction=reduction,
-            exit_layer=None,
+            exit_layer=exit_layer,
             precision=options.PrecisionName.fp32,
             batch_size=1,
             adapter=adapter,
@@ -68,13 +69,13 @@ def adapt(
             unfrozen_layers=unfrozen_layers,
             recipe=recipe,
         )
-        from measurements.adaptation.records import LEARNING_RATES, Hyperparameters
+        from measurements.adaptation.records import Hyperparameters, peak_learning_rate
         from measurements.commands import adapt_command
         from measurements.datasets import open_dataset
 
         given = {
             "steps": steps,
-            "learning_rate": learning_rate or LEARNING_RATES[configuration.adapter],
+            "learning_rate": learning_rate or peak_learning_rate(configuration),
             "batch_size": batch_size,
             "seed": seed,
         }

@@ -20,13 +20,22 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EMOTION_PROTOCOL = "ser-adaptation-1"
 """Part of the key of an adapter for emotion: raised when the same settings train another."""
 
-LEARNING_RATES: dict[AdapterKind, float] = {
+_LEARNING_RATES: dict[AdapterKind, float] = {
     "lora": 1e-3,
     "dama": 1e-3,
     "partial": 1e-4,
     "full": 1e-5,
 }
-"""By kind; the fewer the parameters, the larger the steps they bear."""
+
+_DISTILLING_RATE = 2e-4
+"""For low-rank adapters that learn from a teacher's probabilities: at 1e-3 they forget
+more than they learn."""
+
+
+def peak_learning_rate(configuration: Configuration) -> float:
+    """The peak rate by kind and recipe: the fewer the parameters, the larger the steps."""
+    rate = _LEARNING_RATES.get(configuration.adapter, _LEARNING_RATES["lora"])
+    return min(rate, _DISTILLING_RATE) if configuration.recipe == "self-distilled" else rate
 
 
 class Hyperparameters(Record):

@@ -10,7 +10,12 @@ from pathlib import Path
 import torch
 
 from measurements import counting, timing
-from measurements.adaptation.records import EMOTION_PROTOCOL, Hyperparameters, TrainingRecord
+from measurements.adaptation.records import (
+    EMOTION_PROTOCOL,
+    Hyperparameters,
+    TrainingRecord,
+    peak_learning_rate,
+)
 from measurements.datasets import Dataset, DatasetError, Utterance
 from measurements.datasets.base import sorted_utterances
 from measurements.evaluation.base import Evaluation, software, spread_over_durations
@@ -136,7 +141,7 @@ class EmotionEvaluation(Evaluation):
         return adapt(
             self.configuration,
             dataset,
-            HYPERPARAMETERS.model_copy(update={"seed": self.seed}),
+            self._hyperparameters,
             device=str(self._device),
             weights=self._weights,
             command=self._command,
@@ -164,7 +169,12 @@ class EmotionEvaluation(Evaluation):
     def _adapter_identity(self) -> str | None:
         if self.configuration.adapter == "none":
             return None
-        return f"{EMOTION_PROTOCOL} {HYPERPARAMETERS.model_dump_json()}"
+        return f"{EMOTION_PROTOCOL} {self._hyperparameters.model_dump_json()}"
+
+    @property
+    def _hyperparameters(self) -> Hyperparameters:
+        rate = peak_learning_rate(self.configuration)
+        return HYPERPARAMETERS.model_copy(update={"learning_rate": rate, "seed": self.seed})
 
     def finish(self) -> Measurement:
         """Trains on all speakers, keeps that read-out, times it and stores the measurement."""

@@ -155,7 +155,7 @@ def test_adapt_measure_and_adapters_on_the_command_line(pico, monkeypatch):
         (["adapt", "--model", "tiny", "--dataset", "demo"], "needs a rank"),
         (
             ["adapt", "--model", "tiny", "--dataset", "demo", "--adapter", "none"],
-            "--adapter lora, dama",
+            "choose lora, dama",
         ),
         (["measure", "--model", "tiny", "--adapter", "lora", "--rank", "3"], "speechplan adapt"),
         (["measure", "--model", "tiny", "--adapter-key", "abcdefgh"], "names no adapter"),
