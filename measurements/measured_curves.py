@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from measurements.comparison import Comparison, ComparisonError, compare
 from measurements.records import Measurement, Metric, Record
@@ -103,7 +104,9 @@ def measured_curves(
     curves = []
     for by_speech in groups.values():
         # Of several sets of utterances, that on which most was measured.
-        group = max(by_speech.values(), key=lambda g: (len(g), g[0].dataset.utterances or 0))
+        group = max(
+            map(_newest, by_speech.values()), key=lambda g: (len(g), g[0].dataset.utterances or 0)
+        )
         centre = _centre(group)
         compared: dict[str, Comparison | None] = {}
         for axis in axes or AXES:
@@ -113,6 +116,12 @@ def measured_curves(
                         compared[m.key] = _compared(centre, m, seed)
                 curves.append(_curve(axis, centre, members, compared))
     return curves
+
+
+def _newest(group: Sequence[Measurement]) -> list[Measurement]:
+    """Of each configuration its last measurement; an earlier one had another protocol."""
+    in_time = sorted(group, key=lambda m: m.created_at or datetime.min.replace(tzinfo=UTC))
+    return list({m.configuration: m for m in in_time}.values())
 
 
 def _centre(group: Sequence[Measurement]) -> Measurement:

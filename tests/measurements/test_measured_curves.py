@@ -1,6 +1,7 @@
 """Measured curves: what lies on one, and what it is compared with."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -29,6 +30,18 @@ def test_windows_of_the_catalogue():
             continue
         found = compare(by_key[curve.reference], by_key[point.key], test=False)
         assert point.comparison == found
+
+
+def test_a_measurement_made_again_takes_the_place_of_the_old_one():
+    """Or every axis of a study gains a curve through one configuration twice."""
+    again = [
+        m.model_copy(update={"key": m.key[::-1], "created_at": m.created_at + timedelta(days=1)})
+        for m in STUDY
+    ]
+    curves = measured_curves([*again, *STUDY], model="whisper-tiny.en")
+    before = measured_curves(STUDY, model="whisper-tiny.en")
+    assert [c.axis for c in curves] == [c.axis for c in before]
+    assert {p.key for c in curves for p in c.points} <= {m.key for m in again}
 
 
 def test_strides_are_a_curve_for_each_layer():
