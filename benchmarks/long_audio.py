@@ -28,7 +28,7 @@ def joined(
     texts: list[str] = []
     parts: list[Waveform] = []
     speaker, wanted_s = None, rng.uniform(30, 90)
-    for utterance in utterances:
+    for utterance in sorted(utterances, key=lambda u: (u.speaker or "", u.id)):
         if utterance.speaker != speaker:
             texts, parts, speaker = [], [], utterance.speaker
         waveform = to_waveform(*utterance.audio())
