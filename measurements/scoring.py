@@ -147,39 +147,28 @@ def unweighted_accuracy(
     speakers: Sequence[str],
     *,
     level: float = 0.95,
-    seed: int = 0,
 ) -> Interval:
-    """Unweighted accuracy with a bootstrap interval over speakers.
+    """Unweighted accuracy with an interval over speakers.
 
-    Clips of one speaker succeed or fail together, so speakers are drawn, each with
-    all its clips. A class that a draw lacks is left out of that draw's mean.
+    Clips of one speaker succeed or fail together; see :func:`speaker_interval`.
 
     Args:
         wrong: 1 where another class was recognised, 0 otherwise, by clip.
         labels: Class of each clip.
         speakers: Speaker of each clip.
         level: Probability of the interval.
-        seed: Seed of the draws.
     """
     from scipy.stats import beta
 
     value = mean_recall(wrong, labels)
-    names, kind = np.unique(labels, return_inverse=True)
-    people, who = np.unique(speakers, return_inverse=True)
-    errors, clips = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
-    np.add.at(errors, (who, kind), np.asarray(wrong, dtype=float))
-    np.add.at(clips, (who, kind), 1)
-    if len(people) < 2 or not errors.any():
-        # Nothing to resample: clips as independent trials, under Jeffreys' prior.
+    if len(set(speakers)) < 2 or not any(wrong):
+        # Nothing to compare: clips as independent trials, under Jeffreys' prior.
         count, trials = (1 - value) * len(wrong), len(wrong)
         posterior = beta(trials - count + 0.5, count + 0.5)
         low, high = posterior.interval(level)
         return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=RESAMPLES)
-    drawn = draws @ clips
-    recall = np.where(drawn > 0, 1 - (draws @ errors) / np.maximum(drawn, 1), np.nan)
-    accuracies = np.nanmean(recall, axis=1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(accuracies, (tail, 1 - tail))
-    return Interval(value, float(low), float(high), level, float(accuracies.std(ddof=1)))
+    _, kind = np.unique(labels, return_inverse=True)
+    of_class = np.eye(kind.max() + 1)[kind]
+    errors = of_class * np.asarray(wrong, dtype=float)[:, None]
+    error = speaker_interval(errors, of_class, speakers, level=level)
+    return Interval(value, 1 - error.upper, 1 - error.lower, level, error.se, error.method)

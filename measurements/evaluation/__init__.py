@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from measurements.datasets import Dataset, DatasetError
 from measurements.evaluation.base import Evaluation
 from measurements.evaluation.emotion import EmotionEvaluation
 from measurements.evaluation.transcription import TranscriptionEvaluation
 from measurements.store import Store
-from models_registry import Configuration, WeightsSource
+from models_registry import Configuration
 
 __all__ = ["Evaluation", "evaluation_of"]
 
@@ -18,35 +20,23 @@ _BY_TASK: dict[str, type[Evaluation]] = {
 
 
 def evaluation_of(
-    configuration: Configuration,
-    dataset: Dataset,
-    store: Store,
-    *,
-    device: str = "auto",
-    weights: WeightsSource | None = None,
-    command: str = "",
-    seed: int = 0,
-    timing: bool = True,
-    adapter: str | None = None,
+    configuration: Configuration, dataset: Dataset, store: Store, **options: Any
 ) -> Evaluation:
-    """The evaluation of a configuration's task; see :class:`Evaluation`.
+    """The evaluation of a configuration's task.
+
+    Args:
+        configuration: What to run.
+        dataset: On what.
+        store: Where results are kept.
+        options: See :class:`Evaluation`.
 
     Raises:
         DatasetError: The data set's references are for another task.
+        AdapterError: No adapter fits the configuration, or several do.
     """
     if dataset.task != configuration.task:
         raise DatasetError(
             f"data set {dataset.name} is for {dataset.task}, the configuration for"
             f" {configuration.task}"
         )
-    return _BY_TASK[configuration.task](
-        configuration,
-        dataset,
-        store,
-        device=device,
-        weights=weights,
-        command=command,
-        seed=seed,
-        timing=timing,
-        adapter=adapter,
-    )
+    return _BY_TASK[configuration.task](configuration, dataset, store, **options)

@@ -7,21 +7,33 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from measurements import timing
 from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu
 from measurements.progress import Progress
-from measurements.records import AdapterInfo, DatasetInfo, DeviceInfo, Measurement, measurement_key
+from measurements.records import (
+    AdapterInfo,
+    DatasetInfo,
+    DeviceInfo,
+    Measurement,
+    Metric,
+    UtteranceResult,
+    measurement_key,
+)
+from measurements.statistics import Interval
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
 from models_registry.adapters import Adapter, find_adapter
 from models_registry.loading import torch_device
+from models_registry.loading.clock import Timeable
 from models_registry.loading.encoder import PrefixCache
 
 MAX_STORED_DURATIONS = 100
@@ -195,6 +207,54 @@ class Evaluation(ABC):
             elapsed_s=elapsed_s,
             left_s=elapsed_s / new * (total - done) if new > 0 else None,
         )
+
+    def _keep(
+        self,
+        results: Sequence[UtteranceResult],
+        model: Timeable,
+        timed: Sequence[Utterance],
+        *,
+        metric: tuple[Literal["wer", "ua"], Interval, str],
+        flops: float,
+        **fields: Any,
+    ) -> Measurement:
+        """Times the model, puts the measurement together and stores it.
+
+        Args:
+            results: Of every utterance.
+            model: What is timed.
+            timed: On these.
+            metric: Its name, its interval, and what else to know about it.
+            flops: Of an utterance, the mean, under ``counted-1``.
+            fields: What only this task has.
+        """
+        name, interval, about = metric
+        times = timing.measured_fields(model, timed, seed=self.seed) if self.timing else {}
+        measurement = Measurement(
+            key=self.key,
+            study=self.dataset.study,
+            configuration=self.configuration,
+            source="measured",
+            provenance=self._command or "speechplan measure",
+            metric=Metric(
+                name=name,
+                value=interval.value,
+                lower=interval.lower,
+                upper=interval.upper,
+                level=interval.level,
+                se=interval.se,
+                method=f"{interval.method}; {about}",
+            ),
+            flops_counted=flops,
+            flops_per_audio_s=flops * len(results) / sum(r.audio_s for r in results),
+            device=self.device,
+            software=software(),
+            created_at=datetime.now(UTC),
+            **times,
+            **fields,
+        )
+        self.store.add_measurement(measurement)
+        return self.store.measurement(self.key) or measurement
 
     def _speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from measurements.adaptation.records import (
 )
 from measurements.datasets import Dataset, DatasetError, Utterance
 from measurements.datasets.base import sorted_utterances
-from measurements.evaluation.base import Evaluation, software, spread_over_durations
+from measurements.evaluation.base import Evaluation, spread_over_durations
 from measurements.evaluation.readout_training import (
     speaker_folds,
     train_attentive,
@@ -26,7 +25,7 @@ from measurements.evaluation.readout_training import (
 )
 from measurements.evaluation.states import EncodedClips, encoded_clips
 from measurements.progress import Progress
-from measurements.records import AdapterInfo, Measurement, Metric, UtteranceResult
+from measurements.records import AdapterInfo, Measurement, UtteranceResult
 from measurements.scoring import mean_recall, unweighted_accuracy
 from models_registry import Configuration
 from models_registry.adapters import AdapterError, adapters_dir
@@ -185,42 +184,23 @@ class EmotionEvaluation(Evaluation):
         labels = tuple(emotion[r.utterance] for r in results)
         wrong = [r.substitutions for r in results]
         speakers = self._speakers([r.utterance for r in results])
-        interval = unweighted_accuracy(wrong, labels, speakers, seed=self.seed)
+        interval = unweighted_accuracy(wrong, labels, speakers)
         recogniser, adapter = self._final()
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         counting.check_recogniser(recogniser, to_waveform(*timed[0].audio()))
         flops = float(pass_flops(self.configuration, classes=len(self.labels)).total)
-        audio_s = sum(r.audio_s for r in results)
-        measurement = Measurement(
-            key=self.key,
-            study=self.dataset.study,
-            configuration=self.configuration,
-            source="measured",
-            provenance=self._command or "speechplan measure",
+        return self._keep(
+            results,
+            recogniser,
+            timed,
+            metric=("ua", interval, f"{len(self.labels)} classes"),
+            flops=flops,
             dataset=self._dataset_info([r.audio_s for r in results]),
-            metric=Metric(
-                name="ua",
-                value=interval.value,
-                lower=interval.lower,
-                upper=interval.upper,
-                level=interval.level,
-                se=interval.se,
-                method=f"bootstrap over {len(set(speakers))} speakers, each left out of training;"
-                f" {len(self.labels)} classes",
-            ),
             utterance_errors=tuple((error, 1) for error in wrong),
             speakers=speakers,
             labels=labels,
-            flops_counted=flops,
-            flops_per_audio_s=flops * len(results) / audio_s,
-            device=self.device,
             adapter=adapter,
-            software=software(),
-            created_at=datetime.now(UTC),
-            **(timing.measured_fields(recogniser, timed, seed=self.seed) if self.timing else {}),
         )
-        self.store.add_measurement(measurement)
-        return self.store.measurement(self.key) or measurement
 
     def progress(
         self, phase: str | None = None, began: float | None = None, first: int = 0

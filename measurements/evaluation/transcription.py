@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cached_property
 
 from measurements import counting, timing
 from measurements.datasets import Utterance
-from measurements.evaluation.base import Evaluation, software, spread_over_durations
+from measurements.evaluation.base import Evaluation, spread_over_durations
 from measurements.progress import Progress
-from measurements.records import ErrorCounts, Measurement, Metric, UtteranceResult
+from measurements.records import ErrorCounts, Measurement, UtteranceResult
 from measurements.scoring import NORMALISER, WordErrors, word_error_rate, word_errors
 from models_registry.loading import load
 from models_registry.loading.audio import Waveform, to_waveform
@@ -99,52 +98,31 @@ class TranscriptionEvaluation(Evaluation):
         self.transcriber.share(None)
         flops = counting.mean_flops(self.configuration, results)
         counting.check(self.transcriber, _waveform(timed[0]))
-        audio_s = sum(r.audio_s for r in results)
         counts = ErrorCounts(
             substitutions=sum(e.substitutions for e in errors),
             deletions=sum(e.deletions for e in errors),
             insertions=sum(e.insertions for e in errors),
             reference_words=sum(e.reference_words for e in errors),
         )
-        measurement = Measurement(
-            key=self.key,
-            study=self.dataset.study,
-            configuration=self.configuration,
-            source="measured",
-            provenance=self._command or "speechplan measure",
+        audio_s = sum(r.audio_s for r in results)
+        return self._keep(
+            results,
+            self.transcriber,
+            timed,
+            metric=("wer", interval, f"normaliser {NORMALISER}"),
+            flops=flops,
             dataset=self._dataset_info(
                 [r.audio_s for r in results],
                 reference_words=counts.reference_words,
                 tokens_per_audio_s=sum(r.text_tokens for r in results) / audio_s,
-            ),
-            metric=Metric(
-                name="wer",
-                value=interval.value,
-                lower=interval.lower,
-                upper=interval.upper,
-                level=interval.level,
-                se=interval.se,
-                method=f"{interval.method}; normaliser {NORMALISER}",
             ),
             errors=counts,
             utterance_errors=tuple((e.total, e.reference_words) for e in errors),
             windows=sum(r.windows for r in results),
             retried=sum(r.retried for r in results),
             speakers=speakers,
-            flops_counted=flops,
-            flops_per_audio_s=flops * len(results) / audio_s,
-            **(
-                timing.measured_fields(self.transcriber, timed, seed=self.seed)
-                if self.timing
-                else {}
-            ),
-            device=self.device,
             adapter=self._adapter_info(),
-            software=software(),
-            created_at=datetime.now(UTC),
         )
-        self.store.add_measurement(measurement)
-        return self.store.measurement(self.key) or measurement
 
     def progress(
         self, phase: str | None = None, began: float | None = None, first: int = 0
