@@ -1,8 +1,13 @@
 """The built-in catalogue: whole, sourced, and as published."""
 
-from measurements.catalogue import catalogue
+import pytest
+
+from measurements.catalogue import HERE, catalogue
 from measurements.studies import DEFAULT_STUDY, evidence_for, studies
+from measurements.sweeps import SweepSpec
 from planner.cost import pass_flops
+
+SWEEPS = HERE / "sweeps"
 
 
 def test_every_figure_has_its_source():
@@ -50,3 +55,11 @@ def test_default_studies_exist_and_every_study_can_be_asked():
         evidence = evidence_for(study.task, study.id, None)
         assert evidence.study == study.id
         assert all(o.error > 0 for o in evidence.observations)
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_sweeps_behind_it_can_be_run_again(path):
+    """A field that was renamed would leave the catalogue without its source."""
+    spec = SweepSpec.read(path)
+    configurations = spec.configurations()
+    assert len(configurations) == len(set(configurations)) > 7
