@@ -141,7 +141,7 @@ def test_greedy_transcripts_equal_ctranslate2_s(name, librispeech, tmp_path):
     for utterance in utterances:
         waveform = to_waveform(*utterance.audio())
         features = ctranslate2.StorageView.from_array(
-            transcriber.features([waveform], clock).numpy()
+            transcriber.features([waveform], 1500, clock).numpy()
         )
         prompt = list(transcriber.rules.prompt)
         (expected,) = oracle.generate(features, [prompt], beam_size=1, max_length=448)
