@@ -14,6 +14,7 @@ from measurements.statistics import (
     BY_UTTERANCE,
     RESAMPLES,
     Array,
+    membership,
     paired_speaker_interval,
     ratio_error,
     sums_by,
@@ -165,8 +166,7 @@ def _counts(m: Measurement, labels: Sequence[str]) -> tuple[Array, Array]:
         return table[:, :1], table[:, 1:]
     if len(labels) != len(table):
         raise ComparisonError(f"{m.key[:12]} is known without the emotion of each utterance")
-    kinds, place = np.unique(np.array(labels), return_inverse=True)
-    member = np.eye(len(kinds))[place]
+    member = membership(labels)
     return table[:, :1] * member, table[:, 1:] * member
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,9 +35,6 @@ def mean_flops(configuration: Configuration, results: Sequence[UtteranceResult])
 def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
     """Counts a recording's first window with ``FlopCounterMode`` and compares.
 
-    Attention runs eagerly meanwhile: torch counts nothing for fused attention
-    on a CPU.
-
     Returns:
         FLOPs counted; none with int8, whose kernels torch does not count.
 
@@ -44,20 +43,14 @@ def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
     """
     if transcriber.configuration.precision == "int8":
         return None
-    model = transcriber.model
-    attention = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        # The mel filter bank is a matrix product too, but not the model's.
-        clock = PhaseClock(transcriber.device)
-        (window, *_) = transcriber.windows(waveform)
-        batch = [window.piece.waveform]
-        features = transcriber.features(batch, window.frames, clock)
-        with FlopCounterMode(display=False) as counter:
-            states = transcriber.encode(features, clock)
-            (tokens,) = transcriber.decode(states, batch, clock)
-    finally:
-        model.set_attn_implementation(attention)
+    # The mel filter bank is a matrix product too, but not the model's.
+    clock = PhaseClock(transcriber.device)
+    (window, *_) = transcriber.windows(waveform)
+    batch = [window.piece.waveform]
+    features = transcriber.features(batch, window.frames, clock)
+    with _counted(transcriber.model) as counter:
+        states = transcriber.encode(features, clock)
+        (tokens,) = transcriber.decode(states, batch, clock)
     flops = pass_flops(transcriber.configuration, frames=window.frames, output_tokens=len(tokens))
     expected = int(flops.total)
     return _agreed(counter, expected, transcriber.configuration)
@@ -72,18 +65,27 @@ def check_recogniser(recogniser: EmotionRecogniser, waveform: Waveform) -> int |
     configuration, encoder = recogniser.configuration, recogniser.encoder
     if configuration.precision == "int8":
         return None
-    model = encoder.model
+    clock = PhaseClock(recogniser.device)
+    features = encoder.features([waveform], clock)
+    with torch.inference_mode(), _counted(encoder.model) as counter:
+        recogniser.readout(encoder.encode(features, clock))
+    expected = int(pass_flops(configuration, classes=len(recogniser.labels)).total)
+    return _agreed(counter, expected, configuration)
+
+
+@contextmanager
+def _counted(model: Any) -> Iterator[FlopCounterMode]:
+    """Counts what runs in the block.
+
+    Attention runs eagerly meanwhile: torch counts nothing for fused attention on a CPU.
+    """
     attention = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
-        clock = PhaseClock(recogniser.device)
-        features = encoder.features([waveform], clock)
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            recogniser.readout(encoder.encode(features, clock))
+        with FlopCounterMode(display=False) as counter:
+            yield counter
     finally:
         model.set_attn_implementation(attention)
-    expected = int(pass_flops(configuration, classes=len(recogniser.labels)).total)
-    return _agreed(counter, expected, configuration)
 
 
 def _agreed(counter: FlopCounterMode, expected: int, configuration: Configuration) -> int:

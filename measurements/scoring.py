@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from measurements.statistics import MIN_SPEAKERS, RESAMPLES, Interval, speaker_interval
+from measurements.records import UtteranceResult
+from measurements.statistics import MIN_SPEAKERS, RESAMPLES, Interval, membership, speaker_interval
 
 NORMALISER = "whisper-english (transformers, full spelling map)"
 
@@ -71,6 +72,13 @@ def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordEr
     )
 
 
+def errors_of(results: Iterable[UtteranceResult]) -> list[WordErrors]:
+    """What was counted in each utterance."""
+    return [
+        WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words) for r in results
+    ]
+
+
 def word_error_rate(
     errors: Sequence[WordErrors],
     *,
@@ -92,7 +100,7 @@ def word_error_rate(
     Raises:
         ValueError: The references have no words.
     """
-    from scipy.stats import beta, bootstrap
+    from scipy.stats import bootstrap
 
     wrong = np.array([error.total for error in errors], dtype=float)
     words = np.array([error.reference_words for error in errors], dtype=float)
@@ -100,12 +108,7 @@ def word_error_rate(
         raise ValueError("the references have no words after normalisation")
     value = float(wrong.sum() / words.sum())
     if len(errors) < 2 or not wrong.any():
-        # Nothing to resample: words as independent trials, under Jeffreys' prior.
-        count, trials = float(np.minimum(wrong, words).sum()), float(words.sum())
-        posterior = beta(count + 0.5, trials - count + 0.5)
-        low, high = posterior.interval(level)
-        return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))
-
+        return _of_independent(value, float(np.minimum(wrong, words).sum()), words.sum(), level)
     if len(set(speakers)) >= MIN_SPEAKERS:
         return speaker_interval(wrong, words, speakers, level=level)
 
@@ -158,17 +161,19 @@ def unweighted_accuracy(
         speakers: Speaker of each clip.
         level: Probability of the interval.
     """
-    from scipy.stats import beta
-
     value = mean_recall(wrong, labels)
     if len(set(speakers)) < 2 or not any(wrong):
-        # Nothing to compare: clips as independent trials, under Jeffreys' prior.
-        count, trials = (1 - value) * len(wrong), len(wrong)
-        posterior = beta(trials - count + 0.5, count + 0.5)
-        low, high = posterior.interval(level)
-        return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))
-    _, kind = np.unique(labels, return_inverse=True)
-    of_class = np.eye(kind.max() + 1)[kind]
+        return _of_independent(value, value * len(wrong), len(wrong), level)
+    of_class = membership(labels)
     errors = of_class * np.asarray(wrong, dtype=float)[:, None]
     error = speaker_interval(errors, of_class, speakers, level=level)
     return Interval(value, 1 - error.upper, 1 - error.lower, level, error.se, error.method)
+
+
+def _of_independent(value: float, count: float, trials: float, level: float) -> Interval:
+    """Where nothing can be resampled: independent trials, under Jeffreys' prior."""
+    from scipy.stats import beta
+
+    posterior = beta(count + 0.5, trials - count + 0.5)
+    low, high = posterior.interval(level)
+    return Interval(value, min(low, value), max(high, value), level, float(posterior.std()))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from measurements.evaluation import Evaluation
 from measurements.progress import Progress
 from measurements.records import Measurement
-from measurements.scoring import WordErrors, word_error_rate
+from measurements.scoring import errors_of, word_error_rate
 
 MINIMUM = 100
 GROWTH = 1.25
@@ -86,9 +86,6 @@ def _carry_on(before: Evaluation, evaluation: Evaluation) -> None:
 
 def _halfwidth(evaluation: Evaluation) -> float:
     results = evaluation.store.utterances(evaluation.key)
-    errors = [
-        WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words) for r in results
-    ]
     speakers = evaluation.dataset.speakers_of([r.utterance for r in results])
-    interval = word_error_rate(errors, speakers=speakers, seed=evaluation.seed)
+    interval = word_error_rate(errors_of(results), speakers=speakers, seed=evaluation.seed)
     return (interval.upper - interval.lower) / 2

@@ -113,6 +113,13 @@ def _freedom(trials: Array) -> float:
     return max(float(sizes.sum() ** 2 / np.square(sizes).sum()) - 1, 1.0)
 
 
+def membership(labels: Sequence[str]) -> Array:
+    """1 where an utterance is of a class, shape ``(utterances, classes)``."""
+    kinds, place = np.unique(np.array(labels), return_inverse=True)
+    member: Array = np.eye(len(kinds))[place]
+    return member
+
+
 def sums_by(counts: ArrayLike, speakers: Sequence[str]) -> Array:
     """Sums by speaker, shape ``(speakers, ratios)``."""
     table = np.asarray(counts, dtype=float)

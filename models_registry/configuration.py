@@ -24,8 +24,8 @@ WindowPolicy = Literal["chunk", "ladder", "truncate"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-TAIL_S = 4.0
-"""Silence left behind the speech in a window shorter than the model's own."""
+TAIL_S = 0.5
+"""Silence left behind the speech on the ladder, where every window is about as long as it."""
 
 TAIL_SHARE = 0.25
 """The largest share of a window that this silence may take."""
@@ -53,9 +53,10 @@ class Configuration(BaseModel):
             ``truncate`` drops what is left over and pads back to the model's
             full window, as arXiv 2606.22790 does.
         tail_s: Silence left behind the speech in a window shorter than the
-            model's own (ASR only): Whisper runs on after the last word without.
-            Left out: none for an adapter that was self-distilled, which needs
-            none; ``min(4 s, a quarter of window_s)`` otherwise.
+            model's own (ASR only): without it, Whisper runs on after the last
+            word more often, and such a window is run again in full. Left out:
+            ``min(0.5 s, a quarter of window_s)`` on the ladder, but none for an
+            adapter that was self-distilled; none in windows of one length.
         token_stride: How many encoder tokens become one (xV); fractions allowed.
         reduction_layer: Encoder layer after which they do: 0 is the
             convolution stem, the number of layers is the encoder's output,
@@ -113,6 +114,11 @@ class Configuration(BaseModel):
             data["reduction_layer"] = data.get("exit_layer") or layers
         if data.get("adapter", "none") != "none" and data.get("recipe") is None:
             data["recipe"] = "supervised"
+        policy, window_s = data.get("window_policy", "chunk"), data.get("window_s", 30.0)
+        unheard = policy == "chunk" and window_s == architecture.max_window_s
+        usual_s = _default_tail_s(policy, data.get("recipe"), window_s)
+        if unheard or data.get("tail_s") == usual_s:
+            data["tail_s"] = None
         return data
 
     @model_validator(mode="after")
@@ -197,9 +203,7 @@ class Configuration(BaseModel):
         """Silence left behind the speech in a window shorter than the model's own."""
         if self.tail_s is not None:
             return self.tail_s
-        if self.recipe == "self-distilled":
-            return 0.0
-        return min(TAIL_S, TAIL_SHARE * self.window_s)
+        return _default_tail_s(self.window_policy, self.recipe, self.window_s)
 
     def frames_for(self, speech_s: float) -> int:
         """Whisper encoder frames of the pass that takes ``speech_s`` of speech."""
@@ -247,6 +251,12 @@ class Configuration(BaseModel):
         if self.batch_size > 1:
             parts.append(f"batch {self.batch_size}")
         return ", ".join(parts)
+
+
+def _default_tail_s(policy: str, recipe: str | None, window_s: Any) -> float:
+    if policy != "ladder" or recipe == "self-distilled" or not isinstance(window_s, int | float):
+        return 0.0
+    return min(TAIL_S, TAIL_SHARE * window_s)
 
 
 def reduced_tokens(tokens: int, stride: float) -> int:

@@ -62,7 +62,7 @@ def _places(configurations: Sequence[Configuration]) -> Array:
         [
             (
                 c.silence_s,
-                np.log2(c.window_s),
+                2 * np.log2(c.window_s),
                 2 * np.log2(c.token_stride),
                 np.log2(c.architecture.parameters) / 2,
                 2.0 * (c.precision in ("int8", "int4")),

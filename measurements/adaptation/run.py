@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from measurements.adaptation import emotion, speech
 from measurements.adaptation.lesson import Request, Task
 from measurements.adaptation.records import (
@@ -21,8 +19,7 @@ from measurements.adaptation.records import (
 )
 from measurements.adaptation.trainer import Trainer, TrainingState
 from measurements.datasets import Dataset
-from measurements.devices import cuda_device, local_cpu
-from measurements.evaluation.base import software
+from measurements.evaluation.base import describe_device, software
 from measurements.progress import Progress
 from models_registry import Configuration, WeightsSource
 from models_registry.adapters import RECORD_FILE, adapters_dir, trained_form, weights_sha256
@@ -121,9 +118,7 @@ def adapt(
         target_s=target_s,
         losses=state.points,
         best_step=state.best_step,
-        device=(
-            cuda_device(torch.cuda.get_device_name(place)) if place.type == "cuda" else local_cpu()
-        ),
+        device=describe_device(place),
         software=software() | {"peft": version("peft")},
         command=command,
         created_at=datetime.now(UTC),

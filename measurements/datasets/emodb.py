@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from measurements.datasets.base import Dataset, DatasetError, Utterance
-from measurements.datasets.emotions import audio_files, code_of, emotion_dataset
+from measurements.datasets.base import Dataset
+from measurements.datasets.emotions import emotion_dataset, named_clips
 
 EMOTIONS = {
     "W": "anger",
@@ -31,11 +31,5 @@ def read_emodb(root: Path, subset: str | None = None) -> Dataset:
     Raises:
         DatasetError: The folder is missing or empty, or a name is not the corpus's.
     """
-    clips = []
-    for file in audio_files(root, "wav/*", "EmoDB"):
-        parts = _NAME.fullmatch(file.stem)
-        if parts is None:
-            raise DatasetError(f"{file}: not named like 03a01Fa")
-        emotion = code_of(EMOTIONS, parts["emotion"], "emotion", file)
-        clips.append(Utterance(file.stem, file, emotion, parts["speaker"]))
+    clips = named_clips(root, "wav/*", "EmoDB", _NAME, "03a01Fa", EMOTIONS)
     return emotion_dataset("emodb", clips, subset, beyond_six=frozenset({"boredom"}), language="de")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,29 +12,43 @@ SIX_CLASS = "six-class"
 """Subset of the classes that CREMA-D has: anger, disgust, fear, happy, neutral, sad."""
 
 
-def audio_files(root: Path, pattern: str, corpus: str) -> list[Path]:
-    """The wav and flac files that match a pattern below a folder, in order.
+def named_clips(
+    root: Path,
+    pattern: str,
+    corpus: str,
+    name: re.Pattern[str],
+    example: str,
+    emotions: Mapping[str, str],
+) -> list[Utterance]:
+    """Clips below a folder, their emotions and speakers read from the names of the files.
+
+    Args:
+        root: The folder.
+        pattern: Where the wav and flac files lie in it.
+        corpus: What it is called.
+        name: What a file's stem is like, with the groups ``emotion`` and ``speaker``.
+        example: A stem that is.
+        emotions: Emotion by code.
 
     Raises:
-        DatasetError: There is no such folder, or no such file in it.
+        DatasetError: There is no such folder, no such file in it, or a name is not the
+            corpus's.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     files = sorted(f for f in root.glob(pattern) if f.suffix.lower() in (".wav", ".flac"))
     if not files:
         raise DatasetError(f"{root}: holds no {corpus} clip ({pattern} ending in .wav or .flac)")
-    return files
-
-
-def code_of(codes: Mapping[str, str], code: str, what: str, file: Path) -> str:
-    """What a code in a file's name stands for.
-
-    Raises:
-        DatasetError: It is not one of the corpus's codes.
-    """
-    if code not in codes:
-        raise DatasetError(f"{file}: {what} {code!r} is none of {', '.join(codes)}")
-    return codes[code]
+    clips = []
+    for file in files:
+        parts = name.fullmatch(file.stem)
+        if parts is None:
+            raise DatasetError(f"{file}: not named like {example}")
+        code = parts["emotion"]
+        if code not in emotions:
+            raise DatasetError(f"{file}: emotion {code!r} is none of {', '.join(emotions)}")
+        clips.append(Utterance(file.stem, file, emotions[code], parts["speaker"]))
+    return clips
 
 
 def emotion_dataset(

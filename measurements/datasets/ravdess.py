@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from measurements.datasets.base import Dataset, DatasetError, Utterance
-from measurements.datasets.emotions import audio_files, code_of, emotion_dataset
+from measurements.datasets.base import Dataset, DatasetError
+from measurements.datasets.emotions import emotion_dataset, named_clips
 
 EMOTIONS = {
     "01": "neutral",
@@ -20,7 +20,7 @@ EMOTIONS = {
 }
 
 # Modality (audio only), channel (speech), emotion, intensity, statement, repetition, actor.
-_NAME = re.compile(r"03-01-(?P<emotion>\d\d)-0[12]-0[12]-0[12]-(?P<actor>\d\d)")
+_NAME = re.compile(r"03-01-(?P<emotion>\d\d)-0[12]-0[12]-0[12]-(?P<speaker>\d\d)")
 
 
 def read_ravdess(root: Path, subset: str | None = None) -> Dataset:
@@ -34,13 +34,9 @@ def read_ravdess(root: Path, subset: str | None = None) -> Dataset:
         DatasetError: The folder is missing or empty, a name is not the corpus's, or an
             actor differs from the folder.
     """
-    clips = []
-    for file in audio_files(root, "Actor_*/*", "RAVDESS"):
-        parts = _NAME.fullmatch(file.stem)
-        if parts is None:
-            raise DatasetError(f"{file}: not named like 03-01-05-01-02-01-16 (audio-only speech)")
-        if file.parent.name != f"Actor_{parts['actor']}":
-            raise DatasetError(f"{file}: actor {parts['actor']} lies in {file.parent.name}")
-        emotion = code_of(EMOTIONS, parts["emotion"], "emotion", file)
-        clips.append(Utterance(file.stem, file, emotion, parts["actor"]))
+    example = "03-01-05-01-02-01-16 (audio-only speech)"
+    clips = named_clips(root, "Actor_*/*", "RAVDESS", _NAME, example, EMOTIONS)
+    for clip in clips:
+        if clip.path.parent.name != f"Actor_{clip.speaker}":
+            raise DatasetError(f"{clip.path}: actor {clip.speaker} lies in {clip.path.parent.name}")
     return emotion_dataset("ravdess", clips, subset, beyond_six=frozenset({"calm", "surprised"}))

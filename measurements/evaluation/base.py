@@ -256,10 +256,6 @@ class Evaluation(ABC):
         self.store.add_measurement(measurement)
         return self.store.measurement(self.key) or measurement
 
-    def _speakers(self, utterances: Sequence[str]) -> tuple[str, ...]:
-        """Speakers of utterances named by their ids; none at all where one is not known."""
-        return self.dataset.speakers_of(utterances)
-
     def _adapter_info(self) -> AdapterInfo | None:
         return read_record(self.adapter.folder).info() if self.adapter else None
 

@@ -32,7 +32,7 @@ from models_registry.adapters import AdapterError, adapters_dir
 from models_registry.loading import load, load_encoder
 from models_registry.loading.audio import to_waveform
 from models_registry.loading.emotion import EmotionRecogniser
-from models_registry.loading.encoders import EmotionEncoder, Tokens
+from models_registry.loading.encoders import EmotionEncoder
 from models_registry.loading.readouts import Readout, ReadoutInfo, readouts_folder, save_readout
 from models_registry.paths import cache_dir
 from planner.cost import pass_flops
@@ -117,7 +117,7 @@ class EmotionEvaluation(Evaluation):
             if self.clips.tokens is None:
                 scores = readout.of_mean(self.clips.means[unheard])
             else:
-                scores = readout(_take(self.clips.tokens, unheard))
+                scores = readout(self.clips.tokens.of(unheard))
         return [self.labels[chosen] for chosen in scores.argmax(dim=1).tolist()]
 
     def _recognise_adapted(self, fold: int) -> list[str]:
@@ -183,7 +183,7 @@ class EmotionEvaluation(Evaluation):
         emotion = {u.id: u.reference for u in self.dataset.utterances}
         labels = tuple(emotion[r.utterance] for r in results)
         wrong = [r.substitutions for r in results]
-        speakers = self._speakers([r.utterance for r in results])
+        speakers = self.dataset.speakers_of([r.utterance for r in results])
         interval = unweighted_accuracy(wrong, labels, speakers)
         recogniser, adapter = self._final()
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
@@ -240,7 +240,7 @@ class EmotionEvaluation(Evaluation):
         if self.clips.tokens is None:
             return train_linear(self.clips.means[heard], labels, speakers, len(self.labels))
         return train_attentive(
-            _take(self.clips.tokens, heard), labels, speakers, len(self.labels), seed=self.seed
+            self.clips.tokens.of(heard), labels, speakers, len(self.labels), seed=self.seed
         )
 
     def _final(self) -> tuple[EmotionRecogniser, AdapterInfo | None]:
@@ -264,7 +264,3 @@ class EmotionEvaluation(Evaluation):
 
     def _encoder(self, configuration: Configuration) -> EmotionEncoder:
         return load_encoder(configuration, device=str(self._device), weights=self._weights)
-
-
-def _take(tokens: Tokens, clips: torch.Tensor) -> Tokens:
-    return Tokens(tokens.states[clips], tokens.heard[clips])

@@ -89,7 +89,7 @@ def train_attentive(
     heard = torch.nonzero(folds != held_out).squeeze(1)
     unheard = torch.nonzero(folds == held_out).squeeze(1)
     linear = train_linear(
-        _take(tokens, heard).mean(), labels[heard], [speakers[i] for i in heard.tolist()], classes
+        tokens.of(heard).mean(), labels[heard], [speakers[i] for i in heard.tolist()], classes
     )
     readout = _attending(tokens, heard, linear)
     assert readout.score is not None
@@ -108,7 +108,7 @@ def train_attentive(
         order = heard[torch.randperm(len(heard), generator=generator)]
         for batch in order.split(BATCH_CLIPS):
             optimiser.zero_grad()
-            criterion(readout(_take(tokens, batch)), labels[batch]).backward()
+            criterion(readout(tokens.of(batch)), labels[batch]).backward()
             optimiser.step()
         loss = _loss(readout, tokens, labels, unheard)
         if loss < lowest:
@@ -156,7 +156,7 @@ def _attending(tokens: Tokens, clips: Tensor, linear: Readout) -> Readout:
     """A read-out with even attention over standardised tokens that equals the linear one."""
     count, total, square = 0, 0.0, 0.0
     for batch in clips.split(BATCH_CLIPS):
-        part = _take(tokens, batch)
+        part = tokens.of(batch)
         states = part.states[part.heard].double()
         count += len(states)
         total = total + states.sum(dim=0)
@@ -178,7 +178,7 @@ def _attending(tokens: Tokens, clips: Tensor, linear: Readout) -> Readout:
 
 def _loss(readout: Readout, tokens: Tokens, labels: Tensor, clips: Tensor) -> float:
     with torch.inference_mode():
-        scores = torch.cat([readout(_take(tokens, batch)) for batch in clips.split(BATCH_CLIPS)])
+        scores = torch.cat([readout(tokens.of(batch)) for batch in clips.split(BATCH_CLIPS)])
     return float(_balanced_loss(scores.double(), labels[clips]))
 
 
@@ -214,7 +214,3 @@ def _balanced_loss(scores: Tensor, labels: Tensor) -> Tensor:
 def _balancing(labels: Tensor, classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=classes).double()
     return torch.where(counts > 0, 1 / counts.clamp_min(1), 0.0)
-
-
-def _take(tokens: Tokens, clips: Tensor) -> Tokens:
-    return Tokens(tokens.states[clips], tokens.heard[clips])

@@ -9,7 +9,7 @@ from measurements.datasets import Utterance
 from measurements.evaluation.base import Evaluation, spread_over_durations
 from measurements.progress import Progress
 from measurements.records import ErrorCounts, Measurement, UtteranceResult
-from measurements.scoring import NORMALISER, WordErrors, word_error_rate, word_errors
+from measurements.scoring import NORMALISER, errors_of, word_error_rate, word_errors
 from models_registry.loading import load
 from models_registry.loading.audio import Waveform, to_waveform
 from models_registry.loading.encoder import PrefixCache
@@ -87,11 +87,8 @@ class TranscriptionEvaluation(Evaluation):
         if finished := self.store.measurement(self.key):
             return finished
         results = self.store.utterances(self.key)
-        errors = [
-            WordErrors(r.substitutions, r.deletions, r.insertions, r.reference_words)
-            for r in results
-        ]
-        speakers = self._speakers([r.utterance for r in results])
+        errors = errors_of(results)
+        speakers = self.dataset.speakers_of([r.utterance for r in results])
         interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         # What is taken from others is neither timed nor counted.

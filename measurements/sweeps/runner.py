@@ -231,10 +231,7 @@ class Sweep:
 
 def _evaluation(run: Run, store: Store, device: str) -> Evaluation:
     from measurements.evaluation import evaluation_of
-    from models_registry.loading import UnsupportedConfigurationError, unsupported
 
-    if reason := unsupported(run.configuration):
-        raise UnsupportedConfigurationError(f"{run.configuration.label()}: {reason}")
     return evaluation_of(
         run.configuration,
         run.speech.open(),
@@ -250,7 +247,7 @@ def _failure(error: Exception) -> Failure:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, DatasetError | UnknownNameError | SweepError):
         return Failure(kind="dataset", reason=lines[0])
-    if "UnsupportedConfigurationError" in names:
+    if names & {"UnsupportedConfigurationError", "AdapterError"}:
         return Failure(kind="unsupported", reason=lines[0])
     if names & {"WeightsError", "MalformedModelError"}:
         return Failure(kind="weights", reason=lines[0])

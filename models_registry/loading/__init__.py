@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models_registry.adapters import Adapter, AdapterError, find_adapter, trained_form
+from models_registry.adapters import find_adapter
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
 from models_registry.loading.emotion import EmotionRecogniser
@@ -65,63 +65,49 @@ def load(
 
     Raises:
         WeightsError: The weights, or a read-out, can't be had or don't fit.
+        AdapterError: No adapter fits the configuration, or several do.
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
-    if configuration.task == "ser":
-        _refuse_unsupported(configuration, torch_device(device), adapter)
-        if configuration.adapter == "none":
-            folder, found = find_readout(configuration, study), None
-        else:
-            # The read-out was trained with the adapter and lies beside it.
-            found = find_adapter(configuration, adapter)
-            folder = found.folder
-        encoder = load_encoder(configuration, device=device, weights=weights, adapter=found)
-        return _with_readout(encoder, folder)
     place = torch_device(device)
-    _refuse_unsupported(configuration, place, adapter)
+    _refuse_unsupported(configuration, place)
+    adapted = configuration.adapter != "none" or adapter is not None
+    found = find_adapter(configuration, adapter) if adapted else None
+    if configuration.task == "ser":
+        # The read-out was trained with the adapter and lies beside it.
+        readout = found.folder if found else find_readout(configuration, study)
+        folder = fetch(weights or default_source(configuration.model), configuration.architecture)
+        return _with_readout(encoder_from_folder(folder, configuration, place, found), readout)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    found = find_adapter(configuration, adapter) if configuration.adapter != "none" else None
     return from_folder(folder, configuration, language, place, found)
 
 
 def load_encoder(
-    configuration: Configuration,
-    *,
-    device: str = "auto",
-    weights: WeightsSource | None = None,
-    adapter: Adapter | None = None,
+    configuration: Configuration, *, device: str = "auto", weights: WeightsSource | None = None
 ) -> EmotionEncoder:
-    """Loads the encoder of an SER configuration without a read-out, to train one.
+    """Loads the encoder of an SER configuration without a read-out or an adapter, to train one.
 
     Args:
         configuration: What to run.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         weights: Where the weights come from.
-        adapter: Merged into them.
 
     Raises:
         WeightsError: The weights can't be had or don't fit.
         UnsupportedConfigurationError: The configuration can't be loaded here.
     """
     place = torch_device(device)
-    _refuse_unsupported(configuration, place, adapter.folder if adapter else None)
+    _refuse_unsupported(configuration, place)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    return encoder_from_folder(folder, configuration, place, adapter)
+    return encoder_from_folder(folder, configuration, place)
 
 
-def unsupported(configuration: Configuration, adapter: str | Path | None = None) -> str | None:
-    """Why :func:`load` refuses a configuration, if it does."""
+def _unsupported(configuration: Configuration) -> str | None:
     if configuration.adapter != "none" and getattr(configuration.architecture, "kind", "") == (
         "wavlm"
     ):
         return "its attention takes no adapter"
     if configuration.adapter != "none" and configuration.readout != "linear":
         return "adapters are trained with a linear read-out"
-    if configuration.adapter != "none" or adapter is not None:
-        try:
-            find_adapter(configuration, adapter)
-        except AdapterError as error:
-            return str(error).removeprefix(f"{trained_form(configuration).label()}: ")
     architecture = configuration.architecture
     if configuration.task == "asr":
         # The registry may learn of other families that transcribe.
@@ -140,10 +126,8 @@ def unsupported(configuration: Configuration, adapter: str | Path | None = None)
     return None
 
 
-def _refuse_unsupported(
-    configuration: Configuration, place: torch.device, adapter: str | Path | None
-) -> None:
-    reason = unsupported(configuration, adapter) or refused(configuration.precision, place)
+def _refuse_unsupported(configuration: Configuration, place: torch.device) -> None:
+    reason = _unsupported(configuration) or refused(configuration.precision, place)
     if reason:
         raise UnsupportedConfigurationError(f"{configuration.label()}: {reason}")
 

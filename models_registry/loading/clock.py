@@ -28,11 +28,6 @@ class PassCounts:
 
     passes: tuple[tuple[int, int], ...]
 
-    @property
-    def output_tokens(self) -> int:
-        """Tokens decoded, over all passes."""
-        return sum(tokens for _, tokens in self.passes)
-
 
 class Timeable(Protocol):
     """A loaded model that can be timed on single recordings."""

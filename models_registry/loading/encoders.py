@@ -84,6 +84,10 @@ class Tokens:
     states: Tensor
     heard: Tensor
 
+    def of(self, clips: Tensor) -> Tokens:
+        """Those of some clips, named by their places."""
+        return Tokens(self.states[clips], self.heard[clips])
+
     def mean(self) -> Tensor:
         """The mean over the tokens that hold audio, shape ``(batch, width)``."""
         states = self.states.float() * self.heard[..., None]

@@ -13,6 +13,7 @@ from measurements.adaptation.lesson import Request  # noqa: E402
 from measurements.adaptation.records import Hyperparameters  # noqa: E402
 from measurements.adaptation.run import adapt  # noqa: E402
 from measurements.evaluation import emotion, evaluation_of  # noqa: E402
+from measurements.sweeps import Speech, Sweep, SweepSpec  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
 from models_registry.adapters import adapters, weights_sha256  # noqa: E402
 from planner.cost.training import encoder_step_flops  # noqa: E402
@@ -93,6 +94,33 @@ def test_every_fold_has_an_adapter_of_its_own_and_the_last_one_is_kept(
         Configuration(task="ser", model="nano-whisper", window_s=1), speech, store
     )
     assert plain.key != evaluation.key
+
+
+def test_a_sweep_trains_the_adapters_of_emotion_and_says_which_of_speech_is_missing(
+    store,  # noqa: F811
+    checkpoint,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setattr(emotion, "HYPERPARAMETERS", SHORT)
+    monkeypatch.setattr("models_registry.loading.default_source", lambda model: checkpoint)
+    monkeypatch.setattr("measurements.adaptation.run.default_source", lambda model: checkpoint)
+    tones(tmp_path / "tones")
+    speech = Speech(dataset=f"manifest:{tmp_path / 'tones' / 'manifest.csv'}")
+    transcripts = (Speech(dataset="demo", limit=1),)
+    centre = {"window_s": 1.0, "adapter": "lora", "rank": 2}
+    shared = {"models": ("nano-whisper",), "speech": (speech,), "timing": False}
+    spec = SweepSpec(task="ser", centre=centre, **shared)
+    (state,) = Sweep(spec, store).run().states
+    assert (state.status, state.metric.name) == ("done", "ua")
+
+    (state,) = (
+        Sweep(SweepSpec(centre=centre, **shared | {"speech": transcripts}), store).run().states
+    )
+    assert (state.status, state.tries, state.failure.kind) == ("failed", 1, "unsupported")
+    assert (
+        "train one with: speechplan adapt --task asr --model nano-whisper" in state.failure.reason
+    )
 
 
 def test_training_moves_the_encoder_and_repeats(checkpoint, tmp_path):  # noqa: F811

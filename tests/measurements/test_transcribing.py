@@ -102,7 +102,7 @@ def test_a_runaway_is_stopped_and_decoded_again_in_the_full_window(librispeech):
     """A recording that tiny.en repeats itself on when little silence follows."""
     speech = open_dataset(f"librispeech:{librispeech}", "test-other")
     (recording,) = (u for u in speech.utterances if u.id == "533-1066-0002")
-    transcriber = load(Configuration(model="tiny.en", window_s=10))
+    transcriber = load(Configuration(model="tiny.en", window_s=10, tail_s=2.5))
     audio = to_waveform(*recording.audio())
     (result,) = transcriber.transcribe_batch([audio])
     assert (result.windows, result.retried, result.cut_short) == (2, 1, 0)

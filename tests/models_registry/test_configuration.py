@@ -88,6 +88,30 @@ def test_round_trip(model, frames, stride, depth):
     assert 0 < configuration.speech_s <= configuration.window_s
 
 
+@pytest.mark.parametrize(
+    ("given", "silence_s"),
+    [
+        ({"window_policy": "ladder"}, 0.5),
+        ({"window_policy": "ladder", "window_s": 1}, 0.25),
+        (
+            {
+                "window_policy": "ladder",
+                "adapter": "lora",
+                "rank": 8,
+                "recipe": "self-distilled",
+            },
+            0,
+        ),
+        ({"window_s": 8}, 0),
+    ],
+)
+def test_the_silence_behind_speech_is_left_out_of_a_key_where_it_is_the_usual(given, silence_s):
+    usual = Configuration(model="base", **given)
+    assert usual.silence_s == silence_s
+    assert Configuration(model="base", **given, tail_s=silence_s) == usual
+    assert Configuration(model="base", **given, tail_s=silence_s + 0.1) != usual
+
+
 @given(st.integers(1, 3000), st.floats(1, 100))
 def test_reduced_tokens_covers_every_token(tokens, stride):
     left = reduced_tokens(tokens, stride)
