@@ -7,29 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import options
+from api.cli.axes import Axes, with_axes
 from api.cli.errors import handled, usage
 from api.cli.output import console, print_json, run_progress
+from models_registry import Configuration
 
 if TYPE_CHECKING:
     from measurements.adaptation.records import TrainingRecord
 
 
+@with_axes(without=("readout", "precision", "batch_size"))
 def adapt(
-    model: options.Model,
+    axes: Axes,
     dataset: options.Dataset,
-    adapter: options.Adapter = options.AdapterName.lora,
-    rank: options.Rank = None,
-    unfrozen_layers: options.UnfrozenLayers = 0,
-    recipe: options.Recipe = None,
-    task: options.Task = options.TaskName.asr,
     subset: options.Subset = None,
     limit: options.Limit = None,
-    window_s: options.WindowS = 30.0,
-    window_policy: options.WindowPolicy = options.WindowPolicyName.chunk,
-    token_stride: options.TokenStride = 1.0,
-    reduction_layer: options.ReductionLayer = None,
-    reduction: options.Reduction = options.ReductionName.mean,
-    exit_layer: options.ExitLayer = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Most optimiser steps.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", help="Peak learning rate; the kind's own if left out.")
@@ -51,24 +43,9 @@ def adapt(
         --dataset librispeech:~/LibriSpeech --subset train-clean-100
     """
     with handled(as_json):
-        if adapter is options.AdapterName.none:
+        if axes["adapter"] == "none":
             usage("--adapter none trains nothing: choose lora, dama, partial or full")
-        configuration = options.configuration(
-            task=task,
-            model=model,
-            window_s=window_s,
-            window_policy=window_policy,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            reduction=reduction,
-            exit_layer=exit_layer,
-            precision=options.PrecisionName.fp32,
-            batch_size=1,
-            adapter=adapter,
-            rank=rank,
-            unfrozen_layers=unfrozen_layers,
-            recipe=recipe,
-        )
+        configuration = Configuration(**axes)
         from measurements.adaptation.records import Hyperparameters, peak_learning_rate
         from measurements.commands import adapt_command
         from measurements.datasets import open_dataset

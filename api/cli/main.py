@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from inspect import getdoc
 from typing import Annotated
 
 import typer
@@ -51,7 +52,8 @@ for _command in (
     serving.worker,
     demo.demo,
 ):
-    app.command()(_command)
+    # Behind a backspace lines are kept as they are; docstrings spell it as the escape.
+    app.command(help=(getdoc(_command) or "").replace(r"\b", "\b"))(_command)
 app.add_typer(serving.db, name="db")
 
 

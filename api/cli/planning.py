@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import options
+from api.cli.axes import Axes, with_axes
 from api.cli.errors import handled, usage
 from api.cli.output import console, print_json, print_table, show_recommendation
+from models_registry import Configuration
 
 if TYPE_CHECKING:
     from measurements.profiles import DeviceProfile
@@ -191,17 +193,9 @@ def existing_store() -> Store | None:
     return Store.open(url)
 
 
+@with_axes(without=("adapter", "rank", "unfrozen_layers", "recipe", "tail_s"))
 def cost(
-    model: options.Model,
-    task: options.Task = options.TaskName.asr,
-    window_s: options.WindowS = 30.0,
-    window_policy: options.WindowPolicy = options.WindowPolicyName.chunk,
-    token_stride: options.TokenStride = 1.0,
-    reduction_layer: options.ReductionLayer = None,
-    reduction: options.Reduction = options.ReductionName.mean,
-    exit_layer: options.ExitLayer = None,
-    precision: options.Precision = options.PrecisionName.fp32,
-    batch_size: options.BatchSize = 1,
+    axes: Axes,
     output_tokens: Annotated[
         int, typer.Option(min=1, max=448, help="Tokens decoded, end of text included.")
     ] = 20,
@@ -218,18 +212,7 @@ def cost(
     with handled(as_json):
         from api.services import cost_of
 
-        configuration = options.configuration(
-            task=task,
-            model=model,
-            window_s=window_s,
-            window_policy=window_policy,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            reduction=reduction,
-            exit_layer=exit_layer,
-            precision=precision,
-            batch_size=batch_size,
-        )
+        configuration = Configuration(**axes)
         counted = cost_of(
             configuration,
             convention=convention.value,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import options
+from api.cli.axes import Axes, with_axes
 from api.cli.errors import handled, usage
 from api.cli.output import (
     print_json,
@@ -17,33 +18,20 @@ from api.cli.output import (
     show_verdict,
 )
 from api.cli.planning import make_question
+from models_registry import Configuration
 
 if TYPE_CHECKING:
     from measurements.store import Store
-    from models_registry import Configuration
     from models_registry.configuration import Task
 
 
+@with_axes(without=("batch_size",))
 def measure(
-    model: options.Model,
+    axes: Axes,
     dataset: options.Dataset = "demo",
-    task: options.Task = options.TaskName.asr,
     subset: options.Subset = None,
     limit: options.Limit = None,
-    window_s: options.WindowS = 30.0,
-    window_policy: options.WindowPolicy = options.WindowPolicyName.chunk,
-    tail_s: options.TailS = None,
-    token_stride: options.TokenStride = 1.0,
-    reduction_layer: options.ReductionLayer = None,
-    reduction: options.Reduction = options.ReductionName.mean,
-    exit_layer: options.ExitLayer = None,
-    readout: options.Readout = options.ReadoutName.linear,
-    adapter: options.Adapter = options.AdapterName.none,
-    rank: options.Rank = None,
-    unfrozen_layers: options.UnfrozenLayers = 0,
-    recipe: options.Recipe = None,
     adapter_key: options.AdapterKey = None,
-    precision: options.Precision = options.PrecisionName.fp32,
     weights: options.Weights = None,
     device: options.RunDevice = "auto",
     timing: options.Timing = True,
@@ -69,24 +57,7 @@ def measure(
     speechplan measure --task ser --model base --dataset emodb:~/EmoDB --window-s 4 --exit-layer 3
     """
     with handled(as_json):
-        configuration = options.configuration(
-            task=task,
-            model=model,
-            window_s=window_s,
-            window_policy=window_policy,
-            tail_s=tail_s,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            reduction=reduction,
-            exit_layer=exit_layer,
-            readout=readout,
-            precision=precision,
-            batch_size=1,
-            adapter=adapter,
-            rank=rank,
-            unfrozen_layers=unfrozen_layers,
-            recipe=recipe,
-        )
+        configuration = Configuration(**axes)
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
 
@@ -211,22 +182,16 @@ def verify(
             show_verdict(verification)
 
 
+@with_axes(without=("task", "model", "exit_layer", "readout", "batch_size"))
 def transcribe(
+    axes: Axes,
     audio: Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
     plan: Annotated[
         Path | None,
         typer.Option(help="What 'recommend --json' printed: its configuration is run."),
     ] = None,
-    window_s: options.WindowS = 30.0,
-    token_stride: options.TokenStride = 1.0,
-    reduction_layer: options.ReductionLayer = None,
-    adapter: options.Adapter = options.AdapterName.none,
-    rank: options.Rank = None,
-    unfrozen_layers: options.UnfrozenLayers = 0,
-    recipe: options.Recipe = None,
     adapter_key: options.AdapterKey = None,
-    precision: options.Precision = options.PrecisionName.fp32,
     language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
     weights: options.Weights = None,
     device: options.RunDevice = "auto",
@@ -239,19 +204,7 @@ def transcribe(
     speechplan transcribe --plan plan.json call.wav
     """
     with handled(as_json):
-        configuration = _configuration_to_run(
-            plan,
-            model,
-            task="asr",
-            window_s=window_s,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            adapter=adapter.value,
-            rank=rank,
-            unfrozen_layers=unfrozen_layers,
-            recipe=recipe.value if recipe else None,
-            precision=precision.value,
-        )
+        configuration = _configuration_to_run(plan, model, "asr", axes)
         from measurements.datasets import Utterance
         from models_registry import load
 
@@ -279,24 +232,20 @@ def transcribe(
             )
 
 
+@with_axes(without=("task", "model", "window_policy", "tail_s", "batch_size"))
 def classify(
+    axes: Axes,
     audio: Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
     plan: Annotated[
         Path | None,
         typer.Option(help="What 'recommend --task ser --json' printed: its configuration is run."),
     ] = None,
-    window_s: options.WindowS = 30.0,
-    token_stride: options.TokenStride = 1.0,
-    reduction_layer: options.ReductionLayer = None,
-    reduction: options.Reduction = options.ReductionName.mean,
-    exit_layer: options.ExitLayer = None,
-    readout: options.Readout = options.ReadoutName.linear,
-    precision: options.Precision = options.PrecisionName.fp32,
     study: Annotated[
         str | None,
         typer.Option(help="Study that the read-out was trained on, where there are several."),
     ] = None,
+    adapter_key: options.AdapterKey = None,
     weights: options.Weights = None,
     device: options.RunDevice = "auto",
     as_json: options.Json = False,
@@ -310,18 +259,7 @@ def classify(
     speechplan classify --model base --window-s 4 --exit-layer 3 call.wav
     """
     with handled(as_json):
-        configuration = _configuration_to_run(
-            plan,
-            model,
-            task="ser",
-            window_s=window_s,
-            token_stride=token_stride,
-            reduction_layer=reduction_layer,
-            reduction=reduction.value,
-            exit_layer=exit_layer,
-            readout=readout.value,
-            precision=precision.value,
-        )
+        configuration = _configuration_to_run(plan, model, "ser", axes)
         from measurements.datasets import Utterance
         from models_registry import load
 
@@ -331,6 +269,7 @@ def classify(
             device=device,
             weights=options.weights_source(weights, configuration),
             study=study,
+            adapter=adapter_key,
         )
         found = {name: recogniser.classify(*sound) for name, sound in sounds.items()}
         if as_json:
@@ -352,14 +291,12 @@ def writable_store() -> Store:
 
 
 def _configuration_to_run(
-    plan: Path | None, model: str | None, *, task: Task, **chosen: Any
+    plan: Path | None, model: str | None, task: Task, axes: Axes
 ) -> Configuration:
-    from models_registry import Configuration
-
     if (plan is None) == (model is None):
         usage("name either --model or --plan")
     if plan is None:
-        return Configuration(task=task, model=model or "", **chosen)
+        return Configuration(task=task, model=model or "", **axes)
     try:
         document = json.loads(plan.read_text(encoding="utf-8"))
         planned = Configuration.model_validate(document["recommendation"]["configuration"])

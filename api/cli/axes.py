@@ -1,0 +1,218 @@
+"""The options that name a configuration, given to whichever command asks for them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from enum import Enum, StrEnum
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from api.cli.options import PANEL, PrecisionName, Task
+from models_registry import Configuration
+
+
+class ReductionName(StrEnum):
+    """How tokens are merged."""
+
+    mean = "mean"
+    pick = "pick"
+
+
+class ReadoutName(StrEnum):
+    """How emotions are read off the tokens."""
+
+    linear = "linear"
+    attentive = "attentive"
+
+
+class WindowPolicyName(StrEnum):
+    """What happens to audio longer than the window."""
+
+    chunk = "chunk"
+    ladder = "ladder"
+    truncate = "truncate"
+
+
+class AdapterName(StrEnum):
+    """Kinds of adaptation."""
+
+    none = "none"
+    lora = "lora"
+    dama = "dama"
+    partial = "partial"
+    full = "full"
+
+
+class RecipeName(StrEnum):
+    """What an adapter learns from."""
+
+    supervised = "supervised"
+    self_distilled = "self-distilled"
+
+
+_Model = Annotated[
+    str,
+    typer.Option("--model", help="Model, for example whisper-base.", rich_help_panel=PANEL),
+]
+_WindowS = Annotated[
+    float,
+    typer.Option(
+        "--window-s", help="Longest audio one forward pass sees, in seconds.", rich_help_panel=PANEL
+    ),
+]
+_WindowPolicy = Annotated[
+    WindowPolicyName,
+    typer.Option(
+        "--window-policy",
+        help="Cut longer audio (chunk), and choose the window by its length (ladder); or drop"
+        " what is left over (truncate).",
+        rich_help_panel=PANEL,
+    ),
+]
+_TailS = Annotated[
+    float | None,
+    typer.Option(
+        "--tail-s",
+        min=0,
+        help="Silence left behind the speech in a short window, in seconds; left out: 0.5 on the"
+        " ladder, none elsewhere and with a self-distilled adapter.",
+        rich_help_panel=PANEL,
+    ),
+]
+_TokenStride = Annotated[
+    float,
+    typer.Option(
+        "--token-stride",
+        help="Encoder tokens merged into one; fractions allowed.",
+        rich_help_panel=PANEL,
+    ),
+]
+_ReductionLayer = Annotated[
+    int | None,
+    typer.Option(
+        "--reduction-layer",
+        help="Encoder layer after which they are: 0 is the stem. The encoder's output if left out.",
+        rich_help_panel=PANEL,
+    ),
+]
+_Reduction = Annotated[
+    ReductionName,
+    typer.Option("--reduction", help="Pool the tokens or pick one.", rich_help_panel=PANEL),
+]
+_ExitLayer = Annotated[
+    int | None,
+    typer.Option("--exit-layer", help="Last encoder layer that runs (SER).", rich_help_panel=PANEL),
+]
+_Readout = Annotated[
+    ReadoutName,
+    typer.Option(
+        "--readout", help="How emotions are read off the tokens (SER).", rich_help_panel=PANEL
+    ),
+]
+_Precision = Annotated[
+    PrecisionName, typer.Option("--precision", help="Number format.", rich_help_panel=PANEL)
+]
+_BatchSize = Annotated[
+    int,
+    typer.Option("--batch-size", min=1, help="Forward passes run together.", rich_help_panel=PANEL),
+]
+_Adapter = Annotated[
+    AdapterName, typer.Option("--adapter", help="Kind of adaptation.", rich_help_panel=PANEL)
+]
+_Rank = Annotated[
+    int | None,
+    typer.Option("--rank", min=1, help="Rank of lora, highest of dama.", rich_help_panel=PANEL),
+]
+_UnfrozenLayers = Annotated[
+    int,
+    typer.Option(
+        "--unfrozen-layers",
+        min=0,
+        help="Encoder layers from the top that are trained as a whole.",
+        rich_help_panel=PANEL,
+    ),
+]
+_Recipe = Annotated[
+    RecipeName | None,
+    typer.Option(
+        "--recipe",
+        help="What the adapter learns from: transcripts, or the model's own full-window output."
+        " supervised if left out.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+_OPTIONS: dict[str, Any] = {
+    "task": Task,
+    "model": _Model,
+    "window_s": _WindowS,
+    "window_policy": _WindowPolicy,
+    "tail_s": _TailS,
+    "token_stride": _TokenStride,
+    "reduction_layer": _ReductionLayer,
+    "reduction": _Reduction,
+    "exit_layer": _ExitLayer,
+    "readout": _Readout,
+    "adapter": _Adapter,
+    "rank": _Rank,
+    "unfrozen_layers": _UnfrozenLayers,
+    "recipe": _Recipe,
+    "precision": _Precision,
+    "batch_size": _BatchSize,
+}
+
+
+Axes = dict[str, Any]
+"""What was given of a configuration, by field."""
+
+
+def with_axes(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
+    """Gives a command an option for each field of a configuration.
+
+    The command's parameter ``axes`` receives what was given, by field; an option that was
+    left out has the configuration's own default.
+
+    Args:
+        without: Fields that the command has no option for.
+    """
+
+    def decorate(command: Callable[..., None]) -> Any:
+        fields = Configuration.model_fields
+        options = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if fields[name].is_required() else _default(name),
+                annotation=option,
+            )
+            for name, option in _OPTIONS.items()
+            if name not in without
+        ]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            axes = {option.name: given.pop(option.name) for option in options}
+            plain = {k: v.value if isinstance(v, Enum) else v for k, v in axes.items()}
+            command(axes=plain, **given)
+
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+            for name, parameter in inspect.signature(command).parameters.items()
+            if name != "axes"
+        ]
+        both = [*options, *own]
+        run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in both}
+        return run
+
+    return decorate
+
+
+def _default(name: str) -> Any:
+    default = Configuration.model_fields[name].default
+    choices = _OPTIONS[name].__origin__
+    return choices(default) if isinstance(choices, type) and issubclass(choices, Enum) else default
