@@ -120,16 +120,11 @@ class QualityModel:
             axes_of(configurations, evidence.task),
             [o.error for o in usable],
             error_se=[_fit_se(o) for o in usable],
-            groups=_groups([o.study for o in usable], configurations, evidence.task),
-            group_sd={
-                "study": STUDY_SD,
-                "model": MODEL_SD if evidence.task == "asr" else STUDY_SD,
-                "precision": PRECISION_SD,
-                "windowing": WINDOWING_SD,
-                "adapter": ADAPTER_SD,
-                "depth": DEPTH_SD,
-                "readout": READOUT_SD,
+            groups={
+                "study": [o.study for o in usable],
+                **groups_of(configurations, evidence.task),
             },
+            group_sd={"study": STUDY_SD, **group_sd(evidence.task)},
             seed=seed,
         )
         self._common_sd = _common_sd(evidence.in_study)
@@ -146,8 +141,10 @@ class QualityModel:
             draws: How many joint draws.
         """
         axes = axes_of(configurations, self._evidence.task)
-        studies = [self._evidence.study] * len(configurations)
-        groups = _groups(studies, configurations, self._evidence.task)
+        groups = {
+            "study": [self._evidence.study] * len(configurations),
+            **groups_of(configurations, self._evidence.task),
+        }
         mean, lower, upper = self.curves.predict(axes, level, groups=groups)
         joint = self.curves.draws(axes, draws, groups=groups, seed=self._seed)
         beyond = self.curves.extrapolation(axes) > 0
@@ -185,15 +182,24 @@ class QualityModel:
         )
 
 
-def _groups(
-    studies: Sequence[str], configurations: Sequence[Configuration], task: Task
-) -> dict[str, list[str]]:
+def group_sd(task: Task) -> dict[str, float]:
+    """Spread of the offsets in log error, by factor of :func:`groups_of`."""
+    return {
+        "model": MODEL_SD if task == "asr" else STUDY_SD,
+        "precision": PRECISION_SD,
+        "windowing": WINDOWING_SD,
+        "adapter": ADAPTER_SD,
+        "depth": DEPTH_SD,
+        "readout": READOUT_SD,
+    }
+
+
+def groups_of(configurations: Sequence[Configuration], task: Task) -> dict[str, list[str]]:
     """Labels that share an offset, by factor.
 
     Emotions are read best off a middle layer, so layers are labels and not an axis.
     """
     groups: dict[str, list[str]] = {
-        "study": list(studies),
         "model": [c.model for c in configurations],
         "precision": [c.precision for c in configurations],
     }

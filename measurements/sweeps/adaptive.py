@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models_registry import Configuration
 from planner.curves import fit
 from planner.curves.fit import MIN_OBSERVATIONS
-from planner.quality import MODEL_SD, PRECISION_SD, axes_of
+from planner.quality import axes_of, group_sd, groups_of
 
 MAX_ENUMERATED = MAX_TRIALS = 200
 
@@ -96,7 +96,7 @@ def gains(
         [o.error for o in observed],
         error_se=[o.error_se for o in observed],
         groups={name: column[first:] for name, column in labels.items()},
-        group_sd={"model": MODEL_SD, "precision": PRECISION_SD},
+        group_sd=group_sd(every[0].task),
         seed=seed,
     )
     curves = model.curves(
@@ -151,11 +151,8 @@ def _moving_axes(configurations: Sequence[Configuration]) -> Mapping[str, Array]
 
 
 def _labels(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
-    columns = {
-        "precision": [c.precision for c in configurations],
-        "model": [c.model for c in configurations],
-    }
-    return {name: list(column) for name, column in columns.items() if len(set(column)) > 1}
+    columns = groups_of(configurations, configurations[0].task)
+    return {name: column for name, column in columns.items() if len(set(column)) > 1}
 
 
 def _distance(candidates: Sequence[Configuration], known: set[Configuration]) -> Array:
