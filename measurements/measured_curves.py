@@ -12,6 +12,7 @@ from models_registry import Configuration
 
 AXES = (
     "window_s",
+    "tail_s",
     "token_stride",
     "reduction_layer",
     "exit_layer",
@@ -24,6 +25,9 @@ AXES = (
     "window_policy",
 )
 """What curves are drawn along; a configuration's fields."""
+
+_WITHIN = ("tail_s", "rank")
+"""Axes that mean nothing to a plain model: their curves don't pass through the centre."""
 
 _REDUCTION = ("token_stride", "reduction_layer", "reduction")
 
@@ -40,6 +44,10 @@ class CurvePoint(Record):
         flops: FLOPs of an utterance, under ``counted-1``.
         rtf: Seconds of computing per second of audio, where it was timed.
         utterances: How many were measured.
+        insertions: Words too many (ASR).
+        windows: Windows that the speech was cut into (ASR).
+        retried: Those that ran away and were run again in the full window.
+        trainable_parameters: Of its adapter.
         command: What repeats it.
     """
 
@@ -51,6 +59,10 @@ class CurvePoint(Record):
     flops: float | None
     rtf: float | None
     utterances: int | None
+    insertions: int | None
+    windows: int | None
+    retried: int | None
+    trainable_parameters: int | None
     command: str
 
 
@@ -61,7 +73,7 @@ class MeasuredCurve(Record):
         study: Study they belong to.
         model: The model.
         axis: Name of the axis.
-        at: What the others are held at; the reference's label.
+        at: What the others are held at.
         reference: Key of the measurement that the others are compared with.
         fingerprint: Of the speech.
         device: Where.
@@ -88,7 +100,9 @@ def measured_curves(
     """The curves through a study's star: one axis moves, the others stay at the centre.
 
     The centre of a model is the configuration from which most others differ in one
-    axis alone. Strides are curves of their own for each layer that they act after.
+    axis alone. Strides are curves of their own for each layer that they act after; the
+    silence behind speech and ranks have a curve wherever two of them were measured, compared
+    with the centre all the same.
 
     Args:
         measurements: Of one study; published ones are left out.
@@ -140,6 +154,15 @@ def _along(
 ) -> Iterator[list[Measurement]]:
     """Members of each curve along an axis, two at least, in its order."""
     fields = _fields(axis)
+    if axis in _WITHIN:
+        groups: dict[str, list[Measurement]] = {}
+        for m in group:
+            if axis != "rank" or m.configuration.rank is not None:
+                groups.setdefault(_rest(m.configuration, fields), []).append(m)
+        for _, members in sorted(groups.items()):
+            if len(members) > 1:
+                yield _ordered(axis, members)
+        return
     rest = _rest(centre.configuration, fields)
     alike = [m for m in group if _rest(m.configuration, fields) == rest]
     if axis != "token_stride":
@@ -180,7 +203,7 @@ def _rest(configuration: Configuration, fields: Sequence[str]) -> str:
 
 
 def _value(axis: str, configuration: Configuration) -> float | str:
-    value = getattr(configuration, axis)
+    value = configuration.silence_s if axis == "tail_s" else getattr(configuration, axis)
     if value is None and axis in ("exit_layer", "reduction_layer"):
         value = configuration.architecture.encoder_layers
     return value if isinstance(value, str) else float(value or 0)
@@ -201,6 +224,8 @@ def _curve(
 ) -> MeasuredCurve:
     layer = next((m.configuration for m in members if m.configuration.token_stride > 1), None)
     at = centre.configuration.label()
+    if axis in _WITHIN:
+        at = members[0].configuration.model_copy(update={axis: None}).label()
     if axis == "token_stride" and layer is not None:
         at += f"; strides after layer {layer.reduction_layer}"
         at += ", picked" if layer.reduction == "pick" else ""
@@ -222,6 +247,10 @@ def _curve(
                 flops=m.flops_counted,
                 rtf=m.rtf.get("total"),
                 utterances=m.dataset.utterances,
+                insertions=m.errors.insertions if m.errors else None,
+                windows=m.windows,
+                retried=m.retried,
+                trainable_parameters=m.adapter.trainable_parameters if m.adapter else None,
                 command=m.provenance,
             )
             for m in members

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from measurements.measured_curves import CurvePoint, MeasuredCurve
     from measurements.records import Measurement, Metric
 
+_CUT = ("window_s", "tail_s", "window_policy")
+"""Axes along which it matters how many windows ran away."""
+
 _Study = Annotated[str | None, typer.Option("--study", help="Only of this study.")]
 
 
@@ -189,24 +192,17 @@ def _show_curve(curve: MeasuredCurve, commands: bool) -> None:
     console.rule(f"{curve.model} along {curve.axis}", align="left")
     console.print(f"{curve.study}, at {curve.at}; on {curve.device}")
     rows = [_point(point, curve) for point in curve.points]
-    name = curve.points[0].metric.name.upper()
-    columns = (
-        curve.axis,
-        f"{name} %",
-        "interval",
-        "points",
-        "interval",
-        "GFLOPs",
-        "RTF",
-        "n",
-        "key",
+    # A column that is empty in every row says nothing here.
+    filled = [name for name in rows[0] if any(row[name] for row in rows)]
+    print_table(
+        [name.strip() for name in filled], [tuple(row[name] for name in filled) for row in rows]
     )
-    print_table(columns, rows)
     for point in curve.points if commands else ():
         typer.echo(f"  {point.key[:12]}  {point.command}")
 
 
-def _point(point: CurvePoint, curve: MeasuredCurve) -> tuple[str, ...]:
+def _point(point: CurvePoint, curve: MeasuredCurve) -> dict[str, str]:
+    """A row by column; two columns are called alike but for a space."""
     metric, difference, interval = point.metric, "", ""
     if point.comparison is not None:
         difference = f"{100 * point.comparison.difference:+.2f}"
@@ -216,14 +212,21 @@ def _point(point: CurvePoint, curve: MeasuredCurve) -> tuple[str, ...]:
     own = ""
     if metric.lower is not None and metric.upper is not None:
         own = f"{100 * metric.lower:.2f} to {100 * metric.upper:.2f}"
-    return (
-        point.value if isinstance(point.value, str) else f"{point.value:g}",
-        f"{100 * metric.value:.2f}",
-        own,
-        difference,
-        interval,
-        "" if point.flops is None else f"{point.flops / 1e9:.4g}",
-        "" if point.rtf is None else f"{point.rtf:.4f}",
-        str(point.utterances or ""),
-        point.key[:12],
-    )
+    value = point.value if isinstance(point.value, str) else f"{point.value:g}"
+    again = f"{point.retried} of {point.windows}" if point.windows and curve.axis in _CUT else ""
+    added = str(point.insertions or 0) if again else ""
+    trained = point.trainable_parameters
+    return {
+        curve.axis: value,
+        f"{metric.name.upper()} %": f"{100 * metric.value:.2f}",
+        "interval": own,
+        "points": difference,
+        "interval ": interval,
+        "insertions": added,
+        "run again": again,
+        "trained": f"{trained / 1e3:,.1f} k" if trained else "",
+        "GFLOPs": "" if point.flops is None else f"{point.flops / 1e9:.4g}",
+        "RTF": "" if point.rtf is None else f"{point.rtf:.4f}",
+        "n": str(point.utterances or ""),
+        "key": point.key[:12],
+    }

@@ -57,6 +57,29 @@ def test_strides_are_a_curve_for_each_layer():
     assert len(layers) == len(curves)
 
 
+def test_ranks_and_silences_have_curves_away_from_the_centre():
+    """Neither means anything to the plain model, which they are compared with all the same."""
+    (plain,) = (m for m in STUDY if m.configuration == Configuration(model="tiny.en"))
+
+    def copies(name, values, **options):
+        for value in values:
+            chosen = Configuration(model="tiny.en", **options, **{name: value})
+            yield plain.model_copy(update={"key": chosen.key, "configuration": chosen})
+
+    lora = copies("rank", (8, 2), adapter="lora", window_policy="ladder")
+    dama = copies("rank", (4,), adapter="dama", window_policy="ladder")
+    tails = copies("tail_s", (2, 0.5, 0), window_policy="ladder")
+    found = measured_curves([*lora, *dama, *tails, *STUDY], axes=["rank", "tail_s"])
+    drawn = [(c.axis, c.at, [p.value for p in c.points]) for c in found]
+    assert drawn == [
+        ("rank", "whisper-tiny.en, windows up to 30 s, lora", [2, 8]),
+        ("tail_s", "whisper-tiny.en, windows up to 30 s", [0, 0.5, 2]),
+    ]
+    (centre,) = {c.reference for c in found}
+    expected = compare(next(m for m in STUDY if m.key == centre), plain, test=False).difference
+    assert {p.comparison.difference for c in found for p in c.points} == {expected}
+
+
 def emotion(exit_layer, wrong):
     """A measured SER configuration: 8 utterances of two emotions by four speakers."""
     base = next(m for m in catalogue() if m.configuration.task == "ser")
