@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from measurements.adaptation.records import TrainingRecord
 
 
-@with_axes(without=("readout", "precision", "batch_size"))
+@with_axes(without=("readout", "precision", "batch_size"), adapter="lora")
 def adapt(
     axes: Axes,
     dataset: options.Dataset,

@@ -9,6 +9,7 @@ from enum import Enum, StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from pydantic_core import PydanticUndefined
 
 from api.cli.options import PANEL, PrecisionName, Task
 from models_registry import Configuration
@@ -169,7 +170,9 @@ Axes = dict[str, Any]
 """What was given of a configuration, by field."""
 
 
-def with_axes(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
+def with_axes(
+    *, without: Collection[str] = (), **defaults: Any
+) -> Callable[[Callable[..., None]], Any]:
     """Gives a command an option for each field of a configuration.
 
     The command's parameter ``axes`` receives what was given, by field; an option that was
@@ -177,6 +180,7 @@ def with_axes(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]
 
     Args:
         without: Fields that the command has no option for.
+        defaults: Where the command's differs from the configuration's.
     """
 
     def decorate(command: Callable[..., None]) -> Any:
@@ -185,7 +189,7 @@ def with_axes(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if fields[name].is_required() else _default(name),
+                default=_choice(name, defaults.get(name, fields[name].get_default())),
                 annotation=option,
             )
             for name, option in _OPTIONS.items()
@@ -212,7 +216,9 @@ def with_axes(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]
     return decorate
 
 
-def _default(name: str) -> Any:
-    default = Configuration.model_fields[name].default
+def _choice(name: str, default: Any) -> Any:
+    """The default as typer wants it: an enumeration's member, or empty where there is none."""
+    if default is PydanticUndefined:
+        return inspect.Parameter.empty
     choices = _OPTIONS[name].__origin__
     return choices(default) if isinstance(choices, type) and issubclass(choices, Enum) else default

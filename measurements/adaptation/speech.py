@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
@@ -89,6 +92,7 @@ class SpeechLesson:
         hyperparameters: Batch size and seed.
         teacher: The plain model, apart from the one that is trained; its passes are in no
             count of FLOPs.
+        notes: Folder that keeps what the teacher says of each example, for other adapters.
     """
 
     def __init__(
@@ -100,11 +104,13 @@ class SpeechLesson:
         held_out: Sequence[Example],
         hyperparameters: Hyperparameters,
         teacher: Any = None,
+        notes: Path | None = None,
     ) -> None:
         architecture = configuration.architecture
         assert isinstance(architecture, WhisperArchitecture)
         self._model, self._configuration = model, configuration
         self._teacher, self._full_frames = teacher, architecture.max_frames
+        self._notes = notes
         self._taught: dict[str, tuple[Tensor, Tensor]] = {}
         self._prompt = tuple(prompt)
         self._training, self._held_out_examples = tuple(training), tuple(held_out)
@@ -160,12 +166,24 @@ class SpeechLesson:
 
     @torch.no_grad()
     def _listen(self, example: Example) -> tuple[Tensor, Tensor]:
-        """The teacher's likeliest tokens at each position and their log-probabilities."""
+        """Log-probabilities of the teacher's likeliest tokens at each position, and these."""
+        noted = None
+        if self._notes is not None:
+            noted = self._notes / f"{hashlib.sha256(example.id.encode()).hexdigest()}.safetensors"
+            if noted.exists():
+                known = load_file(noted)
+                return known["likely"], known["tokens"]
         alone = SpeechBatch((example,), self._full_frames)
         inputs, _ = self._tokens(alone.examples)
         scores = self._scores(self._teacher, self._features(alone), inputs)[0]
         likely = scores.topk(min(_LIKELIEST, scores.shape[-1]))
-        return likely.values.log_softmax(-1).cpu(), likely.indices.cpu()
+        found = {"likely": likely.values.log_softmax(-1).cpu(), "tokens": likely.indices.cpu()}
+        if noted is not None:
+            noted.parent.mkdir(parents=True, exist_ok=True)
+            partial = noted.with_suffix(".partial")
+            save_file(found, partial)
+            partial.replace(noted)
+        return found["likely"], found["tokens"]
 
     def _scores(self, model: Any, features: Tensor, inputs: Tensor) -> Tensor:
         hidden = model.model(
@@ -236,7 +254,8 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
     if len(training) > wanted:
         random.Random(h.seed).shuffle(training)
     chosen = [*training[:wanted], *held_out]
-    found = _examples(request, plain, chosen, report)
+    labels = labels_file(request.base_weights, request.fingerprint, plain.rules)
+    found = _examples(request, plain, chosen, labels, report)
     apart = {utterance.id for utterance in held_out}
     examples = [e for e in found if e.utterance.id not in apart]
     exam = [e for e in found if e.utterance.id in apart]
@@ -265,7 +284,9 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
         held_out_speakers=tuple(sorted({e.utterance.speaker or "" for e in exam})),
         left_out_utterances=len(chosen) - len({e.utterance.id for e in found}),
     )
-    lesson = SpeechLesson(model, c, plain.rules.prompt, examples, exam, h, teacher)
+    lesson = SpeechLesson(
+        model, c, plain.rules.prompt, examples, exam, h, teacher, labels.with_suffix("")
+    )
     return Prepared(adapter.parameters, lesson, data, adapter.save)
 
 
@@ -273,6 +294,7 @@ def _examples(
     request: Request,
     plain: WhisperTranscriber,
     utterances: Sequence[Utterance],
+    labels: Path,
     report: Callable[[Progress], None],
 ) -> list[Example]:
     ordered = sorted(utterances, key=lambda utterance: utterance.id)
@@ -281,7 +303,7 @@ def _examples(
             ordered,
             request.configuration,
             plain,
-            labels_file(request.base_weights, request.fingerprint, plain.rules),
+            labels,
             lambda done, total: report(Progress("listening", done, total)),
         )
     tokenizer = Tokenizer.from_file(str(request.base / "tokenizer.json"))
