@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration, Precision
+from planner.arrays import Array, Mask
 from planner.cost import (
     END_OF_TEXT,
     Convention,
@@ -21,7 +22,6 @@ from planner.cost import (
     whisper_utterance_flops,
 )
 from planner.cost.conventions import Number
-from planner.curves.additive import Array, Mask
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence
 from planner.latency import LatencyModel, Work, work

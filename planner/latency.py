@@ -17,10 +17,10 @@ import numpy as np
 
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration, Precision
+from planner.arrays import Array
 from planner.cost import whisper
 from planner.cost.conventions import Number
 from planner.cost.memory import BYTES_PER_WEIGHT
-from planner.curves.additive import Array
 from planner.curves.solver import Prior, solve
 
 PHASES = ("features", "encoder", "prefill", "decode")

@@ -10,8 +10,8 @@ import numpy as np
 
 from models_registry.architectures import FRAMES_PER_SECOND
 from models_registry.configuration import Configuration, Task
+from planner.arrays import Array
 from planner.curves import ScalingModel, fit
-from planner.curves.additive import Array
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
 from planner.quantiles import normal_quantile

@@ -9,8 +9,8 @@ from models_registry.configuration import Configuration
 from planner import words
 from planner.answer import Estimate, Recommendation, StudySummary
 from planner.answering import answer
+from planner.arrays import Array
 from planner.costing import all_costs
-from planner.curves.additive import Array
 from planner.errors import InsufficientDataError
 from planner.evidence import METRIC_OF, Evidence
 from planner.latency import LatencyModel, fit_latency

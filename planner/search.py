@@ -9,7 +9,7 @@ import numpy as np
 from models_registry import MODELS
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration
-from planner.curves.additive import Array
+from planner.arrays import Array
 from planner.space import STRIDES, WINDOWS_S
 
 BATCH = 16

@@ -11,8 +11,8 @@ import numpy as np
 from models_registry.configuration import Configuration
 from planner import words
 from planner.answer import Estimate
+from planner.arrays import Array, Mask
 from planner.costing import Costs
-from planner.curves.additive import Array, Mask
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
 from planner.latency import LatencyModel

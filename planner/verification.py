@@ -8,7 +8,7 @@ import numpy as np
 
 from models_registry.configuration import Configuration
 from planner.answer import Candidate, VerificationPlan
-from planner.curves.additive import Array
+from planner.arrays import Array
 from planner.quality import Basis
 
 MAX_CANDIDATES = 4

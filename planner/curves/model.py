@@ -9,34 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from planner.curves.additive import AdditivePowerLaw, Array, Design, Index
+from planner.arrays import Array, Index
+from planner.curves.data import GroupFactor
+from planner.curves.form import Design, Form
 from planner.errors import InvalidDataError
 from planner.quantiles import t_quantile
 
 EXTRAPOLATION_SD = 0.1
 """Spread in log error added for each factor of e beyond the observed range of an axis."""
-
-
-@dataclass(frozen=True)
-class GroupFactor:
-    """Labels that shift the error by a factor each.
-
-    Attributes:
-        name: Name of the factor, for example ``source``.
-        labels: Labels seen in the fit.
-        first: Place of the first label's offset among all offsets.
-        sd: Standard deviation of the offsets, also that of a label never seen.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    first: int
-    sd: float
-
-    def columns(self, labels: Sequence[str]) -> Index:
-        """Place of each label's offset; -1 for one never seen."""
-        place = {label: self.first + index for index, label in enumerate(self.labels)}
-        return np.array([place.get(str(label), -1) for label in labels], dtype=np.int64)
 
 
 class Prediction(NamedTuple):
@@ -58,6 +38,9 @@ class ScalingModel:
 
     Attributes:
         form: Layout of a parameter vector.
+        form_name: What the form is called.
+        scores: Mean log predictive density of held-out rows by form, of those that were
+            scored.
         axis_names: Axes, in the order of the fit.
         centres: ``log`` of each axis' geometric mean.
         factors: Group factors, in the order of the fit.
@@ -72,7 +55,9 @@ class ScalingModel:
         seed: Seed of the refits.
     """
 
-    form: AdditivePowerLaw
+    form: Form
+    form_name: str
+    scores: Mapping[str, float]
     axis_names: tuple[str, ...]
     centres: Array
     factors: tuple[GroupFactor, ...]
@@ -154,11 +139,10 @@ class ScalingModel:
         level: float = 0.90,
     ) -> Prediction:
         """Percent change of the error for one percent more of an axis."""
+        if axis not in self.axis_names:
+            raise InvalidDataError(f"axis {axis!r} is none of {', '.join(self.axis_names)}")
         design, _ = self._design(axes, None)
-        index = self.axis_names.index(axis)
-        terms = self.form.terms(self.bags, design)
-        power = np.exp(self.bags[:, 1 + self.form.axes + index])[:, None]
-        values = -power * terms[1 + index] / terms.sum(axis=0)
+        values = self.form.slope(self.axis_names.index(axis), self.bags, design)
         tail = (1 - level) / 2
         lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
         return Prediction(values.mean(axis=0), lower, upper)
@@ -176,21 +160,19 @@ class ScalingModel:
 
     def report(self) -> str:
         """The fit in words: its terms, its spread, what held-out points say."""
-        lines = [
-            f"error = floor + {' + '.join(f'a({name})' for name in self.axis_names)}"
-            f" on {self.observed.rows} observations"
-        ]
-        sizes = np.exp(np.quantile(self.bags[:, : 1 + 2 * self.form.axes], [0.05, 0.5, 0.95], 0))
-        lines.append("floor {1:.4g} (90 % {0:.4g} to {2:.4g})".format(*sizes[:, 0]))
+        lines = [f"{self.form_name}: error = {self._formula()}, {self.observed.rows} observations"]
+        floor = np.exp(np.quantile(self.bags[:, 0], [0.05, 0.5, 0.95]))
+        lines.append("floor {1:.4g} (90 % {0:.4g} to {2:.4g})".format(*floor))
+        middle = Design(np.zeros((1, len(self.axis_names))), np.full((1, len(self.factors)), -1))
         for index, name in enumerate(self.axis_names):
-            a, p = sizes[:, 1 + index], sizes[:, 1 + self.form.axes + index]
-            middle = np.exp(self.centres[index])
+            slopes = self.form.slope(index, self.bags, middle)[:, 0]
+            low, centre, high = np.quantile(slopes, [0.05, 0.5, 0.95])
             lines.append(
-                f"{name}: {a[1]:.4g} ({a[0]:.4g} to {a[2]:.4g}) at {middle:.4g},"
-                f" exponent -{p[1]:.3g} (-{p[0]:.3g} to -{p[2]:.3g})"
+                f"{name}: 1 % more of it changes the error by {centre:+.3g} %"
+                f" ({low:+.3g} to {high:+.3g}) at {np.exp(self.centres[index]):.4g}"
             )
         for factor in self.factors:
-            first = 1 + 2 * self.form.axes + factor.first
+            first = self.form.shared + factor.first
             offsets = np.exp(self.bags[:, first : first + len(factor.labels)].mean(axis=0))
             pairs = (f"{k} x{v:.3f}" for k, v in zip(factor.labels, offsets, strict=True))
             lines.append(f"{factor.name}: {', '.join(pairs)}")
@@ -198,7 +180,16 @@ class ScalingModel:
             f"held out: RMSLE {self.held_out_rmsle:.3f}, misfit {self.misfit_sd:.3f},"
             f" spread times {self.inflation:.2f}, t with {self.freedom:.0f} degrees of freedom"
         )
+        others = [f"{name} {score:.3f}" for name, score in self.scores.items()]
+        lines.append(f"held-out score by form: {'; '.join(others[:5])}")
         return "\n".join(lines)
+
+    def _formula(self) -> str:
+        names = [
+            " * ".join(f"{shape.name}({self.axis_names[axis]})" for axis, shape in term.factors)
+            for term in self.form.terms
+        ]
+        return " + ".join(["floor", *names])
 
     def _design(
         self, axes: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[str]] | None

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from planner.curves.additive import Array
+from planner.arrays import Array
 
 _ITERATIONS = 60
 _TOLERANCE = 1e-6

@@ -1,0 +1,148 @@
+"""A form fitted to observations: the best fit, bagged refits, fits that left rows out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.arrays import Array, Mask
+from planner.curves.data import Observed
+from planner.curves.form import Form
+from planner.curves.solver import Prior, covariance, objective, solve
+
+_STARTS = 6
+_ROUNDS = 4
+
+# A term's size is within a factor of 4.5 of its share of the error at one standard
+# deviation.
+_LOG_SIZE_SD = 1.5
+
+_MIN_MISFIT_SD = 0.01
+_FIRST_MISFIT_SD = 0.1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best fit of a form.
+
+    Attributes:
+        form: What was fitted.
+        prior: Under this prior.
+        theta: Parameters, shape ``(1, size)``.
+        misfit_sd: Spread of log error that the noise does not explain.
+        loss: What was minimised.
+    """
+
+    form: Form
+    prior: Prior
+    theta: Array
+    misfit_sd: float
+    loss: float
+
+
+def prior_of(form: Form, data: Observed) -> Prior:
+    """Normal priors on a form's parameters, centred by the size of the errors."""
+    share = float(np.median(data.log_error)) - np.log(1 + len(form.terms))
+    low, high = data.design.log_axes.min(axis=0), data.design.log_axes.max(axis=0)
+    pairs = [(share, _LOG_SIZE_SD)]
+    for term in form.terms:
+        pairs.append((share, _LOG_SIZE_SD))
+        for axis, shape in term.factors:
+            pairs += shape.prior(float(low[axis]), float(high[axis]))
+    pairs += [(0.0, factor.sd) for factor in data.factors for _ in factor.labels]
+    mean, sd = np.array(pairs).T
+    return Prior(mean, sd)
+
+
+def best_fit(
+    form: Form, data: Observed, rng: np.random.Generator, starts: Array | None = None
+) -> Fitted:
+    """The best of several starts, and the misfit that the noise does not explain.
+
+    Args:
+        form: What to fit.
+        data: To these observations.
+        rng: Draws the starts.
+        starts: Where else to begin, shape ``(n, size)``.
+    """
+    prior = prior_of(form, data)
+    drawn = prior.mean + prior.sd * rng.standard_normal((_STARTS, form.size))
+    drawn[0] = prior.mean
+    begin = drawn if starts is None else np.vstack([starts, drawn])
+    misfit_sd = _FIRST_MISFIT_SD
+    for _ in range(_ROUNDS):
+        weights = 1.0 / (np.square(data.log_se) + misfit_sd**2)[None]
+        fits = solve(form, data.design, data.log_error, weights, prior, begin)
+        losses = objective(form, data.design, data.log_error, weights, prior, fits)
+        begin = fits[[int(losses.argmin())]]
+        misfit_sd = _misfit_sd(form, data, weights, prior, begin)
+    return Fitted(form, prior, begin, misfit_sd, float(losses.min()))
+
+
+def weights_of(fitted: Fitted, data: Observed) -> Array:
+    """Inverse variance of each row, noise and misfit together, shape ``(rows,)``."""
+    return 1.0 / (np.square(data.log_se) + fitted.misfit_sd**2)
+
+
+def bagged(fitted: Fitted, data: Observed, bags: int, rng: np.random.Generator) -> Array:
+    """Parameters of refits with random weights and priors, shape ``(bags, size)``."""
+    # Exponential weights are the Bayesian bootstrap: unlike resampling, they
+    # never leave a group without any of its observations.
+    weights = weights_of(fitted, data) * rng.exponential(size=(bags, data.rows))
+    prior = fitted.prior
+    means = prior.mean + prior.sd * rng.standard_normal((bags, fitted.form.size))
+    start = np.tile(fitted.theta, (bags, 1))
+    return solve(fitted.form, data.design, data.log_error, weights, Prior(means, prior.sd), start)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a form says of rows that it was not fitted to.
+
+    Attributes:
+        residual: Log error observed minus predicted, shape ``(folds, rows)``.
+        spread: Standard deviation that was predicted for it.
+        mask: Which rows each fold held out; the rest mean nothing.
+    """
+
+    residual: Array
+    spread: Array
+    mask: Mask
+
+    def by_row(self, values: Array) -> Array:
+        """Of each row its value in the fold that held it out, shape ``(rows,)``."""
+        found: Array = np.where(self.mask, values, 0.0).sum(axis=0)
+        return found
+
+
+def held_out(fitted: Fitted, data: Observed, mask: Mask) -> HeldOut:
+    """Refits without each fold, and what they say of it.
+
+    Args:
+        fitted: Where each begins, and its weights.
+        data: The observations.
+        mask: Rows that each fold holds out, shape ``(folds, rows)``.
+    """
+    form, prior = fitted.form, fitted.prior
+    weights = weights_of(fitted, data) * ~mask
+    start = np.tile(fitted.theta, (len(mask), 1))
+    folds = solve(form, data.design, data.log_error, weights, prior, start)
+    predicted, jacobian = form.jacobian(folds, data.design)
+    variance = covariance(form, data.design, weights, prior, folds)
+    own = np.einsum("vrp,vpq,vrq->vr", jacobian, variance, jacobian, optimize=True)
+    spread = np.sqrt(own + np.square(data.log_se) + fitted.misfit_sd**2)
+    return HeldOut(data.log_error - predicted, spread, mask)
+
+
+def _misfit_sd(form: Form, data: Observed, weights: Array, prior: Prior, theta: Array) -> float:
+    """Spread of the residuals beyond their noise, on the degrees of freedom left."""
+    fitted, jacobian = form.jacobian(theta, data.design)
+    variance = covariance(form, data.design, weights, prior, theta)
+    used = float(np.einsum("rp,pq,rq,r->", jacobian[0], variance[0], jacobian[0], weights[0]))
+    left = max(data.rows - used, 1.0)
+    # A median is not moved by the few points that the robust loss sets aside.
+    residual = data.log_error - fitted[0]
+    spread = 1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(residual) / left)
+    excess = spread**2 - float(np.median(np.square(data.log_se)))
+    return float(np.sqrt(max(excess, _MIN_MISFIT_SD**2)))

@@ -1,0 +1,241 @@
+"""Which form describes the data: the one that predicts what it has not seen.
+
+From the additive and the multiplicative form the search goes on to whatever neighbour
+predicts held-out rows better by more than chance: another shape along one axis, or an
+interaction of two. Held out is a tenth of the configurations at random in turn, and the
+far end of each axis, since curves are asked about what lies beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.arrays import Array, Mask
+from planner.curves.data import Observed
+from planner.curves.form import Form, Term
+from planner.curves.refits import Fitted, best_fit, held_out, prior_of, weights_of
+from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE, Shape
+from planner.curves.solver import objective
+
+FORMS = ("additive", "multiplicative", "interaction", "saturating", "broken", "u-shape")
+"""What a fit chooses from."""
+
+_SHAPES = {"saturating": SATURATING, "broken": BROKEN, "u-shape": U_SHAPE}
+_BASES = ("additive", "multiplicative")
+
+_LEAST_ROWS = 8
+"""Below it nothing is searched for: the first base that was asked for is taken."""
+
+_LEAST_VALUES = {"saturating": 4, "broken": 6, "u-shape": 4}
+"""Distinct values that an axis must have for a shape to be told from a power law."""
+
+_LEAST_FAR = 3
+"""Distinct values that an axis must have for its far end to be held out."""
+
+_FOLDS = 10
+_ROUNDS = 4
+_FREEDOM = 5.0
+"""Of the t distribution that scores are taken under: one outlier does not decide."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A form that was tried.
+
+    Attributes:
+        name: What it is called.
+        fitted: Its best fit.
+        scores: Log predictive density of each held-out row, the mean over its folds.
+    """
+
+    name: str
+    fitted: Fitted
+    scores: Array
+
+    @property
+    def score(self) -> float:
+        """Mean log predictive density of held-out rows; higher is better."""
+        return float(self.scores.mean())
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the search came to.
+
+    Attributes:
+        chosen: The form that is kept.
+        tried: Every form whose predictions were scored, the best first.
+    """
+
+    chosen: Candidate
+    tried: tuple[Candidate, ...]
+
+
+def select(
+    data: Observed, axis_names: Sequence[str], forms: Sequence[str], rng: np.random.Generator
+) -> Selection:
+    """Searches the forms that are allowed.
+
+    Args:
+        data: The observations.
+        axis_names: Names of the axes, for those of the forms.
+        forms: Of :data:`FORMS`, one of the first two at least.
+        rng: Draws starts and folds.
+    """
+    bases = [name for name in _BASES if name in forms]
+    first = [_base(name, data) for name in (bases if data.rows >= _LEAST_ROWS else bases[:1])]
+    folds = _folds(data, rng)
+    tried = [
+        _scored(name, best_fit(form, data, rng), data, folds)
+        for name, form in zip(bases, first, strict=False)
+    ]
+    best = tried[0]
+    for other in tried[1:]:
+        best = other if _better(other, best) else best
+    seen = {candidate.fitted.form for candidate in tried}
+    for _ in range(_ROUNDS if data.rows >= _LEAST_ROWS else 0):
+        found = []
+        for name, form in _neighbours(best, data, axis_names, forms):
+            if form in seen:
+                continue
+            seen.add(form)
+            fitted = best_fit(form, data, rng, _carried_over(best.fitted, form, data))
+            # Held-out fits are dear; a form that does not even fit better is left.
+            if _gain(best.fitted, fitted, data) > form.size - best.fitted.form.size:
+                found.append(_scored(name, fitted, data, folds))
+        tried += found
+        better = [candidate for candidate in found if _better(candidate, best)]
+        if not better:
+            break
+        best = max(better, key=lambda candidate: candidate.score)
+    return Selection(best, tuple(sorted(tried, key=lambda candidate: -candidate.score)))
+
+
+def _base(name: str, data: Observed) -> Form:
+    factors = tuple((axis, POWER) for axis in range(data.design.log_axes.shape[1]))
+    if name == "multiplicative":
+        return Form((Term(factors),), data.offsets)
+    return Form(tuple(Term((factor,)) for factor in factors), data.offsets)
+
+
+def _neighbours(
+    best: Candidate, data: Observed, axis_names: Sequence[str], forms: Sequence[str]
+) -> Iterator[tuple[str, Form]]:
+    """Forms one step away: a shape changed, an interaction added."""
+    form = best.fitted.form
+    counts = [len(values) for values, _ in data.design.distinct]
+    for place, term in enumerate(form.terms):
+        for inner, (axis, shape) in enumerate(term.factors):
+            for name, other in _SHAPES.items():
+                if name in forms and shape == POWER and counts[axis] >= _LEAST_VALUES[name]:
+                    yield (
+                        f"{best.name}, {name} along {axis_names[axis]}",
+                        _with_shape(form, place, inner, other),
+                    )
+    if "interaction" not in forms:
+        return
+    for one in range(len(axis_names)):
+        for other_axis in range(one):
+            if _crossed(data, one, other_axis):
+                for signed, falling in ((one, other_axis), (other_axis, one)):
+                    added = Term(((signed, SIGNED), (falling, POWER)))
+                    if added not in form.terms:
+                        yield (
+                            f"{best.name}, {axis_names[signed]} with {axis_names[falling]}",
+                            replace(form, terms=(*form.terms, added)),
+                        )
+
+
+def _with_shape(form: Form, place: int, inner: int, shape: Shape) -> Form:
+    factors = list(form.terms[place].factors)
+    factors[inner] = (factors[inner][0], shape)
+    terms = list(form.terms)
+    terms[place] = Term(tuple(factors))
+    return replace(form, terms=tuple(terms))
+
+
+def _crossed(data: Observed, one: int, other: int) -> bool:
+    """Whether two axes move together anywhere beyond what each does alone."""
+    columns = [np.ones(data.rows)]
+    for axis in (one, other):
+        values, place = data.design.distinct[axis]
+        columns += list(np.eye(len(values))[:, place])
+    product = data.design.log_axes[:, one] * data.design.log_axes[:, other]
+    alone = np.column_stack(columns)
+    left = product - alone @ np.linalg.lstsq(alone, product, rcond=None)[0]
+    return bool(left.std() > 1e-6 * max(product.std(), 1e-12))
+
+
+def _carried_over(old: Fitted, form: Form, data: Observed) -> Array:
+    """Parameters of a fit as starts of its neighbour, shape ``(3, size)``.
+
+    What both have is kept; a break is put low, in the middle and high.
+    """
+    fresh = prior_of(form, data).mean
+    starts = np.tile(fresh, (3, 1))
+    starts[:, 0] = old.theta[0, 0]
+    starts[:, form.shared :] = old.theta[:, old.form.shared :]
+    for index, (term, first) in enumerate(zip(form.terms, form.firsts, strict=True)):
+        if index >= len(old.form.terms):
+            continue
+        before = old.form.firsts[index]
+        starts[:, first] = old.theta[0, before]
+        place, source = first + 1, before + 1
+        for (axis, shape), (_, known) in zip(
+            term.factors, old.form.terms[index].factors, strict=True
+        ):
+            if shape == known:
+                starts[:, place : place + shape.size] = old.theta[:, source : source + shape.size]
+            else:
+                starts[:, place] = old.theta[0, source]
+                low, high = data.design.log_axes[:, axis].min(), data.design.log_axes[:, axis].max()
+                starts[:, place + shape.size - 1] = np.linspace(low, high, 5)[1:-1]
+            place += shape.size
+            source += known.size
+    return starts
+
+
+def _gain(old: Fitted, new: Fitted, data: Observed) -> float:
+    """By how much the new fit is the better, both judged by the old one's weights."""
+    weights = weights_of(old, data)[None]
+
+    def loss(fitted: Fitted) -> float:
+        return float(
+            objective(
+                fitted.form, data.design, data.log_error, weights, fitted.prior, fitted.theta
+            )[0]
+        )
+
+    return loss(old) - loss(new)
+
+
+def _folds(data: Observed, rng: np.random.Generator) -> Mask:
+    """Rows that each fold holds out: configurations at random, and the far end of each axis."""
+    table = np.column_stack([data.design.log_axes, data.design.groups])
+    _, place = np.unique(table, axis=0, return_inverse=True)
+    place = place.ravel()
+    count = int(place.max()) + 1
+    folds = min(count, _FOLDS)
+    fold_of = rng.permutation(count)[place] % folds
+    masks = [fold_of == fold for fold in range(folds)]
+    for values, row in data.design.distinct:
+        far = row == len(values) - 1
+        if len(values) >= _LEAST_FAR and far.sum() <= data.rows / 2:
+            masks.append(far)
+    return np.array(masks)
+
+
+def _scored(name: str, fitted: Fitted, data: Observed, folds: Mask) -> Candidate:
+    found = held_out(fitted, data, folds)
+    standard = found.residual / found.spread
+    density = -np.log(found.spread) - (_FREEDOM + 1) / 2 * np.log1p(np.square(standard) / _FREEDOM)
+    return Candidate(name, fitted, found.by_row(density) / folds.sum(axis=0))
+
+
+def _better(one: Candidate, other: Candidate) -> bool:
+    """Whether the first predicts better than the second by more than a standard error."""
+    difference = one.scores - other.scores
+    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
