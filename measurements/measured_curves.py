@@ -99,10 +99,10 @@ def measured_curves(
 ) -> list[MeasuredCurve]:
     """The curves through a study's star: one axis moves, the others stay at the centre.
 
-    The centre of a model is the configuration from which most others differ in one
-    axis alone. Strides are curves of their own for each layer that they act after; the
-    silence behind speech and ranks have a curve wherever two of them were measured, compared
-    with the centre all the same.
+    The centre is the plain model in its full window; where that was not measured, the
+    configuration from which most others differ in one axis alone. Strides are curves of
+    their own for each layer that they act after; the silence behind speech and ranks have a
+    curve wherever two of them were measured, compared with the centre all the same.
 
     Args:
         measurements: Of one study; published ones are left out.
@@ -139,6 +139,11 @@ def _newest(group: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _centre(group: Sequence[Measurement]) -> Measurement:
+    first = group[0].configuration
+    plain = Configuration(task=first.task, model=first.model)
+    for m in group:
+        if m.configuration == plain:
+            return m
     rest_of = [
         {axis: _rest(m.configuration, _fields(axis)) for axis in AXES if axis != "reduction_layer"}
         for m in group

@@ -184,6 +184,8 @@ class Measurement(Record):
         rtfx: Audio seconds per wall second with ``rtfx_batch_size`` recordings
             together; their median.
         rtfx_batch_size: How many.
+        others_cpu_share: Share of the machine's processors that other processes took
+            while it was timed.
         peak_memory_bytes: Peak resident memory of the process while timed (CPU)
             or peak reserved (CUDA).
         peak_allocated_bytes: What tensors took of it (CUDA).
@@ -217,6 +219,7 @@ class Measurement(Record):
     latency: LatencySummary | None = None
     rtfx: float | None = None
     rtfx_batch_size: int | None = None
+    others_cpu_share: float | None = None
     peak_memory_bytes: int | None = None
     peak_allocated_bytes: int | None = None
     joules_per_audio_second: float | None = None

@@ -20,6 +20,7 @@ from scipy.stats import quantile_test
 
 from measurements.datasets import Utterance
 from measurements.energy import EnergyCounter, energy_counter
+from measurements.load import LoadMeter
 from measurements.memory import MemoryMeter, PeakMemory, release
 from measurements.records import LatencySummary, TimingSample
 from measurements.settings import Settings
@@ -69,11 +70,13 @@ class Timing:
         samples: Every run.
         peak: Memory at its peak meanwhile.
         joules_per_audio_s: Energy; none where the device does not count it.
+        others_share: Share of the processors' time that other processes took meanwhile.
     """
 
     samples: tuple[TimingSample, ...]
     peak: PeakMemory
     joules_per_audio_s: float | None = None
+    others_share: float | None = None
 
 
 def quantile_interval(
@@ -152,7 +155,7 @@ def time_utterances(
     waveforms = [to_waveform(*utterance.audio()) for utterance in utterances]
     model.run_timed(silence(1.0), PhaseClock(model.device))
     release(model.device)
-    meter = MemoryMeter(model.device)
+    meter, load = MemoryMeter(model.device), LoadMeter()
     counter = counter or energy_counter(model.device)
     joules = counter() if counter else 0.0
 
@@ -168,6 +171,7 @@ def time_utterances(
         samples=tuple(samples),
         peak=meter.read(),
         joules_per_audio_s=(counter() - joules) / audio_s if counter else None,
+        others_share=load.others_share(),
     )
 
 
@@ -189,9 +193,16 @@ def sample(
 
 
 def measured_fields(
-    model: Timeable, utterances: Sequence[Utterance], *, seed: int = 0
+    model: Timeable, utterances: Sequence[Utterance], *, seed: int = 0, held_bytes: int = 0
 ) -> dict[str, Any]:
-    """Everything about time and memory that a ``Measurement`` keeps, by its field names."""
+    """Everything about time and memory that a ``Measurement`` keeps, by its field names.
+
+    Args:
+        model: The loaded configuration.
+        utterances: What to time.
+        seed: Seed of the order.
+        held_bytes: Memory of this process that is not the configuration's.
+    """
     timing = time_utterances(model, utterances, seed=seed)
     factors = real_time_factors(timing.samples)
     waveforms = [to_waveform(*utterance.audio()) for utterance in utterances]
@@ -201,7 +212,10 @@ def measured_fields(
         "rtf_interval": {phase: ends for phase, (_, ends) in factors.items() if ends is not None},
         "latency": latency_summary(timing.samples),
         **throughput(model, waveforms),
-        "peak_memory_bytes": timing.peak.peak_bytes,
+        "others_cpu_share": timing.others_share,
+        "peak_memory_bytes": None
+        if timing.peak.peak_bytes is None
+        else timing.peak.peak_bytes - held_bytes,
         "peak_allocated_bytes": timing.peak.allocated_bytes,
         "joules_per_audio_second": timing.joules_per_audio_s,
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from planner.answer import Estimate, Recommendation, StudySummary
 
 
+PIPE_COLUMNS = 160
+
+BUSY = 0.1
+"""Share of the processors taken by others from which a timing is doubted."""
+
+
 class _LazyConsole:
     """Standard output; rich is imported when something is printed for a reader."""
 
@@ -27,7 +35,9 @@ class _LazyConsole:
     def _console(self) -> Console:
         from rich.console import Console
 
-        return Console(highlight=False)
+        # In a pipe nobody's window is narrow; rich would take it for 80 columns.
+        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+        return Console(highlight=False, width=wide)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._console, name)
@@ -147,6 +157,12 @@ def show_measurement(measurement: Measurement) -> None:
         console.print(
             f"  latency {latency.p50_s:.3f} s p50, {latency.p95_s:.3f} s p95 over {latency.n} runs"
             f" of {latency.recordings} recordings{together}"
+        )
+    busy = measurement.others_cpu_share
+    if busy is not None and busy > BUSY:
+        console.print(
+            f"  [yellow]other processes took {busy:.0%} of the processors meanwhile: these times"
+            " are longer than a quiet machine's[/yellow]"
         )
     if measurement.joules_per_audio_second is not None:
         console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")

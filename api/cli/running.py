@@ -119,6 +119,7 @@ def measure(
                 "latency": measurement.latency.model_dump() if measurement.latency else None,
                 "rtfx": measurement.rtfx,
                 "rtfx_batch_size": measurement.rtfx_batch_size,
+                "others_cpu_share": measurement.others_cpu_share,
                 "peak_memory_bytes": measurement.peak_memory_bytes,
                 "peak_allocated_bytes": measurement.peak_allocated_bytes,
                 "joules_per_audio_second": measurement.joules_per_audio_second,

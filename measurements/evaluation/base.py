@@ -86,6 +86,7 @@ class Evaluation(ABC):
         self.store = store
         self.seed = seed
         self.timing = timing
+        self._prefixes: PrefixCache | None = None
         self._device = torch_device(device)
         self._weights = weights
         self._command = command
@@ -111,12 +112,13 @@ class Evaluation(ABC):
         """What of the measurement's key stands for the adapter."""
         return self.adapter.key if self.adapter else None
 
-    def share(self, prefixes: PrefixCache) -> None:  # noqa: B027
+    def share(self, prefixes: PrefixCache) -> None:
         """Shares what other evaluations in this process compute alike; a task may have none.
 
         Args:
             prefixes: The same object for each of them.
         """
+        self._prefixes = prefixes
 
     @cached_property
     @abstractmethod
@@ -229,7 +231,12 @@ class Evaluation(ABC):
             fields: What only this task has.
         """
         name, interval, about = metric
-        times = timing.measured_fields(model, timed, seed=self.seed) if self.timing else {}
+        held = self._prefixes.bytes if self._prefixes else 0
+        times = (
+            timing.measured_fields(model, timed, seed=self.seed, held_bytes=held)
+            if self.timing
+            else {}
+        )
         measurement = Measurement(
             key=self.key,
             study=self.dataset.study,

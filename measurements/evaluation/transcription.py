@@ -12,7 +12,6 @@ from measurements.records import ErrorCounts, Measurement, UtteranceResult
 from measurements.scoring import NORMALISER, errors_of, word_error_rate, word_errors
 from models_registry.loading import load
 from models_registry.loading.audio import Waveform, to_waveform
-from models_registry.loading.encoder import PrefixCache
 from models_registry.loading.whisper import WhisperTranscriber
 
 BATCH_AUDIO_S = 240.0
@@ -24,8 +23,6 @@ class TranscriptionEvaluation(Evaluation):
 
     PROTOCOL = "asr-greedy-3"
     PHASE = "transcribing"
-
-    _prefixes: PrefixCache | None = None
 
     @cached_property
     def transcriber(self) -> WhisperTranscriber:
@@ -39,10 +36,6 @@ class TranscriptionEvaluation(Evaluation):
         )
         transcriber.share(self._prefixes, str(self._weights))
         return transcriber
-
-    def share(self, prefixes: PrefixCache) -> None:
-        """Shares encoder states in front of the reduction."""
-        self._prefixes = prefixes
 
     @cached_property
     def batches(self) -> list[list[Utterance]]:

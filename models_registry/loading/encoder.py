@@ -25,13 +25,13 @@ class PrefixCache:
     layer share the layers below it. Least recently used states go first.
 
     Args:
-        max_bytes: Most that is kept.
+        max_bytes: Most that is kept; :attr:`bytes` says how much is.
     """
 
     def __init__(self, max_bytes: int = PREFIX_BYTES) -> None:
         self._states: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
         self._max_bytes = max_bytes
-        self._bytes = 0
+        self.bytes = 0
 
     def deepest(self, window: str, layer: int) -> tuple[int, Tensor] | None:
         """States of a window behind the deepest layer kept, at most ``layer``."""
@@ -47,10 +47,10 @@ class PrefixCache:
         if (window, layer) in self._states or size > self._max_bytes:
             return
         self._states[window, layer] = states
-        self._bytes += size
-        while self._bytes > self._max_bytes:
+        self.bytes += size
+        while self.bytes > self._max_bytes:
             _, gone = self._states.popitem(last=False)
-            self._bytes -= gone.element_size() * gone.nelement()
+            self.bytes -= gone.element_size() * gone.nelement()
 
 
 def window_key(waveform: Waveform, frames: int, model: str) -> str:

@@ -9,7 +9,13 @@ torch = pytest.importorskip("torch")
 
 from measurements.datasets import open_dataset  # noqa: E402
 from measurements.energy import energy_counter  # noqa: E402
-from measurements.memory import MemoryMeter, free_bytes, release, used_bytes  # noqa: E402
+from measurements.memory import (  # noqa: E402
+    MemoryMeter,
+    PeakMemory,
+    free_bytes,
+    release,
+    used_bytes,
+)
 from measurements.records import TimingSample  # noqa: E402
 from measurements.timing import (  # noqa: E402
     StoppingRule,
@@ -144,6 +150,15 @@ def test_any_phases_are_summed_up_and_what_is_not_there_is_absent():
     together = measured_fields(BatchWorker(), speech)
     assert together["rtfx"] > 1
     assert together["rtfx_batch_size"] == 8
+
+
+def test_memory_that_is_kept_for_others_is_not_the_configuration_s(monkeypatch):
+    """What a sweep keeps for its other runs once made every peak look like 3 GB."""
+    monkeypatch.setattr(MemoryMeter, "read", lambda self: PeakMemory(1000))
+    speech = open_dataset("demo").utterances[:1]
+    assert measured_fields(Worker(), speech, held_bytes=300)["peak_memory_bytes"] == 700
+    monkeypatch.setattr(MemoryMeter, "read", lambda self: PeakMemory(None))
+    assert measured_fields(Worker(), speech, held_bytes=300)["peak_memory_bytes"] is None
 
 
 def test_energy_is_that_of_the_timed_runs_by_second_of_audio():
