@@ -20,6 +20,7 @@ _LOG_SIZE_SD = 1.5
 
 _MIN_MISFIT_SD = 0.01
 _FIRST_MISFIT_SD = 0.1
+_MISFIT_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,12 @@ class Fitted:
         prior: Under this prior.
         theta: Parameters, shape ``(1, size)``.
         misfit_sd: Spread of log error that the noise does not explain.
-        loss: What was minimised.
     """
 
     form: Form
     prior: Prior
     theta: Array
     misfit_sd: float
-    loss: float
 
 
 def prior_of(form: Form, data: Observed) -> Prior:
@@ -55,29 +54,32 @@ def prior_of(form: Form, data: Observed) -> Prior:
     return Prior(mean, sd)
 
 
-def best_fit(
-    form: Form, data: Observed, rng: np.random.Generator, starts: Array | None = None
-) -> Fitted:
+def drawn_starts(form: Form, data: Observed, rng: np.random.Generator) -> Array:
+    """The prior's mean, and draws from it, shape ``(n, size)``."""
+    prior = prior_of(form, data)
+    starts = prior.mean + prior.sd * rng.standard_normal((_STARTS, form.size))
+    starts[0] = prior.mean
+    return starts
+
+
+def best_fit(form: Form, data: Observed, starts: Array) -> Fitted:
     """The best of several starts, and the misfit that the noise does not explain.
 
     Args:
         form: What to fit.
         data: To these observations.
-        rng: Draws the starts.
-        starts: Where else to begin, shape ``(n, size)``.
+        starts: Where to begin, shape ``(n, size)``.
     """
-    prior = prior_of(form, data)
-    drawn = prior.mean + prior.sd * rng.standard_normal((_STARTS, form.size))
-    drawn[0] = prior.mean
-    begin = drawn if starts is None else np.vstack([starts, drawn])
-    misfit_sd = _FIRST_MISFIT_SD
+    prior, misfit_sd = prior_of(form, data), _FIRST_MISFIT_SD
     for _ in range(_ROUNDS):
         weights = 1.0 / (np.square(data.log_se) + misfit_sd**2)[None]
-        fits = solve(form, data.design, data.log_error, weights, prior, begin)
+        fits = solve(form, data.design, data.log_error, weights, prior, starts)
         losses = objective(form, data.design, data.log_error, weights, prior, fits)
-        begin = fits[[int(losses.argmin())]]
-        misfit_sd = _misfit_sd(form, data, weights, prior, begin)
-    return Fitted(form, prior, begin, misfit_sd, float(losses.min()))
+        starts = fits[[int(losses.argmin())]]
+        before, misfit_sd = misfit_sd, _misfit_sd(form, data, weights, prior, starts)
+        if abs(np.log(misfit_sd / before)) < _MISFIT_TOLERANCE:
+            break
+    return Fitted(form, prior, starts, misfit_sd)
 
 
 def weights_of(fitted: Fitted, data: Observed) -> Array:

@@ -16,9 +16,16 @@ import numpy as np
 from planner.arrays import Array, Mask
 from planner.curves.data import Observed
 from planner.curves.form import Form, Term
-from planner.curves.refits import Fitted, best_fit, held_out, prior_of, weights_of
+from planner.curves.refits import (
+    Fitted,
+    best_fit,
+    drawn_starts,
+    held_out,
+    prior_of,
+    weights_of,
+)
 from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE, Shape
-from planner.curves.solver import objective
+from planner.curves.solver import objective, solve
 
 FORMS = ("additive", "multiplicative", "interaction", "saturating", "broken", "u-shape")
 """What a fit chooses from."""
@@ -89,7 +96,7 @@ def select(
     first = [_base(name, data) for name in (bases if data.rows >= _LEAST_ROWS else bases[:1])]
     folds = _folds(data, rng)
     tried = [
-        _scored(name, best_fit(form, data, rng), data, folds)
+        _scored(name, best_fit(form, data, drawn_starts(form, data, rng)), data, folds)
         for name, form in zip(bases, first, strict=False)
     ]
     best = tried[0]
@@ -102,10 +109,9 @@ def select(
             if form in seen:
                 continue
             seen.add(form)
-            fitted = best_fit(form, data, rng, _carried_over(best.fitted, form, data))
-            # Held-out fits are dear; a form that does not even fit better is left.
-            if _gain(best.fitted, fitted, data) > form.size - best.fitted.form.size:
-                found.append(_scored(name, fitted, data, folds))
+            start = _start(best.fitted, form, data)
+            if start is not None:
+                found.append(_scored(name, best_fit(form, data, start), data, folds))
         tried += found
         better = [candidate for candidate in found if _better(candidate, best)]
         if not better:
@@ -198,18 +204,19 @@ def _carried_over(old: Fitted, form: Form, data: Observed) -> Array:
     return starts
 
 
-def _gain(old: Fitted, new: Fitted, data: Observed) -> float:
-    """By how much the new fit is the better, both judged by the old one's weights."""
-    weights = weights_of(old, data)[None]
+def _start(best: Fitted, form: Form, data: Observed) -> Array | None:
+    """Where to begin a neighbour, shape ``(1, size)``; none if it does not even fit better.
 
-    def loss(fitted: Fitted) -> float:
-        return float(
-            objective(
-                fitted.form, data.design, data.log_error, weights, fitted.prior, fitted.theta
-            )[0]
-        )
-
-    return loss(old) - loss(new)
+    Held-out fits are dear. A form is left that gains less log likelihood on the rows it is
+    fitted to than it has parameters more.
+    """
+    prior, weights = prior_of(form, data), weights_of(best, data)[None]
+    fits = solve(form, data.design, data.log_error, weights, prior, _carried_over(best, form, data))
+    losses = objective(form, data.design, data.log_error, weights, prior, fits)
+    known = objective(best.form, data.design, data.log_error, weights, best.prior, best.theta)
+    if known[0] - losses.min() <= form.size - best.form.size:
+        return None
+    return fits[[int(losses.argmin())]]
 
 
 def _folds(data: Observed, rng: np.random.Generator) -> Mask:

@@ -14,7 +14,6 @@ import numpy as np
 
 from planner.arrays import Array
 
-_ITERATIONS = 60
 _TOLERANCE = 1e-6
 _LONGEST_STEP = 1.5
 _HUBER = 1.5
@@ -53,6 +52,8 @@ def solve(
     weights: Array,
     prior: Prior,
     start: Array,
+    *,
+    iterations: int = 60,
 ) -> Array:
     """Minimises weighted Huber residuals plus the prior's penalty.
 
@@ -64,6 +65,7 @@ def solve(
             leaves a row out.
         prior: Prior of each refit.
         start: Where to begin, shape ``(vectors, size)``.
+        iterations: Steps at most.
 
     Returns:
         The parameters, shape ``(vectors, size)``.
@@ -75,7 +77,7 @@ def solve(
     damping = np.full(len(theta), 1e-2)
     reached = _objective(form, design, log_observed, weights, mean, precision, theta)
     going = np.arange(len(theta))
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         step = _step(
             form,
             design,
