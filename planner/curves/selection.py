@@ -44,6 +44,9 @@ _LEAST_FAR = 3
 
 _FOLDS = 10
 _ROUNDS = 4
+_FEW = 20
+"""Iterations after which a neighbour has shown whether it fits better."""
+
 _FREEDOM = 5.0
 """Of the t distribution that scores are taken under: one outlier does not decide."""
 
@@ -211,7 +214,8 @@ def _start(best: Fitted, form: Form, data: Observed) -> Array | None:
     fitted to than it has parameters more.
     """
     prior, weights = prior_of(form, data), weights_of(best, data)[None]
-    fits = solve(form, data.design, data.log_error, weights, prior, _carried_over(best, form, data))
+    start = _carried_over(best, form, data)
+    fits = solve(form, data.design, data.log_error, weights, prior, start, iterations=_FEW)
     losses = objective(form, data.design, data.log_error, weights, prior, fits)
     known = objective(best.form, data.design, data.log_error, weights, best.prior, best.theta)
     if known[0] - losses.min() <= form.size - best.form.size:
