@@ -1,0 +1,128 @@
+"""Forms: their derivatives, and whether the data's own is found and noise is not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.curves import fit
+from planner.curves.form import Design, Form, Term
+from planner.curves.selection import FORMS
+from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE
+from planner.errors import InvalidDataError
+
+FORM = Form(
+    (
+        Term(((0, POWER),)),
+        Term(((1, BROKEN),)),
+        Term(((2, U_SHAPE),)),
+        Term(((0, SIGNED), (1, SATURATING))),
+    ),
+    offsets=3,
+)
+
+
+def design(rng, rows=7):
+    return Design(rng.normal(size=(rows, 3)), rng.integers(-1, 3, size=(rows, 1)))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_derivatives_are_the_limits_of_differences(seed):
+    rng = np.random.default_rng(seed)
+    rows, theta, step = design(rng), rng.normal(size=(4, FORM.size)), 1e-6
+    value, jacobian = FORM.jacobian(theta, rows)
+    np.testing.assert_allclose(value, FORM.log_value(theta, rows))
+    for place in range(FORM.size):
+        moved = step * np.eye(FORM.size)[place]
+        slope = (FORM.log_value(theta + moved, rows) - FORM.log_value(theta - moved, rows)) / 2
+        np.testing.assert_allclose(jacobian[..., place], slope / step, atol=1e-5)
+    for axis in range(3):
+        moved = step * np.eye(3)[axis]
+        above = FORM.log_value(theta, Design(rows.log_axes + moved, rows.groups))
+        below = FORM.log_value(theta, Design(rows.log_axes - moved, rows.groups))
+        np.testing.assert_allclose(
+            FORM.slope(axis, theta, rows), (above - below) / 2 / step, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("shape", [POWER, SATURATING, BROKEN, U_SHAPE, SIGNED])
+def test_a_shape_is_one_in_the_middle_and_has_the_slopes_it_names(shape):
+    parameters = np.array([[0.3, -0.2, 0.4][: shape.size]])
+    far = np.array([-40.0, 0.0, 40.0])
+    assert shape.log_value(parameters, far)[0, 1] == pytest.approx(0)
+    below, _, above = shape.slope(parameters, far)[0]
+    expected = {
+        "power": (-np.exp(0.3), -np.exp(0.3)),
+        "signed": (-0.3, -0.3),
+        "saturating": (0, -np.exp(0.3)),
+        "broken": (-np.exp(0.3), -np.exp(-0.2)),
+        "u-shape": (-np.exp(0.3), np.exp(-0.2)),
+    }
+    assert (below, above) == pytest.approx(expected[shape.name], abs=1e-9)
+
+
+def grid(rng, noise, truth, rows=80):
+    n = np.exp(rng.uniform(np.log(4e7), np.log(1.5e9), rows))
+    t = np.exp(rng.uniform(np.log(0.8), np.log(30), rows))
+    return {"n": n, "t": t}, truth(n, t) * np.exp(noise * rng.standard_normal(rows))
+
+
+TRUTHS = {
+    "u-shape along t": lambda n, t: 0.05 * (n / 1e8) ** -0.5 + 0.05 * ((t / 5) ** -1 + t / 5),
+    "saturating along t": lambda n, t: 0.02 * (n / 1e8) ** -0.5 + 0.3 / (1 + (t / 8) ** 3),
+    "n with t": lambda n, t: (
+        0.05 + 0.03 * (n / 1e8) ** -0.5 + 0.01 / t + 0.08 * (t / 5) ** -1.5 * (n / 1e8) ** -1
+    ),
+}
+
+
+@pytest.mark.parametrize("expected", TRUTHS)
+def test_the_form_of_the_data_is_found_and_predicts_better(expected):
+    truth = TRUTHS[expected]
+    axes, error = grid(np.random.default_rng(0), 0.02, truth)
+    chosen, plain = fit(axes, error), fit(axes, error, forms=["additive"])
+    words = {"n with t": ("n with t", "t with n", "multiplicative")}.get(expected, (expected,))
+    assert any(word in chosen.form_name for word in words), chosen.form_name
+    fresh, _ = grid(np.random.default_rng(1), 0.0, truth, rows=300)
+
+    def miss(model):
+        found = model.predict(fresh).mean
+        return np.sqrt(np.mean(np.log(found / truth(fresh["n"], fresh["t"])) ** 2))
+
+    assert miss(chosen) < 0.7 * miss(plain)
+
+
+def test_noise_seldom_makes_a_plain_law_look_like_more():
+    """20 data sets of an additive law: a search that looks often must not see ghosts."""
+
+    def truth(n, t):
+        return 0.02 + 0.05 * (n / 1e8) ** -0.6 + 0.05 * (t / 5) ** -0.8
+
+    names = []
+    for seed in range(20):
+        axes, error = grid(np.random.default_rng(seed), 0.05, truth, rows=40)
+        names.append(fit(axes, error, seed=seed).form_name)
+    assert names.count("additive") >= 14, names
+
+
+def test_an_interaction_needs_axes_that_move_together():
+    """In a star no axis moves while another is away from the centre."""
+    n = np.array([1e8] * 12 + [3e7, 6e7, 2e8, 4e8, 8e8, 1.6e9] * 2)
+    t = np.array([5.0, 8, 12, 17, 24, 30] * 2 + [15.0] * 12)
+    rng = np.random.default_rng(0)
+    error = (0.03 + 0.05 * (n / 1e8) ** -0.5 + 0.2 / t) * np.exp(0.02 * rng.standard_normal(24))
+    model = fit({"n": n, "t": t}, error)
+    assert not any(" with " in name for name in model.scores)
+
+
+def test_only_what_is_allowed_is_tried():
+    axes, error = grid(np.random.default_rng(0), 0.02, TRUTHS["u-shape along t"])
+    assert set(fit(axes, error, forms=["additive"]).scores) == {"additive"}
+    assert set(fit(axes, error, forms=["multiplicative"]).scores) == {"multiplicative"}
+    named = fit(axes, error, forms=["additive", "broken"]).scores
+    assert not any("u-shape" in name for name in named)
+    for forms in (["spline"], ["u-shape"], []):
+        with pytest.raises(InvalidDataError, match="additive or multiplicative"):
+            fit(axes, error, forms=forms)
+    assert FORMS[:2] == ("additive", "multiplicative")
