@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from planner.arrays import Array, Mask
 from planner.curves.data import observed
 from planner.curves.model import ScalingModel
-from planner.curves.refits import bagged, held_out
+from planner.curves.refits import bagged, factors_of, held_out
 from planner.curves.selection import FORMS, select
 from planner.errors import InsufficientDataError, InvalidDataError
 from planner.quantiles import t_quantile
@@ -81,7 +81,7 @@ def fit(
         scores={candidate.name: candidate.score for candidate in selection.tried},
         axis_names=tuple(axes),
         centres=data.centres,
-        factors=data.factors,
+        factors=factors_of(fitted.form, data),
         observed=data.design,
         log_error=data.log_error,
         bags=bags,

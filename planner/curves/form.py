@@ -74,10 +74,13 @@ class Form:
     Attributes:
         terms: What is added to the floor.
         offsets: Number of offsets, over all group factors.
+        tight: Places of the group factors whose offsets are held to a quarter of their usual
+            spread.
     """
 
     terms: tuple[Term, ...]
     offsets: int
+    tight: frozenset[int] = frozenset()
 
     @property
     def size(self) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from planner.arrays import Array, Mask
-from planner.curves.data import Observed
+from planner.curves.data import GroupFactor, Observed
 from planner.curves.form import Form
 from planner.curves.solver import Prior, covariance, objective, solve
 
@@ -17,6 +17,9 @@ _ROUNDS = 4
 # A term's size is within a factor of 4.5 of its share of the error at one standard
 # deviation.
 _LOG_SIZE_SD = 1.5
+
+TIGHT = 0.25
+"""Share of a factor's spread that tight offsets have."""
 
 _MIN_MISFIT_SD = 0.01
 _FIRST_MISFIT_SD = 0.1
@@ -49,9 +52,18 @@ def prior_of(form: Form, data: Observed) -> Prior:
         pairs.append((share, _LOG_SIZE_SD))
         for axis, shape in term.factors:
             pairs += shape.prior(float(low[axis]), float(high[axis]))
-    pairs += [(0.0, factor.sd) for factor in data.factors for _ in factor.labels]
+    for factor in factors_of(form, data):
+        pairs += [(0.0, factor.sd)] * len(factor.labels)
     mean, sd = np.array(pairs).T
     return Prior(mean, sd)
+
+
+def factors_of(form: Form, data: Observed) -> tuple[GroupFactor, ...]:
+    """The group factors, their offsets spread as the form says."""
+    return tuple(
+        replace(factor, sd=factor.sd * TIGHT) if place in form.tight else factor
+        for place, factor in enumerate(data.factors)
+    )
 
 
 def drawn_starts(form: Form, data: Observed, rng: np.random.Generator) -> Array:

@@ -1,8 +1,9 @@
 """Which form describes the data: the one that predicts what it has not seen.
 
 From the additive and the multiplicative form the search goes on to whatever neighbour
-predicts held-out rows better by more than chance: another shape along one axis, or an
-interaction of two. Held out is a tenth of the configurations at random in turn, and the
+predicts held-out rows better by more than chance: another shape along one axis, an
+interaction of two, or offsets of a group that are held tight, for which doing as well is
+enough. Held out is a tenth of the configurations at random in turn, and the
 far end of each axis, since curves are asked about what lies beyond.
 """
 
@@ -116,7 +117,11 @@ def select(
             if start is not None:
                 found.append(_scored(name, best_fit(form, data, start), data, folds))
         tried += found
-        better = [candidate for candidate in found if _better(candidate, best)]
+        better = [
+            candidate
+            for candidate in found
+            if _better(candidate, best) or (_simpler(candidate, best) and _as_good(candidate, best))
+        ]
         if not better:
             break
         best = max(better, key=lambda candidate: candidate.score)
@@ -144,6 +149,9 @@ def _neighbours(
                         f"{best.name}, {name} along {axis_names[axis]}",
                         _with_shape(form, place, inner, other),
                     )
+    for place, factor in enumerate(data.factors):
+        if place not in form.tight:
+            yield f"{best.name}, {factor.name} tight", replace(form, tight=form.tight | {place})
     if "interaction" not in forms:
         return
     for one in range(len(axis_names)):
@@ -218,7 +226,8 @@ def _start(best: Fitted, form: Form, data: Observed) -> Array | None:
     fits = solve(form, data.design, data.log_error, weights, prior, start, iterations=_FEW)
     losses = objective(form, data.design, data.log_error, weights, prior, fits)
     known = objective(best.form, data.design, data.log_error, weights, best.prior, best.theta)
-    if known[0] - losses.min() <= form.size - best.form.size:
+    extra = form.size - best.form.size
+    if extra and known[0] - losses.min() <= extra:
         return None
     return fits[[int(losses.argmin())]]
 
@@ -244,6 +253,14 @@ def _scored(name: str, fitted: Fitted, data: Observed, folds: Mask) -> Candidate
     standard = found.residual / found.spread
     density = -np.log(found.spread) - (_FREEDOM + 1) / 2 * np.log1p(np.square(standard) / _FREEDOM)
     return Candidate(name, fitted, found.by_row(density) / folds.sum(axis=0))
+
+
+def _simpler(one: Candidate, other: Candidate) -> bool:
+    return len(one.fitted.form.tight) > len(other.fitted.form.tight)
+
+
+def _as_good(one: Candidate, other: Candidate) -> bool:
+    return one.score >= other.score
 
 
 def _better(one: Candidate, other: Candidate) -> bool:
