@@ -38,7 +38,7 @@ class Table:
         se: Their standard errors, where known.
         groups: Labels by factor.
         group_sd: Spread of their offsets.
-        largest: Rows of the largest model.
+        largest: Rows of the largest models, those within a tenth of the largest.
     """
 
     name: str
@@ -73,7 +73,7 @@ def table(name: str, measurements: Sequence[Measurement]) -> Table:
         None if np.isnan(se).any() else se,
         {k: labels for k, labels in groups.items() if len(set(labels)) > 1},
         {"study": 0.5, **group_sd(task)},
-        size == size.max(),
+        size > 0.9 * size.max(),
     )
 
 
