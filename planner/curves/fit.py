@@ -19,6 +19,7 @@ MIN_OBSERVATIONS = 4
 BAGS = 128
 _MAX_FOLDS = 60
 _CALIBRATION_LEVEL = 0.90
+_FEW = 20
 
 
 def fit(
@@ -104,10 +105,12 @@ def _inflation(scores: Array, freedom: float) -> float:
     """Factor on the spread that makes 90 % of held-out points fall inside.
 
     Split-conformal: the ``ceil(0.9 (n + 1))``-th smallest score, or the largest
-    stretched a little where there are too few for that rank.
+    stretched a little where there are too few for that rank. Few scores don't make
+    intervals narrower than the fit's own: that would be luck.
     """
     ordered = np.sort(scores)
     rank = int(np.ceil(_CALIBRATION_LEVEL * (len(ordered) + 1)))
     quantile = ordered[rank - 1] if rank <= len(ordered) else ordered[-1] * rank / len(ordered)
     expected = t_quantile(0.5 + _CALIBRATION_LEVEL / 2, freedom)
-    return float(max(quantile / expected, 0.5))
+    least = np.clip(1.0 - (len(ordered) - _FEW) / 100, 0.5, 1.0)
+    return float(max(quantile / expected, least))
