@@ -1,6 +1,9 @@
-"""Array types that the planner's signatures name."""
+"""Arrays that the planner's signatures name."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,3 +11,45 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A column of few different strings.
+
+    Attributes:
+        codes: Place of each row's string among the names.
+        names: The strings.
+    """
+
+    codes: Index
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[str]) -> Labels:
+        """Strings as they come."""
+        places = {name: place for place, name in enumerate(dict.fromkeys(values))}
+        return cls(np.array([places[value] for value in values], dtype=np.int64), tuple(places))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: int) -> str:
+        return self.names[int(self.codes[row])]
+
+    def mask(self, *names: str) -> Mask:
+        """Rows that have one of some names."""
+        chosen = np.array([name in names for name in self.names], dtype=bool)
+        found: Mask = chosen[self.codes] if len(chosen) else np.zeros(len(self), dtype=bool)
+        return found
+
+    def take(self, rows: Index | Mask) -> Labels:
+        """Some of the rows."""
+        return Labels(self.codes[rows], self.names)
+
+    def joined(self, other: Labels) -> Labels:
+        """These rows and, behind them, others."""
+        names = tuple(dict.fromkeys((*self.names, *other.names)))
+        places = np.array([names.index(name) for name in other.names], dtype=np.int64)
+        codes = places[other.codes] if len(places) else other.codes
+        return Labels(np.concatenate([self.codes, codes]), names)

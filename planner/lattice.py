@@ -1,0 +1,235 @@
+"""Configurations as columns: what a planner computes for all of them at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from models_registry import MODELS
+from models_registry.configuration import (
+    TAIL_S,
+    TAIL_SHARE,
+    Configuration,
+    Precision,
+    Task,
+    WindowPolicy,
+)
+from planner.arrays import Array, Index, Labels, Mask
+
+_LABELS = ("model", "window_policy", "reduction", "readout", "adapter", "recipe", "precision")
+_NUMBERS = (
+    "window_s",
+    "tail_s",
+    "token_stride",
+    "reduction_layer",
+    "exit_layer",
+    "rank",
+    "unfrozen_layers",
+    "batch_size",
+)
+_WHOLE = frozenset(_NUMBERS) - {"window_s", "tail_s", "token_stride"}
+
+NONE = ""
+"""Label of a field that is not set; a number that is not set is NaN."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Many configurations of one task; one of them is made when it is asked for.
+
+    Attributes:
+        task: Their task.
+        labels: Fields with names for values.
+        numbers: Fields with numbers, NaN where a field is not set.
+    """
+
+    task: Task
+    labels: Mapping[str, Labels]
+    numbers: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, configurations: Sequence[Configuration], task: Task | None = None) -> Lattice:
+        """Configurations that exist already.
+
+        Args:
+            configurations: Of one task.
+            task: Which, in case there are none.
+        """
+        if task is None:
+            task = configurations[0].task if configurations else "asr"
+        return cls(
+            task,
+            {
+                name: Labels.of([getattr(c, name) or NONE for c in configurations])
+                for name in _LABELS
+            },
+            {
+                name: np.array(
+                    [np.nan if (v := getattr(c, name)) is None else v for c in configurations],
+                    dtype=float,
+                )
+                for name in _NUMBERS
+            },
+        )
+
+    @classmethod
+    def product(
+        cls,
+        models: Sequence[str],
+        windows: Sequence[tuple[WindowPolicy, float]],
+        reductions: Sequence[tuple[float, float]],
+        precisions: Sequence[Precision] = ("fp32",),
+        batch_sizes: Sequence[int] = (1,),
+    ) -> Lattice:
+        """Every combination for speech recognition, without an adapter.
+
+        Args:
+            models: Names in the registry.
+            windows: Policies and lengths in seconds.
+            reductions: Strides, and after what share of the encoder's layers: 0 is the
+                stem, 1 the output. A stride of 1 has no such place.
+            precisions: Number formats.
+            batch_sizes: Forward passes run together.
+        """
+        sizes = [len(models), len(windows), len(reductions), len(precisions), len(batch_sizes)]
+        model, window, reduction, precision, batch = (
+            index.ravel() for index in np.indices(sizes, dtype=np.int64)
+        )
+        layers = np.array([MODELS.get(name).encoder_layers for name in models], dtype=float)
+        stride, depth = np.array(reductions, dtype=float).T
+        rows = len(model)
+        layer = np.floor(depth[reduction] * layers[model])
+        policies = Labels.of([policy for policy, _ in windows])
+
+        def same(name: str) -> Labels:
+            return Labels(np.zeros(rows, dtype=np.int64), (name,))
+
+        return cls(
+            "asr",
+            {
+                "model": Labels(model, tuple(MODELS.canonical(name) for name in models)),
+                "window_policy": policies.take(window),
+                "reduction": same("mean"),
+                "readout": same("linear"),
+                "adapter": same("none"),
+                "recipe": same(NONE),
+                "precision": Labels(precision, tuple(precisions)),
+            },
+            {
+                "window_s": np.array([length for _, length in windows])[window],
+                "tail_s": np.full(rows, np.nan),
+                "token_stride": stride[reduction],
+                "reduction_layer": np.where(stride[reduction] > 1, layer, np.nan),
+                "exit_layer": np.full(rows, np.nan),
+                "rank": np.full(rows, np.nan),
+                "unfrozen_layers": np.zeros(rows),
+                "batch_size": np.array(batch_sizes, dtype=float)[batch],
+            },
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers["window_s"])
+
+    def __getitem__(self, row: int) -> Configuration:
+        fields: dict[str, Any] = {"task": self.task}
+        for name, labels in self.labels.items():
+            fields[name] = labels[row] or None
+        for name, column in self.numbers.items():
+            value = float(column[row])
+            if np.isnan(value):
+                fields[name] = None
+            else:
+                fields[name] = int(value) if name in _WHOLE else value
+        return Configuration(**fields)
+
+    def take(self, rows: Index | Mask) -> Lattice:
+        """Some of the rows."""
+        return Lattice(
+            self.task,
+            {name: labels.take(rows) for name, labels in self.labels.items()},
+            {name: column[rows] for name, column in self.numbers.items()},
+        )
+
+    def joined(self, other: Lattice) -> Lattice:
+        """These rows, and those of another lattice that are not among them."""
+        new = other.take(~np.isin(other.hashes, self.hashes))
+        return Lattice(
+            self.task,
+            {name: labels.joined(new.labels[name]) for name, labels in self.labels.items()},
+            {
+                name: np.concatenate([column, new.numbers[name]])
+                for name, column in self.numbers.items()
+            },
+        )
+
+    def rows_of(self, configurations: Sequence[Configuration]) -> Index:
+        """Row of each configuration, -1 where it is not here."""
+        order = np.argsort(self.hashes)
+        wanted = Lattice.of(configurations, self.task).hashes
+        place = np.searchsorted(self.hashes, wanted, sorter=order)
+        row = order[np.minimum(place, len(order) - 1)] if len(order) else np.full(len(wanted), -1)
+        found: Index = np.where(self.hashes[row] == wanted, row, -1) if len(order) else row
+        return found
+
+    @cached_property
+    def hashes(self) -> Index:
+        """A number for each row, the same for equal rows of any lattice."""
+        total = np.zeros(len(self), dtype=np.uint64)
+        columns = [np.array([_hash(n) for n in v.names], np.uint64) for v in self.labels.values()]
+        named = [hashes[v.codes] for hashes, v in zip(columns, self.labels.values(), strict=True)]
+        plain = [np.nan_to_num(c, nan=-1.0).view(np.uint64) for c in self.numbers.values()]
+        for column in (*named, *plain):
+            # Multiply and mix, so that no field's bits stay in one place.
+            total = (total ^ column) * np.uint64(0x9E3779B97F4A7C15)
+            total ^= total >> np.uint64(29)
+        return total.view(np.int64)
+
+    def by_model(self, value: Callable[[Any], float]) -> Array:
+        """A number of each row's architecture."""
+        labels = self.labels["model"]
+        known = np.array([value(MODELS.get(name)) for name in labels.names], dtype=float)
+        return known[labels.codes]
+
+    @cached_property
+    def parameters(self) -> Array:
+        """Parameters of the models."""
+        return self.by_model(lambda a: a.parameters)
+
+    @cached_property
+    def last_layer(self) -> Array:
+        """Encoder layers that run."""
+        exits = self.numbers["exit_layer"]
+        return np.where(np.isnan(exits), self.by_model(lambda a: a.encoder_layers), exits)
+
+    @cached_property
+    def full_window_s(self) -> Array:
+        """Longest window of the models."""
+        return self.by_model(lambda a: a.max_window_s)
+
+    @cached_property
+    def silence_s(self) -> Array:
+        """See :attr:`Configuration.silence_s`."""
+        usual = np.minimum(TAIL_S, TAIL_SHARE * self.numbers["window_s"])
+        none = ~self.labels["window_policy"].mask("ladder")
+        none |= self.labels["recipe"].mask("self-distilled")
+        tail_s = self.numbers["tail_s"]
+        return np.where(np.isnan(tail_s), np.where(none, 0.0, usual), tail_s)
+
+    @cached_property
+    def speech_s(self) -> Array:
+        """See :attr:`Configuration.speech_s`."""
+        window_s = self.numbers["window_s"]
+        whole = self.labels["window_policy"].mask("truncate") | (window_s >= self.full_window_s)
+        if self.task == "ser":
+            return window_s
+        return np.where(whole, window_s, window_s - self.silence_s)
+
+
+def _hash(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
