@@ -19,8 +19,9 @@ from scipy.optimize import least_squares
 from benchmarks.tables import markdown
 from measurements.catalogue import catalogue
 from measurements.records import Measurement
-from planner.arrays import Array, Mask
+from planner.arrays import Array, Labels, Mask
 from planner.curves import fit
+from planner.lattice import Lattice
 from planner.quality import axes_of, group_sd, groups_of
 
 LEVEL = 0.90
@@ -45,15 +46,14 @@ class Table:
     axes: Mapping[str, Array]
     error: Array
     se: Array | None
-    groups: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Labels]
     group_sd: Mapping[str, float]
     largest: Mask
 
-    def take(self, rows: Mask) -> tuple[dict[str, Array], dict[str, list[str]]]:
+    def take(self, rows: Mask) -> tuple[dict[str, Array], dict[str, Labels]]:
         """Axes and groups of some rows."""
         axes = {name: column[rows] for name, column in self.axes.items()}
-        places = np.flatnonzero(rows)
-        return axes, {name: [labels[i] for i in places] for name, labels in self.groups.items()}
+        return axes, {name: labels.take(rows) for name, labels in self.groups.items()}
 
 
 def table(name: str, measurements: Sequence[Measurement]) -> Table:
@@ -63,15 +63,16 @@ def table(name: str, measurements: Sequence[Measurement]) -> Table:
     asr = task == "asr"
     values = np.array([m.metric.value if asr else 1 - m.metric.value for m in measurements])
     se = np.array([np.nan if m.metric.se is None else m.metric.se for m in measurements])
-    axes = {k: v for k, v in axes_of(configurations, task).items() if np.ptp(v) > 0}
-    groups = {"study": [m.study for m in measurements], **groups_of(configurations, task)}
-    size = np.array([c.architecture.parameters for c in configurations])
+    lattice = Lattice.of(configurations)
+    axes = {k: v for k, v in axes_of(lattice).items() if np.ptp(v) > 0}
+    groups = {"study": Labels.of([m.study for m in measurements]), **groups_of(lattice)}
+    size = lattice.parameters
     return Table(
         name,
         axes,
         np.maximum(values, 1e-4),
         None if np.isnan(se).any() else se,
-        {k: labels for k, labels in groups.items() if len(set(labels)) > 1},
+        {k: labels for k, labels in groups.items() if len(labels.names) > 1},
         {"study": 0.5, **group_sd(task)},
         size > 0.9 * size.max(),
     )
@@ -124,9 +125,8 @@ def baseline(name: str, data: Table, seen: Mask, asked: Mask) -> Array:
     form, size = BASELINES[name]
     log_axes = np.log(np.column_stack(list(data.axes.values())))
     z = log_axes - log_axes[seen].mean(axis=0)
-    studies = data.groups.get("study", [""] * len(z))
-    names, place = np.unique(np.array(studies), return_inverse=True)
-    offsets = np.eye(len(names))[:, 1:][place]
+    studies = data.groups.get("study") or Labels(np.zeros(len(z), dtype=np.int64), ("",))
+    offsets = np.eye(len(studies.names))[:, 1:][studies.codes]
     y, count = np.log(data.error), size(z.shape[1])
     rng = np.random.default_rng(0)
 

@@ -48,19 +48,15 @@ class _Answering:
     def recommendation(self) -> Recommendation:
         table, chosen = self.table, self.chosen
         confidence = self._confidence()
-        rows = np.flatnonzero(table.allowed | (np.arange(len(table.configurations)) == chosen))
         plan = plan_verification(
-            [table.configurations[row] for row in rows],
-            table.quality.draws[:, rows],
-            [table.quality.basis[row] for row in rows],
-            int(np.flatnonzero(rows == chosen)[0]),
+            table,
+            chosen,
             probability_best=confidence.probability_best,
             probability_within=confidence.probability_within,
-            risk=self.question.risk,
             runnable=self.evidence.runnable,
         )
         return Recommendation(
-            configuration=table.configurations[chosen],
+            configuration=table.lattice[chosen],
             predictions=self._predictions(chosen),
             costs=self._costs(chosen),
             confidence=confidence,
@@ -84,7 +80,7 @@ class _Answering:
         costs, latency, level = self.table.costs, self.table.latency, self.question.level
         assert latency is not None
         timed = bool(costs.timed[row])
-        fitted = latency.fits[self.table.configurations[row].precision].runs > 0
+        fitted = latency.fits[self.table.lattice[row].precision].runs > 0
         return Estimate(
             mean=float(costs.centre["rtf"][row]),
             lower=float(costs.quantile("rtf", 0.5 - level / 2)[row]),
@@ -97,7 +93,7 @@ class _Answering:
         )
 
     def _costs(self, row: int) -> CostReport:
-        configuration, question = self.table.configurations[row], self.question
+        configuration, question = self.table.lattice[row], self.question
         workload = question.workload or self.evidence.workload
         centre, latency = self.table.costs.centre, self.table.latency
         retries = float(self.table.costs.retries[row])
@@ -126,22 +122,23 @@ class _Answering:
 
     def _confidence(self) -> Confidence:
         table, chosen, question = self.table, self.chosen, self.question
-        draws = table.quality.draws[:, table.allowed]
-        own = table.quality.draws[:, chosen]
-        lowest = draws.min(axis=1)
+        quality = table.quality
+        own = quality.draws_of(np.array([chosen]))[:, 0]
+        lowest = quality.draws[:, np.unique(quality.place[table.allowed])].min(axis=1)
         target = question.target_error
         if target is None:
             best = float(np.mean(lowest >= own * (1 - question.tolerance)))
         else:
             # With a target, better means cheaper and still reaching it.
             cost = table.costs.centre[table.cost_name]
-            budgets = {k: v for k, v in table.held.items() if k != "target"}
-            cheaper = table.allowed_by(budgets) & (cost < cost[chosen] * (1 - question.tolerance))
-            reached = (table.quality.draws[:, cheaper] <= target).any(axis=1)
+            cheaper = cost < cost[chosen] * (1 - question.tolerance)
+            for affordable in table.affordable.values():
+                cheaper &= affordable
+            reached = (quality.draws[:, np.unique(quality.place[cheaper])] <= target).any(axis=1)
             best = 1.0 - float(reached.mean())
         return Confidence(
             probability_best=best,
-            probability_within={name: float(chance[chosen]) for name, chance in table.held.items()},
+            probability_within=table.chances(chosen),
             expected_regret=float(np.mean(own - np.minimum(lowest, own))),
             risk=question.risk,
         )
@@ -149,8 +146,7 @@ class _Answering:
     def _alternatives(self) -> tuple[Alternative, ...]:
         """The best of each other model, and a much cheaper one of nearly the same quality."""
         table, chosen = self.table, self.chosen
-        own = table.configurations[chosen].model
-        names = np.array([c.model for c in table.configurations])
+        models = table.lattice.labels["model"]
         cost, error = table.costs.centre[table.cost_name], table.quality.mean
         allowed = np.flatnonzero(table.allowed)
         ordered = allowed[np.argsort(table.objective[allowed], kind="stable")]
@@ -159,9 +155,9 @@ class _Answering:
                 table.allowed & (cost <= 0.8 * cost[chosen]) & (error <= 1.1 * error[chosen])
             ),
             *(
-                table.best(table.allowed & (names == model))
-                for model in dict.fromkeys(names[ordered])
-                if model != own
+                table.best(table.allowed & (models.codes == model))
+                for model in dict.fromkeys(models.codes[ordered].tolist())
+                if model != models.codes[chosen]
             ),
         ]
         unique = [row for row in dict.fromkeys(rows) if row is not None and row != chosen]
@@ -170,13 +166,13 @@ class _Answering:
     def _alternative(self, row: int) -> Alternative:
         table = self.table
         rtf = table.costs.centre.get("rtf")
-        draws = table.quality.draws
+        draws = table.quality.draws_of(np.array([row, self.chosen]))
         return Alternative(
-            configuration=table.configurations[row],
+            configuration=table.lattice[row],
             predictions=self._predictions(row),
             gflops_per_utterance=float(table.costs.centre["gflops_per_utterance"][row]),
             rtf=None if rtf is None else float(rtf[row]),
-            probability_better=float(np.mean(draws[:, row] < draws[:, self.chosen])),
+            probability_better=float(np.mean(draws[:, 0] < draws[:, 1])),
             runnable=self._runnable(row),
             trade=words.trade(table, self.chosen, row),
         )
@@ -189,7 +185,7 @@ class _Answering:
             estimate = quality_estimate(quality, row, self.question.level, self.metric)
             points.append(
                 FrontPoint(
-                    configuration=table.configurations[row],
+                    configuration=table.lattice[row],
                     cost=float(cost[row]),
                     mean=estimate.mean,
                     lower=estimate.lower,
@@ -205,5 +201,5 @@ class _Answering:
         )
 
     def _runnable(self, row: int) -> bool:
-        configuration = self.table.configurations[row]
+        configuration = self.table.lattice[row]
         return configuration.model in self.evidence.runnable and configuration.adapter == "none"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models_registry.architectures import WhisperArchitecture
+from models_registry import MODELS
+from models_registry.architectures import FRAMES_PER_SECOND, WhisperArchitecture
 from models_registry.configuration import Configuration, Precision
-from planner.arrays import Array, Mask
+from planner.arrays import Array, Index, Mask
 from planner.cost import (
     END_OF_TEXT,
     Convention,
@@ -25,6 +25,7 @@ from planner.cost.conventions import Number
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence
 from planner.latency import LatencyModel, Work, work
+from planner.lattice import Lattice
 from planner.quantiles import normal_probability, normal_quantile
 from planner.question import CostName, Question
 from planner.retries import retry_rates
@@ -49,13 +50,11 @@ class Costs:
     timed: Mask
     retries: Array
 
-    def holding(self, name: CostName, bound: float) -> Array:
-        """Probability that a cost stays within a bound, shape ``(n,)``."""
-        distance = np.log(bound) - np.log(self.centre[name])
-        held: Array = (distance >= -1e-12).astype(float)
-        unsure = self.log_sd[name] > 0
-        held[unsure] = normal_probability(distance[unsure] / self.log_sd[name][unsure])
-        return held
+    def holding(self, name: CostName, bound: float, row: int) -> float:
+        """Probability that a row's cost stays within a bound."""
+        distance = float(np.log(bound) - np.log(self.centre[name][row]))
+        spread = float(self.log_sd[name][row])
+        return normal_probability(distance / spread) if spread else float(distance >= -1e-12)
 
     def quantile(self, name: CostName, probability: float) -> Array:
         """Value that a cost stays below with a probability, shape ``(n,)``."""
@@ -64,10 +63,7 @@ class Costs:
 
 
 def all_costs(
-    configurations: Sequence[Configuration],
-    question: Question,
-    evidence: Evidence,
-    latency: LatencyModel | None,
+    lattice: Lattice, question: Question, evidence: Evidence, latency: LatencyModel | None
 ) -> Costs:
     """Costs of candidates for a workload, and on a device where one is named.
 
@@ -75,28 +71,30 @@ def all_costs(
         InsufficientDataError: A device is named for a task that is not timed.
     """
     workload = question.workload or evidence.workload
-    rows = len(configurations)
+    rows = len(lattice)
     gflops, memory = np.empty(rows), np.empty(rows)
     rtf, spread, timed = np.ones(rows), np.zeros(rows), np.zeros(rows, dtype=bool)
-    retries = retry_rates(configurations, evidence.observations)
-    for group in _groups(configurations, retries):
+    retries = retry_rates(lattice, evidence.observations)
+    for group in _groups(lattice, retries):
         gflops[group.rows] = group.flops(workload, question.convention) / 1e9
         memory[group.rows] = group.memory_bytes(workload)
         if latency is not None:
             centre, sd = latency.log_seconds(group.work(workload), group.precision)
             rtf[group.rows], spread[group.rows] = np.exp(centre) / workload.mean_audio_s, sd
-    for row, configuration in enumerate(configurations if latency is not None else ()):
-        assert latency is not None
-        correction = latency.corrections.get(configuration)
-        if correction is not None:
-            rtf[row] *= np.exp(correction[0])
-            spread[row], timed[row] = correction[1], True
-    audio_s = np.array([_audio_s(c, workload) for c in configurations])
+    if latency is not None:
+        known = list(latency.corrections)
+        for row, configuration in zip(lattice.rows_of(known).tolist(), known, strict=True):
+            if row >= 0:
+                shift, sd_of_mean = latency.corrections[configuration]
+                rtf[row] *= np.exp(shift)
+                spread[row], timed[row] = sd_of_mean, True
+    heard_s = lattice.numbers["window_s"]
+    audio_s = np.full(rows, workload.mean_audio_s) if lattice.task == "asr" else heard_s
     centre_of: dict[CostName, Array] = {
         "gflops_per_utterance": gflops,
         "gflops_per_audio_second": gflops / audio_s,
         "memory_gib": memory / GIB,
-        "parameters": np.array([float(c.architecture.parameters) for c in configurations]),
+        "parameters": lattice.parameters,
     }
     log_sd: dict[CostName, Array] = dict.fromkeys(centre_of, np.zeros(rows))
     if latency is not None:
@@ -117,7 +115,7 @@ def rtf_by_phase(
     configuration: Configuration, workload: Workload, latency: LatencyModel, retries: float
 ) -> dict[str, float]:
     """Median seconds of each phase per second of audio."""
-    (group,) = _groups([configuration], np.array([retries]))
+    (group,) = _groups(Lattice.of([configuration]), np.array([retries]))
     seconds = latency.phase_seconds(group.work(workload), configuration.precision)
     return {phase: float(s[0]) / workload.mean_audio_s for phase, s in seconds.items()}
 
@@ -126,26 +124,25 @@ def rtf_by_phase(
 class _Group:
     """Rows of one model, precision and window policy, costed together."""
 
-    configurations: tuple[Configuration, ...]
-    rows: NDArray[np.int64]
+    lattice: Lattice
+    rows: Index
     retries: Array
 
     @property
     def precision(self) -> Precision:
-        return self.configurations[0].precision
+        return self.lattice.labels["precision"][0]  # type: ignore[return-value]
 
     def flops(self, workload: Workload, convention: Convention) -> Array:
         whisper = self._whisper()
         if whisper is None or convention != "counted-1":
-            return np.array(
-                [float(utterance_flops(c, workload, convention).total) for c in self.configurations]
-            )
+            totals = (utterance_flops(c, workload, convention).total for c in self.lattice)
+            return np.array([float(total) for total in totals])
         counted = whisper_utterance_flops(
             whisper,
             workload,
             self._passes(workload),
             token_stride=self._column("token_stride"),
-            reduction_layer=self._reduction_layers(whisper),
+            reduction_layer=self._reduction_layers(),
         )
         total: Array = counted.total
         return total
@@ -153,15 +150,17 @@ class _Group:
     def memory_bytes(self, workload: Workload) -> Array:
         whisper = self._whisper()
         if whisper is None:
-            return np.array([sum(memory_of(c, workload).values()) for c in self.configurations])
-        speech_s = self._column("speech_s")
+            return np.array([sum(memory_of(c, workload).values()) for c in self.lattice])
+        speech_s = self.lattice.speech_s[:, None]
         longest_s = np.minimum(speech_s, workload.durations.max())
+        truncates = self.lattice.labels["window_policy"][0] == "truncate"
+        window_s = self.lattice.full_window_s if truncates else self.lattice.numbers["window_s"]
         parts = whisper_memory(
             whisper,
-            self._column("frames"),
+            np.rint(window_s * FRAMES_PER_SECOND)[:, None],
             precision=self.precision,
             token_stride=self._column("token_stride"),
-            reduction_layer=self._reduction_layers(whisper),
+            reduction_layer=self._reduction_layers(),
             output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
             batch_size=self._column("batch_size"),
         )
@@ -173,7 +172,7 @@ class _Group:
         whisper = self._whisper()
         if whisper is None:
             raise InsufficientDataError(
-                f"{self.configurations[0].task} is not timed: budgets of time and money are for asr"
+                f"{self.lattice.task} is not timed: budgets of time and money are for asr"
             )
         passes = self._passes(workload)
         bins = len(workload.shares)
@@ -184,7 +183,7 @@ class _Group:
                 whisper,
                 frames=frames,
                 token_stride=self._column("token_stride"),
-                reduction_layer=self._reduction_layers(whisper),
+                reduction_layer=self._reduction_layers(),
                 precision=self.precision,
                 windows=windows,
                 output_tokens=windows * (END_OF_TEXT + said),
@@ -203,33 +202,37 @@ class _Group:
         return {phase: amount + again[phase] for phase, amount in once.items()}
 
     def _passes(self, workload: Workload) -> Passes:
-        return passes_of(self.configurations, workload, self.retries)
+        return passes_of(
+            workload,
+            policy=self.lattice.labels["window_policy"][0],  # type: ignore[arg-type]
+            window_s=self.lattice.numbers["window_s"],
+            speech_s=self.lattice.speech_s,
+            silence_s=self.lattice.silence_s,
+            full_window_s=float(self.lattice.full_window_s[0]),
+            retries=self.retries,
+        )
 
     def _whisper(self) -> WhisperArchitecture | None:
-        first = self.configurations[0]
-        architecture = first.architecture
-        if isinstance(architecture, WhisperArchitecture) and first.task == "asr":
+        architecture = MODELS.get(self.lattice.labels["model"][0])
+        if isinstance(architecture, WhisperArchitecture) and self.lattice.task == "asr":
             return architecture
         return None
 
     def _column(self, name: str) -> Array:
-        return np.array([getattr(c, name) for c in self.configurations])[:, None]
+        return self.lattice.numbers[name][:, None]
 
-    def _reduction_layers(self, architecture: WhisperArchitecture) -> Array:
+    def _reduction_layers(self) -> Array:
         """Layers of reduction, shape ``(n, 1)``; the last where there is none."""
-        layers = [c.reduction_layer for c in self.configurations]
-        return np.array([architecture.encoder_layers if k is None else k for k in layers])[:, None]
+        layers = self.lattice.numbers["reduction_layer"]
+        return np.where(np.isnan(layers), self.lattice.last_layer, layers)[:, None]
 
 
-def _groups(configurations: Sequence[Configuration], retries: Array) -> list[_Group]:
-    rows: dict[tuple[str, str, str, str], list[int]] = {}
-    for row, c in enumerate(configurations):
-        rows.setdefault((c.task, c.model, c.precision, c.window_policy), []).append(row)
-    return [
-        _Group(tuple(configurations[row] for row in chosen), np.array(chosen), retries[chosen])
-        for chosen in rows.values()
-    ]
-
-
-def _audio_s(configuration: Configuration, workload: Workload) -> float:
-    return workload.mean_audio_s if configuration.task == "asr" else configuration.window_s
+def _groups(lattice: Lattice, retries: Array) -> Iterator[_Group]:
+    code = np.zeros(len(lattice), dtype=np.int64)
+    for name in ("model", "precision", "window_policy"):
+        labels = lattice.labels[name]
+        code = code * len(labels.names) + labels.codes
+    order = np.argsort(code, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
+        if rows.size:
+            yield _Group(lattice.take(rows), rows, retries[rows])

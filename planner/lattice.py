@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -146,6 +146,9 @@ class Lattice:
             else:
                 fields[name] = int(value) if name in _WHOLE else value
         return Configuration(**fields)
+
+    def __iter__(self) -> Iterator[Configuration]:
+        return (self[row] for row in range(len(self)))
 
     def take(self, rows: Index | Mask) -> Lattice:
         """Some of the rows."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from models_registry.architectures import FRAMES_PER_SECOND
 from models_registry.configuration import Configuration, Task
-from planner.arrays import Array
+from planner.arrays import Array, Index, Labels
 from planner.curves import ScalingModel, fit
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
+from planner.lattice import Lattice
 from planner.quantiles import normal_quantile
 
 Basis = Literal["measured", "published", "interpolated", "extrapolated"]
+BASES: tuple[Basis, ...] = get_args(Basis)
 
 FULL_WINDOW_S = 30.0
 STUDY_SD = 0.5
@@ -32,7 +34,7 @@ about a tenth, an adapter moves a fifth; emotions are read off some layer of a m
 a third better than off another."""
 
 
-def axes_of(configurations: Sequence[Configuration], task: Task) -> dict[str, Array]:
+def axes_of(lattice: Lattice) -> dict[str, Array]:
     """The axes of the curves, each so that more of it means less error.
 
     ASR: parameters (xN); ``heard_s``, the audio that is not cut off by the
@@ -42,51 +44,74 @@ def axes_of(configurations: Sequence[Configuration], task: Task) -> dict[str, Ar
     SER: window, encoder tokens per second behind a reduction at the stem or inside,
     LoRA rank and layers unfrozen (one more than their number).
     """
-    tokens = FRAMES_PER_SECOND / np.array([c.token_stride for c in configurations])
-    where = np.array([-1 if (k := c.reduction_layer) is None else k for c in configurations])
-    layers = np.array([c.exit_layer or c.architecture.encoder_layers for c in configurations])
+    numbers, last = lattice.numbers, lattice.last_layer
     full = float(FRAMES_PER_SECOND)
+    tokens, where = full / numbers["token_stride"], numbers["reduction_layer"]
     stem = np.where(where == 0, tokens, full)
-    inside = np.where((where > 0) & (where < layers), tokens, full)
-    if task == "ser":
+    inside = np.where((where > 0) & (where < last), tokens, full)
+    window_s = numbers["window_s"]
+    if lattice.task == "ser":
         return {
-            "window_s": np.array([c.window_s for c in configurations]),
+            "window_s": window_s,
             "tokens_per_s_stem": stem,
             "tokens_per_s_inside": inside,
-            "rank": np.array([float(c.rank or 1) for c in configurations]),
-            "unfrozen_layers_plus_1": np.array([1.0 + c.unfrozen_layers for c in configurations]),
+            "rank": np.nan_to_num(numbers["rank"], nan=1.0),
+            "unfrozen_layers_plus_1": 1.0 + numbers["unfrozen_layers"],
         }
-    truncates = np.array([c.window_policy == "truncate" for c in configurations])
-    window_s = np.array([c.window_s for c in configurations])
+    truncates = lattice.labels["window_policy"].mask("truncate")
     return {
-        "parameters": np.array([float(c.architecture.parameters) for c in configurations]),
+        "parameters": lattice.parameters,
         "heard_s": np.where(truncates, window_s, FULL_WINDOW_S),
         "window_s": np.where(truncates, FULL_WINDOW_S, window_s),
         "tokens_per_s_stem": stem,
         "tokens_per_s_inside": inside,
-        "tokens_per_s_output": np.where(where == layers, tokens, full),
+        "tokens_per_s_output": np.where(where == last, tokens, full),
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quality:
     """Predicted errors of configurations.
+
+    Many differ in what costs alone depends on; they share a draw.
 
     Attributes:
         mean: Centre of the prediction, shape ``(n,)``; errors are fractions.
         lower: Lower end of the interval.
         upper: Upper end.
-        draws: Joint draws, shape ``(draws, n)``.
+        place: Column of each row among the draws.
+        draws: Joint draws of what differs, shape ``(draws, columns)``.
         basis: What each rests on.
-        provenance: Where each comes from, in one line.
+        fitted: Where a prediction comes from, in one line.
+        observed: Where the rows come from that were observed.
     """
 
     mean: Array
     lower: Array
     upper: Array
+    place: Index
     draws: Array
-    basis: tuple[Basis, ...]
-    provenance: tuple[str, ...]
+    basis: Labels
+    fitted: str
+    observed: Mapping[int, str]
+
+    def draws_of(self, rows: Index) -> Array:
+        """Joint draws of some rows, shape ``(draws, rows)``."""
+        drawn: Array = self.draws[:, self.place[rows]]
+        return drawn
+
+    def chance_below(self, error: float) -> Array:
+        """Probability of an error of at most so much, shape ``(n,)``."""
+        chance: Array = (self.draws <= error).mean(axis=0)[self.place]
+        return chance
+
+    def basis_of(self, row: int) -> Basis:
+        """What a row rests on."""
+        return self.basis[row]  # type: ignore[return-value]
+
+    def provenance(self, row: int) -> str:
+        """Where a row comes from, in one line."""
+        return self.observed.get(row, self.fitted)
 
 
 class QualityModel:
@@ -115,70 +140,76 @@ class QualityModel:
                 f"nothing is known about {evidence.task}: measure a configuration first",
                 measure=[{"task": evidence.task}],
             )
-        configurations = [o.configuration for o in usable]
+        lattice = Lattice.of([o.configuration for o in usable], evidence.task)
         self.curves: ScalingModel = fit(
-            axes_of(configurations, evidence.task),
+            axes_of(lattice),
             [o.error for o in usable],
             error_se=[_fit_se(o) for o in usable],
-            groups={
-                "study": [o.study for o in usable],
-                **groups_of(configurations, evidence.task),
-            },
+            groups={"study": [o.study for o in usable], **groups_of(lattice)},
             group_sd={"study": STUDY_SD, **group_sd(evidence.task)},
             seed=seed,
         )
         self._common_sd = _common_sd(evidence.in_study)
-        self._known_models = known | {c.model for c in configurations}
+        self._known_models = known | {o.configuration.model for o in usable}
 
-    def predict(
-        self, configurations: Sequence[Configuration], *, level: float, draws: int
-    ) -> Quality:
+    def predict(self, lattice: Lattice, *, level: float, draws: int) -> Quality:
         """Errors of configurations with intervals and joint draws.
 
         Args:
-            configurations: What to predict.
+            lattice: What to predict.
             level: Probability of the intervals.
             draws: How many joint draws.
         """
-        axes = axes_of(configurations, self._evidence.task)
-        groups = {
-            "study": [self._evidence.study] * len(configurations),
-            **groups_of(configurations, self._evidence.task),
+        axes, groups = axes_of(lattice), groups_of(lattice)
+        first, place = _distinct([*axes.values(), *(g.codes for g in groups.values())])
+        axes = {name: column[first] for name, column in axes.items()}
+        factors = {
+            "study": Labels(np.zeros(len(first), dtype=np.int64), (self._evidence.study,)),
+            **{name: labels.take(first) for name, labels in groups.items()},
         }
-        mean, lower, upper = self.curves.predict(axes, level, groups=groups)
-        joint = self.curves.draws(axes, draws, groups=groups, seed=self._seed)
-        beyond = self.curves.extrapolation(axes) > 0
-        basis: list[Basis] = [
-            "extrapolated" if far or c.model not in self._known_models else "interpolated"
-            for far, c in zip(beyond, configurations, strict=True)
-        ]
-        provenance = [f"curves over {self.curves.observed.rows} observations"] * len(configurations)
-        rng = np.random.default_rng(self._seed + 1)
+        mean, lower, upper = self.curves.predict(axes, level, groups=factors)
+        joint = self.curves.draws(axes, draws, groups=factors, seed=self._seed)
         reach = normal_quantile(0.5 + level / 2)
         up, down = np.log(upper / mean), np.log(mean / lower)
         upper = mean * np.exp(np.hypot(up, reach * self._common_sd))
         lower = mean * np.exp(-np.hypot(down, reach * self._common_sd))
-        for row, configuration in enumerate(configurations):
-            observation = self._observed.get(configuration)
-            if observation is None:
+        far = self.curves.extrapolation(axes) > 0
+        far |= ~lattice.labels["model"].take(first).mask(*self._known_models)
+        codes = np.where(far, BASES.index("extrapolated"), BASES.index("interpolated"))[place]
+        mean, lower, upper = mean[place], lower[place], upper[place]
+
+        known = sorted(self._observed, key=lambda configuration: configuration.key)
+        rows = lattice.rows_of(known)
+        observed: dict[int, str] = {}
+        rng = np.random.default_rng(self._seed + 1)
+        own_draws: list[Array] = []
+        for row, configuration in zip(rows.tolist(), known, strict=True):
+            observation = self._observed[configuration]
+            # Drawn for every observation, so that a draw does not depend on what is asked for.
+            noise = rng.standard_normal(draws)
+            if row < 0:
                 continue
             own = _fit_se(observation) / observation.error
             spread = np.hypot(own, self._common_sd)
             mean[row] = observation.error
             lower[row] = observation.error * np.exp(-reach * spread)
             upper[row] = observation.error * np.exp(reach * spread)
-            joint[:, row] = observation.error * np.exp(own * rng.standard_normal(draws))
-            basis[row] = observation.source
-            provenance[row] = observation.provenance
+            place[row] = joint.shape[1] + len(own_draws)
+            own_draws.append(observation.error * np.exp(own * noise))
+            codes[row] = BASES.index(observation.source)
+            observed[row] = observation.provenance
+        joint = np.column_stack([joint, *own_draws])
         joint *= np.exp(self._common_sd * rng.standard_normal((draws, 1)))
         top = 1.0 if self._evidence.task == "ser" else np.inf
         return Quality(
             np.minimum(mean, top),
             np.minimum(lower, top),
             np.minimum(upper, top),
+            place,
             np.minimum(joint, top),
-            tuple(basis),
-            tuple(provenance),
+            Labels(codes, BASES),
+            f"curves over {self.curves.observed.rows} observations",
+            observed,
         )
 
 
@@ -194,28 +225,50 @@ def group_sd(task: Task) -> dict[str, float]:
     }
 
 
-def groups_of(configurations: Sequence[Configuration], task: Task) -> dict[str, list[str]]:
+def groups_of(lattice: Lattice) -> dict[str, Labels]:
     """Labels that share an offset, by factor.
 
     Emotions are read best off a middle layer, so layers are labels and not an axis.
     """
-    groups: dict[str, list[str]] = {
-        "model": [c.model for c in configurations],
-        "precision": [c.precision for c in configurations],
-    }
-    if task == "asr":
-        groups["windowing"] = [
-            f"ladder, tail {c.silence_s:g} s" if c.window_policy == "ladder" else "one window"
-            for c in configurations
-        ]
-        groups["adapter"] = [f"{c.adapter} {c.recipe}" for c in configurations]
-    if task == "ser":
-        last = [c.exit_layer or c.architecture.encoder_layers for c in configurations]
-        groups["depth"] = [
-            f"{c.model} layer {layer}" for c, layer in zip(configurations, last, strict=True)
-        ]
-        groups["readout"] = [c.readout for c in configurations]
+    labels = lattice.labels
+    groups = {"model": labels["model"], "precision": labels["precision"]}
+    if lattice.task == "asr":
+        ladder = labels["window_policy"].mask("ladder")
+        silence = np.where(ladder, lattice.silence_s, -1.0)
+        groups["windowing"] = _named(
+            [silence], lambda s: f"ladder, tail {s:g} s" if s >= 0 else "one window"
+        )
+        kinds, recipes = labels["adapter"], labels["recipe"]
+        groups["adapter"] = _named(
+            [kinds.codes, recipes.codes],
+            lambda kind, recipe: f"{kinds.names[int(kind)]} {recipes.names[int(recipe)]}",
+        )
+    else:
+        models = labels["model"]
+        groups["depth"] = _named(
+            [models.codes, lattice.last_layer],
+            lambda model, layer: f"{models.names[int(model)]} layer {layer:g}",
+        )
+        groups["readout"] = labels["readout"]
     return groups
+
+
+def _named(columns: Sequence[Array | Index], name: Callable[..., str]) -> Labels:
+    """A label for each distinct combination of numbers."""
+    first, place = _distinct(columns)
+    rows = zip(*(column[first].tolist() for column in columns), strict=True)
+    return Labels(place, tuple(name(*row) for row in rows))
+
+
+def _distinct(columns: Sequence[Array | Index]) -> tuple[Index, Index]:
+    """A row of each distinct combination, and which of them each row has."""
+    code = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        values, place = np.unique(column, return_inverse=True)
+        # Numbered anew each time, so that codes stay small.
+        _, code = np.unique(code * len(values) + place, return_inverse=True)
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    return first, place
 
 
 def _by_configuration(

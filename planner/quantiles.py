@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from statistics import NormalDist
 
-import numpy as np
-from numpy.typing import NDArray
-
 _NORMAL = NormalDist()
 _NORMAL_FROM = 60.0
 """Degrees of freedom from which the normal stands for Student's t: 1.5 % apart at 90 %."""
@@ -17,10 +14,9 @@ def normal_quantile(probability: float) -> float:
     return _NORMAL.inv_cdf(probability)
 
 
-def normal_probability(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distribution function of the standard normal, element by element."""
-    probabilities: NDArray[np.float64] = np.vectorize(_NORMAL.cdf, otypes=[float])(values)
-    return probabilities
+def normal_probability(value: float) -> float:
+    """Distribution function of the standard normal."""
+    return _NORMAL.cdf(value)
 
 
 def t_quantile(probability: float, freedom: float) -> float:

@@ -14,6 +14,7 @@ from planner.costing import all_costs
 from planner.errors import InsufficientDataError
 from planner.evidence import METRIC_OF, Evidence
 from planner.latency import LatencyModel, fit_latency
+from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
 from planner.question import Question
 from planner.search import search_between
@@ -39,7 +40,8 @@ class Planner:
         self.evidence = evidence
         self._seed = seed
         self._latency: dict[str, LatencyModel] = {}
-        self._quality: dict[tuple[tuple[Configuration, ...], float], Quality] = {}
+        self._lattices: dict[tuple[str, ...] | None, Lattice] = {}
+        self._quality: dict[tuple[int, float], Quality] = {}
 
     @cached_property
     def quality(self) -> QualityModel:
@@ -80,7 +82,7 @@ class Planner:
             UnknownNameError: A model is not in the registry.
         """
         latency = None if question.device is None else self.latency(question.device)
-        table = self.table(candidates(self.evidence, question.models), question, latency)
+        table = self.table(self._lattice(question.models), question, latency)
         if question.trials:
             table = self._refined(table, question, latency)
         chosen = table.choose()
@@ -90,7 +92,8 @@ class Planner:
         self, configurations: Sequence[Configuration], level: float = 0.90
     ) -> list[dict[str, Estimate]]:
         """Predicted quality of configurations, asked for one by one."""
-        quality = self.quality.predict(configurations, level=level, draws=2)
+        lattice = Lattice.of(configurations, self.evidence.task)
+        quality = self.quality.predict(lattice, level=level, draws=2)
         metric = METRIC_OF[self.evidence.task]
         return [
             {metric: quality_estimate(quality, row, level, metric)}
@@ -109,32 +112,32 @@ class Planner:
             workload=words.workload(question.workload or self.evidence.workload),
         )
 
-    def table(
-        self,
-        configurations: tuple[Configuration, ...],
-        question: Question,
-        latency: LatencyModel | None,
-    ) -> Table:
+    def table(self, lattice: Lattice, question: Question, latency: LatencyModel | None) -> Table:
         """Configurations with their quality and costs for a question."""
-        key = (configurations, question.level)
-        if key not in self._quality:
-            self._quality[key] = self.quality.predict(
-                configurations, level=question.level, draws=DRAWS
-            )
-        costs = all_costs(configurations, question, self.evidence, latency)
-        return Table(configurations, question, self._quality[key], costs, latency)
+        quality = self._quality.get((id(lattice), question.level))
+        if quality is None:
+            quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
+            if lattice in self._lattices.values():
+                self._quality[id(lattice), question.level] = quality
+        costs = all_costs(lattice, question, self.evidence, latency)
+        return Table(lattice, question, quality, costs, latency)
+
+    def _lattice(self, models: tuple[str, ...] | None) -> Lattice:
+        if models not in self._lattices:
+            self._lattices[models] = candidates(self.evidence, models)
+        return self._lattices[models]
 
     def _refined(self, table: Table, question: Question, latency: LatencyModel | None) -> Table:
         if question.task != "asr":
             return table
-        front = [table.configurations[row] for row in table.front_rows()]
+        front = [table.lattice[row] for row in table.front_rows()]
         front = [c for c in front if c.adapter == "none" and c.window_policy == "chunk"]
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
-            tried = self.table(tuple(batch), question, latency)
+            tried = self.table(Lattice.of(batch), question, latency)
             return tried.objective, tried.violation
 
         models = sorted({c.model for c in front})
         found = search_between(evaluate, models, front, trials=question.trials, seed=question.seed)
-        extended = dict.fromkeys((*table.configurations, *found[:_KEPT_TRIALS]))
-        return self.table(tuple(extended), question, latency)
+        extended = table.lattice.joined(Lattice.of(found[:_KEPT_TRIALS], "asr"))
+        return self.table(extended, question, latency)

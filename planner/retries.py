@@ -9,64 +9,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models_registry.configuration import Configuration
+from planner.arrays import Array, Mask
 from planner.evidence import Observation
-
-Array = NDArray[np.float64]
+from planner.lattice import Lattice
 
 _PRIOR_WINDOWS = 20.0
 """Windows that the overall rate counts for."""
 
 
-def retry_rates(
-    configurations: Sequence[Configuration], observations: Sequence[Observation]
-) -> Array:
+def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Array:
     """Expected share of windows that are run again, shape ``(n,)``.
 
     Args:
-        configurations: For these.
+        lattice: For these.
         observations: Those of the task; the ones with counts of windows are used.
     """
-    rates = np.zeros(len(configurations))
-    counted = [o for o in observations if o.windows and _can_retry(o.configuration)]
-    rows = [i for i, c in enumerate(configurations) if _can_retry(c)]
-    if not counted or not rows:
+    rates, counted = np.zeros(len(lattice)), [o for o in observations if o.windows]
+    if not counted:
         return rates
-    windows = np.array([o.windows for o in counted], dtype=float)
-    retried = np.array([o.retried or 0 for o in counted], dtype=float)
+    seen = Lattice.of([o.configuration for o in counted])
+    kept = np.flatnonzero(_can_retry(seen))
+    rows = np.flatnonzero(_can_retry(lattice))
+    if not kept.size or not rows.size:
+        return rates
+    windows = np.array([o.windows for o in counted], dtype=float)[kept]
+    retried = np.array([o.retried or 0 for o in counted], dtype=float)[kept]
     overall = (retried.sum() + 0.5) / (windows.sum() + 1)
-    places = _places([o.configuration for o in counted])
-    distance = _places([configurations[i] for i in rows])[:, None, :] - places[None, :, :]
+    # Most rows of a lattice share their place with others.
+    places, place = np.unique(_places(lattice.take(rows)), axis=0, return_inverse=True)
+    distance = places[:, None, :] - _places(seen.take(kept))[None, :, :]
     near = np.exp(-0.5 * np.square(distance).sum(axis=2))
-    rates[rows] = (near @ retried + _PRIOR_WINDOWS * overall) / (near @ windows + _PRIOR_WINDOWS)
-    for i in rows:
-        own = [j for j, o in enumerate(counted) if o.configuration == configurations[i]]
-        if own:
+    expected = (near @ retried + _PRIOR_WINDOWS * overall) / (near @ windows + _PRIOR_WINDOWS)
+    rates[rows] = expected[place.ravel()]
+    chosen, own = np.unique(seen.take(kept).hashes, return_inverse=True)
+    known = [counted[kept[int(np.argmax(own == n))]].configuration for n in range(len(chosen))]
+    for n, row in enumerate(lattice.rows_of(known).tolist()):
+        if row >= 0:
             # The neighbours' rate counts for a few windows, so that 0 of 70 is not never.
-            rates[i] = (retried[own].sum() + 5 * rates[i]) / (windows[own].sum() + 5)
+            mine = own == n
+            rates[row] = (retried[mine].sum() + 5 * rates[row]) / (windows[mine].sum() + 5)
     return rates
 
 
-def _can_retry(configuration: Configuration) -> bool:
-    c = configuration
-    if c.task != "asr" or c.window_policy == "truncate":
-        return False
-    return c.window_policy == "ladder" or c.window_s < c.architecture.max_window_s
+def _can_retry(lattice: Lattice) -> Mask:
+    if lattice.task != "asr":
+        return np.zeros(len(lattice), dtype=bool)
+    policy = lattice.labels["window_policy"]
+    short = lattice.numbers["window_s"] < lattice.full_window_s
+    can: Mask = ~policy.mask("truncate") & (policy.mask("ladder") | short)
+    return can
 
 
-def _places(configurations: Sequence[Configuration]) -> Array:
+def _places(lattice: Lattice) -> Array:
     """Coordinates in which a distance of 1 makes a difference, shape ``(n, 5)``."""
-    return np.array(
+    return np.column_stack(
         [
-            (
-                c.silence_s,
-                2 * np.log2(c.window_s),
-                2 * np.log2(c.token_stride),
-                np.log2(c.architecture.parameters) / 2,
-                2.0 * (c.precision in ("int8", "int4")),
-            )
-            for c in configurations
+            lattice.silence_s,
+            2 * np.log2(lattice.numbers["window_s"]),
+            2 * np.log2(lattice.numbers["token_stride"]),
+            np.log2(lattice.parameters) / 2,
+            2.0 * lattice.labels["precision"].mask("int8", "int4"),
         ]
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
 from models_registry import MODELS
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration, Precision, WindowPolicy
 from planner.evidence import Evidence
+from planner.lattice import Lattice
 
 WINDOWS_S = (6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0)
 STRIDES = (1.5, 2.0, 3.0)
@@ -21,9 +21,7 @@ _WINDOWS: tuple[tuple[WindowPolicy, float], ...] = (
 SER_WINDOWS_S = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
-def candidates(
-    evidence: Evidence, models: Sequence[str] | None = None
-) -> tuple[Configuration, ...]:
+def candidates(evidence: Evidence, models: Sequence[str] | None = None) -> Lattice:
     """The lattice of a task, and what its study has observed besides.
 
     What was observed is always offered, adapters included. Beyond it the ASR
@@ -38,46 +36,22 @@ def candidates(
     Raises:
         UnknownNameError: A model is not in the registry.
     """
-    precisions = dict.fromkeys(
-        ["fp32", *(o.configuration.precision for o in evidence.observations)]
-    )
     wanted = None if models is None else {MODELS.canonical(name) for name in models}
-    observed = [observation.configuration for observation in evidence.in_study]
-    lattice: Iterable[Configuration]
+    observed = list(dict.fromkeys(observation.configuration for observation in evidence.in_study))
     if evidence.task == "asr":
-        lattice = _asr_lattice(tuple(MODELS.names()), tuple(precisions))
+        seen = (o.configuration.precision for o in evidence.observations)
+        lattice = asr_lattice(tuple(dict.fromkeys(["fp32", *seen])))
     else:
-        lattice = _ser_lattice(observed)
-    unique = dict.fromkeys(itertools.chain(lattice, observed))
-    return tuple(c for c in unique if wanted is None or c.model in wanted)
+        lattice = Lattice.of(list(dict.fromkeys(_ser_lattice(observed))), "ser")
+    lattice = lattice.joined(Lattice.of(observed, evidence.task))
+    return lattice if wanted is None else lattice.take(lattice.labels["model"].mask(*wanted))
 
 
-@lru_cache(maxsize=2)
-def _asr_lattice(
-    models: tuple[str, ...], precisions: tuple[Precision, ...]
-) -> tuple[Configuration, ...]:
+def asr_lattice(precisions: tuple[Precision, ...]) -> Lattice:
     """Every Whisper model, window or ladder, and stride at the stem, the middle and the output."""
-    rows = []
-    for name in models:
-        architecture = MODELS.get(name)
-        if not isinstance(architecture, WhisperArchitecture):
-            continue
-        layers = architecture.encoder_layers
-        reductions = [(1.0, None), *itertools.product(STRIDES, (0, layers // 2, layers))]
-        rows += [
-            Configuration(
-                model=name,
-                window_s=window_s,
-                window_policy=policy,
-                token_stride=stride,
-                reduction_layer=layer,
-                precision=precision,
-            )
-            for precision, (policy, window_s), (stride, layer) in itertools.product(
-                precisions, _WINDOWS, reductions
-            )
-        ]
-    return tuple(rows)
+    whisper = [n for n in MODELS.names() if isinstance(MODELS.get(n), WhisperArchitecture)]
+    reductions = [(1.0, 1.0), *itertools.product(STRIDES, (0.0, 0.5, 1.0))]
+    return Lattice.product(whisper, _WINDOWS, reductions, precisions)
 
 
 def _ser_lattice(observed: Sequence[Configuration]) -> list[Configuration]:

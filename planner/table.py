@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from models_registry.configuration import Configuration
 from planner import words
 from planner.answer import Estimate
 from planner.arrays import Array, Mask
@@ -16,6 +16,7 @@ from planner.costing import Costs
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
 from planner.latency import LatencyModel
+from planner.lattice import Lattice
 from planner.quality import Quality
 from planner.question import CostName, Question
 
@@ -25,14 +26,14 @@ class Table:
     """Candidates as rows, with everything a decision about them needs.
 
     Attributes:
-        configurations: The rows.
+        lattice: The rows.
         question: What was asked.
         quality: Predicted errors.
         costs: Costs.
         latency: The device's model, where one is named.
     """
 
-    configurations: tuple[Configuration, ...]
+    lattice: Lattice
     question: Question
     quality: Quality
     costs: Costs
@@ -51,27 +52,42 @@ class Table:
         return self.question.minimise
 
     @cached_property
-    def held(self) -> dict[str, Array]:
-        """Probability that each budget, and the target, is met."""
-        held: dict[str, Array] = {
-            name: self.costs.holding(name, bound) for name, bound in self.bounds.items()
-        }
+    def affordable(self) -> dict[CostName, Mask]:
+        """Rows that hold each budget, at the tolerated risk."""
+        return {name: self._holding(name, bound) for name, bound in self.bounds.items()}
+
+    @cached_property
+    def reaching(self) -> Mask:
+        """Rows that reach the target, at the tolerated risk; all where there is none."""
         target = self.question.target_error
-        if target is not None:
-            held["target"] = (self.quality.draws <= target).mean(axis=0)
-        return held
+        if target is None:
+            return np.ones(len(self.lattice), dtype=bool)
+        return self.quality.chance_below(target) >= 1 - self.question.risk
 
     @cached_property
     def allowed(self) -> Mask:
         """Rows that meet every budget and the target, at the tolerated risk."""
-        return self.allowed_by(self.held)
+        return self._all_of(self.affordable)
 
-    def allowed_by(self, held: dict[str, Array]) -> Mask:
-        """Rows whose chances all reach what the tolerated risk asks for."""
-        mask = np.ones(len(self.configurations), dtype=bool)
-        for chance in held.values():
-            mask &= chance >= 1 - self.question.risk
+    def chances(self, row: int) -> dict[str, float]:
+        """Probability that a row meets each budget, and the target."""
+        target = self.question.target_error
+        found: dict[str, float] = {
+            name: self.costs.holding(name, bound, row) for name, bound in self.bounds.items()
+        }
+        if target is not None:
+            own = self.quality.draws_of(np.array([row]))
+            found["target"] = float((own <= target).mean())
+        return found
+
+    def _all_of(self, affordable: Mapping[CostName, Mask]) -> Mask:
+        mask = self.reaching.copy()
+        for held in affordable.values():
+            mask &= held
         return mask
+
+    def _holding(self, name: CostName, bound: float) -> Mask:
+        return self.costs.quantile(name, 1 - self.question.risk) <= bound * (1 + 1e-12)
 
     @cached_property
     def objective(self) -> Array:
@@ -83,9 +99,10 @@ class Table:
     @cached_property
     def violation(self) -> Array:
         """By how much the worst budget or target is missed; 0 or less if none is."""
-        worst = np.full(len(self.configurations), -np.inf)
-        for chance in self.held.values():
-            worst = np.maximum(worst, (1 - self.question.risk) - chance)
+        worst = np.full(len(self.lattice), -np.inf)
+        target = self.question.target_error
+        if target is not None:
+            worst = (1 - self.question.risk) - self.quality.chance_below(target)
         for name, bound in self.bounds.items():
             reach = self.costs.quantile(name, 1 - self.question.risk)
             worst = np.maximum(worst, np.log(reach / bound))
@@ -112,17 +129,16 @@ class Table:
 
     def relaxed(self, name: CostName, factor: float) -> int | None:
         """The answer if one budget were larger by a factor."""
-        held = {**self.held, name: self.costs.holding(name, self.bounds[name] * factor)}
-        return self.best(self.allowed_by(held))
+        more = {**self.affordable, name: self._holding(name, self.bounds[name] * factor)}
+        return self.best(self._all_of(more))
 
     def front_rows(self) -> list[int]:
         """Rows that nothing cheaper is predicted to beat, from cheap to dear."""
         cost, error = self.costs.centre[self.cost_name], self.quality.mean
-        rows, lowest = [], np.inf
-        for row in np.lexsort((error, cost)):
-            if error[row] < lowest:
-                lowest = float(error[row])
-                rows.append(int(row))
+        order = np.lexsort((error, cost))
+        ranked = error[order]
+        before = np.concatenate([[np.inf], np.minimum.accumulate(ranked)[:-1]])
+        rows: list[int] = order[ranked < before].tolist()
         return rows
 
     def _infeasible(self) -> NoFeasibleConfigurationError:
@@ -130,7 +146,7 @@ class Table:
             name: self.costs.quantile(name, 1 - self.question.risk) / bound
             for name, bound in self.bounds.items()
         }
-        within = np.ones(len(self.configurations), dtype=bool)
+        within = np.ones(len(self.lattice), dtype=bool)
         for ratio in needed.values():
             within &= ratio <= 1 + 1e-12
         metric = METRIC_OF[self.question.task]
@@ -164,9 +180,8 @@ class Table:
         )
 
     def _nearest(self, row: int) -> dict[str, Any]:
-        configuration = self.configurations[row]
         return {
-            "configuration": configuration.model_dump(mode="json"),
+            "configuration": self.lattice[row].model_dump(mode="json"),
             **{name: float(values[row]) for name, values in self.costs.centre.items()},
         }
 
@@ -176,7 +191,7 @@ def quality_estimate(quality: Quality, row: int, level: float, metric: str) -> E
     low, mid, high = quality.lower[row], quality.mean[row], quality.upper[row]
     if metric == "ua":
         low, mid, high = 1 - high, 1 - mid, 1 - low
-    basis = quality.basis[row]
+    basis = quality.basis_of(row)
     return Estimate(
         mean=float(mid),
         lower=float(low),
@@ -185,5 +200,5 @@ def quality_estimate(quality: Quality, row: int, level: float, metric: str) -> E
         unit="fraction",
         basis=basis,
         source=basis if basis in ("measured", "published") else "predicted",
-        provenance=quality.provenance[row],
+        provenance=quality.provenance(row),
     )

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from models_registry.configuration import Configuration
 from planner.answer import Candidate, VerificationPlan
-from planner.arrays import Array
-from planner.quality import Basis
+from planner.table import Table
 
 MAX_CANDIDATES = 4
 _MIN_GAIN = 0.0005
+_RIVAL = "whether it beats the choice"
 
 
 def plan_verification(
-    configurations: Sequence[Configuration],
-    draws: Array,
-    basis: Sequence[Basis],
+    table: Table,
     chosen: int,
     *,
     probability_best: float,
     probability_within: dict[str, float],
-    risk: float,
     runnable: frozenset[str],
 ) -> VerificationPlan:
     """Decides by the risk of the decision, not by the width of an interval.
@@ -33,15 +28,13 @@ def plan_verification(
     than it, or when the choice lies outside of what was ever observed.
 
     Args:
-        configurations: Candidates that hold every budget.
-        draws: Joint draws of their errors, shape ``(draws, n)``.
-        basis: What each prediction rests on.
+        table: Every candidate; those that hold every budget are considered.
         chosen: Row of the choice.
         probability_best: Of the choice.
         probability_within: Of each budget, for the choice.
-        risk: Tolerated probability of a wrong decision.
         runnable: Models whose weights are at hand.
     """
+    risk = table.question.risk
     reasons = []
     if 1 - probability_best > risk:
         reasons.append(
@@ -51,9 +44,9 @@ def plan_verification(
     for name, chance in probability_within.items():
         if 1 - chance > risk:
             reasons.append(f"{name} is held with {chance:.0%} only")
-    if basis[chosen] == "extrapolated":
+    if table.quality.basis_of(chosen) == "extrapolated":
         reasons.append("the choice lies outside of what was observed")
-    candidates = _ranked(configurations, draws, basis, chosen, runnable) if reasons else ()
+    candidates = _ranked(table, chosen, runnable) if reasons else ()
     if reasons and not any(candidate.runnable for candidate in candidates):
         reasons.append("none of the candidates' weights are on this machine")
     if not reasons:
@@ -65,51 +58,57 @@ def plan_verification(
     return VerificationPlan(needed=True, reasons=tuple(reasons), candidates=candidates)
 
 
-def _ranked(
-    configurations: Sequence[Configuration],
-    draws: Array,
-    basis: Sequence[Basis],
-    chosen: int,
-    runnable: frozenset[str],
-) -> tuple[Candidate, ...]:
+def _ranked(table: Table, chosen: int, runnable: frozenset[str]) -> tuple[Candidate, ...]:
     """The choice itself unless it was measured, and its rivals by expected gain.
 
     Knowing a rival's error is worth what it improves on the choice where it
     does; knowing the choice's, what leaving it for the best rival would save.
     """
-    improvement = np.maximum(draws[:, [chosen]] - draws, 0.0).mean(axis=0)
-    means = draws.mean(axis=0)
+    quality = table.quality
+    allowed = np.flatnonzero(table.allowed)
+    # Of rows that are predicted alike, the cheapest.
+    allowed = allowed[np.argsort(table.costs.centre[table.cost_name][allowed], kind="stable")]
+    _, first = np.unique(quality.place[allowed], return_index=True)
+    rows = allowed[first][quality.place[allowed[first]] != quality.place[chosen]]
+    own = quality.draws_of(np.array([chosen]))
+    draws = quality.draws_of(rows)
+    improvement = np.maximum(own - draws, 0.0).mean(axis=0)
+    measured = quality.basis.mask("measured")
     rivals = [
-        int(row)
-        for row in np.argsort(-improvement, kind="stable")
-        if row != chosen and improvement[row] > _MIN_GAIN and basis[row] != "measured"
+        int(place)
+        for place in np.argsort(-improvement, kind="stable")
+        if improvement[place] > _MIN_GAIN and not measured[rows[place]]
     ]
     ranked = []
-    if basis[chosen] != "measured":
-        others = np.delete(means, chosen)
-        best_other = float(others.min()) if len(others) else np.inf
-        gain = float(np.maximum(draws[:, chosen] - best_other, 0.0).mean())
+    if not measured[chosen]:
+        best_other = float(draws.mean(axis=0).min()) if rows.size else np.inf
+        gain = float(np.maximum(own - best_other, 0.0).mean())
         ranked.append((chosen, gain, "whether the choice keeps what is predicted of it"))
-    seen = {configurations[chosen].model} if ranked else set()
+    models = table.lattice.labels["model"]
+    seen = {models[chosen]} if ranked else set()
     # One rival a model first: neighbours on the lattice teach nearly the same.
-    for row in rivals:
-        model = configurations[row].model
-        if model not in seen:
-            seen.add(model)
-            ranked.append((row, float(improvement[row]), "whether it beats the choice"))
-    for row in rivals:
-        if all(row != known for known, _, _ in ranked):
-            ranked.append((row, float(improvement[row]), "whether it beats the choice"))
+    for place in rivals:
+        if models[rows[place]] not in seen:
+            seen.add(models[rows[place]])
+            ranked.append((int(rows[place]), float(improvement[place]), _RIVAL))
+    for place in rivals:
         if len(ranked) >= 2 * MAX_CANDIDATES:
             break
-    ranked.sort(key=lambda item: configurations[item[0]].model not in runnable)
+        if all(rows[place] != known for known, _, _ in ranked):
+            ranked.append((int(rows[place]), float(improvement[place]), _RIVAL))
+    ranked.sort(key=lambda item: models[item[0]] not in runnable)
     return tuple(
-        Candidate(
-            configuration=configurations[row],
-            runnable=configurations[row].model in runnable
-            and configurations[row].adapter == "none",
-            expected_gain=gain,
-            why=why,
-        )
+        _candidate(table.lattice[row], gain, why, runnable)
         for row, gain, why in ranked[:MAX_CANDIDATES]
+    )
+
+
+def _candidate(
+    configuration: Configuration, gain: float, why: str, runnable: frozenset[str]
+) -> Candidate:
+    return Candidate(
+        configuration=configuration,
+        runnable=configuration.model in runnable and configuration.adapter == "none",
+        expected_gain=gain,
+        why=why,
     )

@@ -50,10 +50,10 @@ def workload(served: Workload) -> str:
 def reasons(table: Table, chosen: int, evidence: Evidence, factor: float) -> Iterator[str]:
     """Why this configuration: the field, the evidence, what binds, what more would buy."""
     task, question = table.question.task, table.question
-    mean, basis = table.quality.mean, table.quality.basis[chosen]
+    mean, basis = table.quality.mean, table.quality.basis_of(chosen)
     allowed = int(table.allowed.sum())
     yield (
-        f"{allowed} of {len(table.configurations)} configurations hold every budget"
+        f"{allowed} of {len(table.lattice)} configurations hold every budget"
         f"{' and reach the target' if question.target_error is not None else ''}"
         f" with at least {1 - question.risk:.0%}."
     )
@@ -63,10 +63,10 @@ def reasons(table: Table, chosen: int, evidence: Evidence, factor: float) -> Ite
     yield (
         f"{_BASIS[basis]}: {metric_value(task, float(mean[chosen]))}"
         f" ({100 * low:.2f} to {100 * high:.2f} at {question.level:.0%});"
-        f" {table.quality.provenance[chosen]}."
+        f" {table.quality.provenance(chosen)}."
     )
     yield from _what_binds(table, chosen, factor)
-    configuration = table.configurations[chosen]
+    configuration = table.lattice[chosen]
     if configuration.adapter != "none":
         yield "It needs an adapter of that kind, trained; the figure is for one that was."
     elif configuration.model not in evidence.runnable:
@@ -85,7 +85,7 @@ def _what_binds(table: Table, chosen: int, factor: float) -> Iterator[str]:
             continue
         bound_by.append(name)
         more = f"{factor - 1:.0%} more {_NAMES[name]} would"
-        other = table.configurations[row].label()
+        other = table.lattice[row].label()
         if table.question.target_error is None:
             points = 100 * float(before - table.objective[row])
             metric = METRIC_OF[task].upper()
@@ -128,7 +128,7 @@ def infeasible(table: Table, row: int, binding: str, needed: float) -> str:
     bound = table.bounds[binding]  # type: ignore[index]
     return (
         f"no configuration holds {amount(binding, bound)}; the nearest is"
-        f" {table.configurations[row].label()}, which needs {amount(binding, needed)}"
+        f" {table.lattice[row].label()}, which needs {amount(binding, needed)}"
     )
 
 
@@ -137,6 +137,6 @@ def unreachable(table: Table, row: int, target: float) -> str:
     task = table.question.task
     return (
         f"no configuration within the budget reaches {metric_value(task, target)} with"
-        f" {1 - table.question.risk:.0%}; the best is {table.configurations[row].label()} at"
+        f" {1 - table.question.risk:.0%}; the best is {table.lattice[row].label()} at"
         f" {metric_value(task, float(table.quality.mean[row]))}"
     )

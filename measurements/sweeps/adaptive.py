@@ -10,8 +10,10 @@ import optuna
 from numpy.typing import NDArray
 
 from models_registry import Configuration
+from planner.arrays import Labels
 from planner.curves import fit
 from planner.curves.fit import MIN_OBSERVATIONS
+from planner.lattice import Lattice
 from planner.quality import axes_of, group_sd, groups_of
 
 MAX_ENUMERATED = MAX_TRIALS = 200
@@ -91,17 +93,18 @@ def gains(
     axes = _moving_axes(every)
     labels = _labels(every)
     first = len(candidates)
+    behind = np.arange(len(every)) >= first
     model = fit(
         {name: column[first:] for name, column in axes.items()},
         [o.error for o in observed],
         error_se=[o.error_se for o in observed],
-        groups={name: column[first:] for name, column in labels.items()},
+        groups={name: column.take(behind) for name, column in labels.items()},
         group_sd=group_sd(every[0].task),
         seed=seed,
     )
     curves = model.curves(
         {name: column[:first] for name, column in axes.items()},
-        groups={name: column[:first] for name, column in labels.items()},
+        groups={name: column.take(~behind) for name, column in labels.items()},
     )
     covariance = np.atleast_2d(np.cov(curves.T))
     log_se = np.median([o.error_se / o.error for o in observed])
@@ -146,13 +149,13 @@ def _fields(candidates: Sequence[Configuration]) -> dict[str, list[int]]:
 
 
 def _moving_axes(configurations: Sequence[Configuration]) -> Mapping[str, Array]:
-    axes = axes_of(configurations, configurations[0].task)
+    axes = axes_of(Lattice.of(configurations))
     return {name: column for name, column in axes.items() if np.ptp(column) > 0}
 
 
-def _labels(configurations: Sequence[Configuration]) -> dict[str, list[str]]:
-    columns = groups_of(configurations, configurations[0].task)
-    return {name: column for name, column in columns.items() if len(set(column)) > 1}
+def _labels(configurations: Sequence[Configuration]) -> dict[str, Labels]:
+    columns = groups_of(Lattice.of(configurations))
+    return {name: labels for name, labels in columns.items() if len(labels.names) > 1}
 
 
 def _distance(candidates: Sequence[Configuration], known: set[Configuration]) -> Array:

@@ -160,7 +160,15 @@ def utterance_flops(
     flops = whisper_utterance_flops(
         architecture,
         workload,
-        passes_of([c], workload, retries),
+        passes_of(
+            workload,
+            policy=c.window_policy,
+            window_s=c.window_s,
+            speech_s=c.speech_s,
+            silence_s=c.silence_s,
+            full_window_s=architecture.max_window_s,
+            retries=retries,
+        ),
         token_stride=c.token_stride,
         reduction_layer=c.reduction_layer,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models_registry.architectures import FRAMES_PER_SECOND
-from models_registry.configuration import LADDER_S, Configuration
+from models_registry.configuration import LADDER_S, WindowPolicy
 from planner.cost.conventions import Number
 from planner.workload import Workload
 
@@ -37,7 +36,14 @@ class Passes:
 
 
 def passes_of(
-    configurations: Sequence[Configuration], workload: Workload, retries: Number = 0.0
+    workload: Workload,
+    *,
+    policy: WindowPolicy,
+    window_s: Number,
+    speech_s: Number,
+    silence_s: Number,
+    full_window_s: float,
+    retries: Number = 0.0,
 ) -> Passes:
     """Passes of configurations that share a model and a window policy.
 
@@ -45,30 +51,31 @@ def passes_of(
     pieces share where speech has to be cut is left aside.
 
     Args:
-        configurations: ``n`` of them.
         workload: The recordings.
-        retries: Share of windows run again, a number or of shape ``(n,)``.
+        policy: What happens to audio that is not as long as the window.
+        window_s: Windows, a number or of shape ``(n,)``.
+        speech_s: Longest speech put into one.
+        silence_s: Silence left behind it.
+        full_window_s: The model's own window.
+        retries: Share of windows run again in it.
     """
-    first = configurations[0]
-    full_s = first.architecture.max_window_s
     durations = workload.durations[None, :]
-    speech_s = _column(configurations, "speech_s")
-    windows = number_of_passes(durations, speech_s, first.window_policy == "truncate")
-    heard_s = np.minimum(durations, windows * speech_s)
-    frames_s = np.broadcast_to(_column(configurations, "window_s"), windows.shape)
-    if first.window_policy == "truncate":
-        frames_s = np.full(windows.shape, full_s)
-    elif first.window_policy == "ladder":
-        needed_s = heard_s / windows + _column(configurations, "silence_s") - 1e-9
+    longest_s = _column(speech_s)
+    windows = number_of_passes(durations, longest_s, policy == "truncate")
+    heard_s = np.minimum(durations, windows * longest_s)
+    frames_s = np.broadcast_to(_column(window_s), windows.shape)
+    if policy == "truncate":
+        frames_s = np.full(windows.shape, full_window_s)
+    elif policy == "ladder":
+        needed_s = heard_s / windows + _column(silence_s) - 1e-9
         rungs = np.array([*LADDER_S, np.inf])
         frames_s = np.minimum(rungs[np.searchsorted(rungs, needed_s)], frames_s)
-    rates = np.broadcast_to(np.asarray(retries, dtype=float), (len(configurations),))
     return Passes(
         windows=windows,
         frames=np.rint(frames_s * FRAMES_PER_SECOND).astype(np.int64),
         heard_s=heard_s,
-        retries=rates[:, None],
-        full_frames=round(full_s * FRAMES_PER_SECOND),
+        retries=np.broadcast_to(_column(retries), (len(windows), 1)),
+        full_frames=round(full_window_s * FRAMES_PER_SECOND),
     )
 
 
@@ -84,5 +91,5 @@ def number_of_passes(durations_s: Number, speech_s: Number, truncate: bool = Fal
     return np.ones_like(windows) if truncate else windows
 
 
-def _column(configurations: Sequence[Configuration], name: str) -> Array:
-    return np.array([getattr(c, name) for c in configurations])[:, None]
+def _column(values: Number) -> Array:
+    return np.atleast_1d(np.asarray(values, dtype=float))[:, None]

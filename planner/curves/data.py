@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from planner.arrays import Array, Index
+from planner.arrays import Array, Index, Labels
 from planner.curves.form import Design
 from planner.errors import InvalidDataError
 
@@ -31,10 +31,12 @@ class GroupFactor:
     first: int
     sd: float
 
-    def columns(self, labels: Sequence[str]) -> Index:
+    def columns(self, labels: Sequence[str] | Labels) -> Index:
         """Place of each label's offset; -1 for one never seen."""
+        given = labels if isinstance(labels, Labels) else Labels.of([str(one) for one in labels])
         place = {label: self.first + index for index, label in enumerate(self.labels)}
-        return np.array([place.get(str(label), -1) for label in labels], dtype=np.int64)
+        known = np.array([place.get(name, -1) for name in given.names], dtype=np.int64)
+        return known[given.codes] if len(known) else given.codes
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def observed(
     axes: Mapping[str, ArrayLike],
     error: ArrayLike,
     error_se: ArrayLike | None,
-    groups: Mapping[str, Sequence[str]] | Sequence[str] | None,
+    groups: Mapping[str, Sequence[str] | Labels] | Sequence[str] | None,
     group_sd: Mapping[str, float],
 ) -> Observed:
     """Checks observations; see :func:`planner.curves.fit` for the arguments.
@@ -126,7 +128,7 @@ def _positive(what: str, values: ArrayLike) -> Array:
 
 
 def _factors(
-    groups: Mapping[str, Sequence[str]] | Sequence[str] | None,
+    groups: Mapping[str, Sequence[str] | Labels] | Sequence[str] | None,
     group_sd: Mapping[str, float],
     rows: int,
 ) -> tuple[tuple[GroupFactor, ...], Index]:
@@ -138,10 +140,11 @@ def _factors(
     for name, labels in named.items():
         if len(labels) != rows:
             raise InvalidDataError(f"group {name!r} has {len(labels)} labels, error has {rows}")
-        known = tuple(sorted(set(map(str, labels))))
+        seen = labels if isinstance(labels, Labels) else Labels.of([str(one) for one in labels])
+        known = tuple(sorted(seen.names[code] for code in np.unique(seen.codes)))
         factor = GroupFactor(name, known, first, group_sd.get(name, DEFAULT_GROUP_SD))
         factors.append(factor)
-        columns.append(factor.columns(labels))
+        columns.append(factor.columns(seen))
         first += len(known)
     stacked = np.column_stack(columns) if columns else np.zeros((rows, 0), dtype=np.int64)
     return tuple(factors), stacked

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from planner.arrays import Array, Mask
+from planner.arrays import Array, Labels, Mask
 from planner.curves.data import observed
 from planner.curves.model import ScalingModel
 from planner.curves.refits import bagged, factors_of, held_out
@@ -27,7 +27,7 @@ def fit(
     error: ArrayLike,
     *,
     error_se: ArrayLike | None = None,
-    groups: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+    groups: Mapping[str, Sequence[str] | Labels] | Sequence[str] | None = None,
     group_sd: Mapping[str, float] | None = None,
     forms: Sequence[str] = FORMS,
     seed: int = 0,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from planner.arrays import Array, Index
+from planner.arrays import Array, Index, Labels
 from planner.curves.data import GroupFactor
 from planner.curves.form import Design, Form
 from planner.errors import InvalidDataError
@@ -75,7 +75,7 @@ class ScalingModel:
         axes: Mapping[str, ArrayLike],
         level: float = 0.90,
         *,
-        groups: Mapping[str, Sequence[str]] | None = None,
+        groups: Mapping[str, Sequence[str] | Labels] | None = None,
     ) -> Prediction:
         """Mean and interval of the error.
 
@@ -101,7 +101,7 @@ class ScalingModel:
         axes: Mapping[str, ArrayLike],
         n: int,
         *,
-        groups: Mapping[str, Sequence[str]] | None = None,
+        groups: Mapping[str, Sequence[str] | Labels] | None = None,
         seed: int = 0,
     ) -> Array:
         """Joint draws of the error, shape ``(n, rows)``.
@@ -127,7 +127,10 @@ class ScalingModel:
         return draws
 
     def curves(
-        self, axes: Mapping[str, ArrayLike], *, groups: Mapping[str, Sequence[str]] | None = None
+        self,
+        axes: Mapping[str, ArrayLike],
+        *,
+        groups: Mapping[str, Sequence[str] | Labels] | None = None,
     ) -> Array:
         """Log error by each bagged refit, shape ``(bags, rows)``: the curves alone, no misfit."""
         return self.form.log_value(self.bags, self._design(axes, groups)[0])
@@ -192,7 +195,7 @@ class ScalingModel:
         return " + ".join(["floor", *names])
 
     def _design(
-        self, axes: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[str]] | None
+        self, axes: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[str] | Labels] | None
     ) -> tuple[Design, Array]:
         """Rows to predict and the variance of the labels never seen."""
         missing = [name for name in self.axis_names if name not in axes]

@@ -10,6 +10,7 @@ from planner.cost import memory_bytes, pass_flops, utterance_flops
 from planner.cost.passes import number_of_passes
 from planner.costing import all_costs
 from planner.evidence import Evidence
+from planner.lattice import Lattice
 from planner.question import Budget, Question
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
@@ -101,7 +102,7 @@ def test_columns_equal_the_rows_one_by_one(rows):
     """The lattice's vectorised costs against the scalar functions."""
     question = Question(budget=Budget(gflops_per_utterance=1))
     evidence = Evidence(task="asr", study="s", observations=(), workload=DEFAULT_WORKLOAD)
-    costs = all_costs(rows, question, evidence, None)
+    costs = all_costs(Lattice.of(rows), question, evidence, None)
     for row, configuration in enumerate(rows):
         flops = utterance_flops(configuration, DEFAULT_WORKLOAD).total
         assert costs.centre["gflops_per_utterance"][row] == pytest.approx(flops / 1e9)

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models_registry import Configuration
+from models_registry import MODELS, Configuration
 from planner.arrays import Labels
 from planner.lattice import Lattice
-from planner.space import _asr_lattice
 
 KINDS = [
     {"model": "tiny.en"},
@@ -64,7 +63,20 @@ def test_a_product_is_every_combination_once():
     windows.append(("ladder", 30.0))
     models = ("whisper-tiny.en", "whisper-base", "whisper-large-v3")
     lattice = Lattice.product(models, windows, reductions, ("fp32", "int8"))
-    expected = _asr_lattice(models, ("fp32", "int8"))
+    expected = [
+        Configuration(
+            model=model,
+            window_policy=policy,
+            window_s=window_s,
+            token_stride=stride,
+            reduction_layer=int(depth * MODELS.get(model).encoder_layers),
+            precision=precision,
+        )
+        for model in models
+        for policy, window_s in windows
+        for stride, depth in reductions
+        for precision in ("fp32", "int8")
+    ]
     assert {lattice[row] for row in range(len(lattice))} == set(expected)
     assert len(lattice) == len(expected)
     assert (lattice.rows_of(expected) >= 0).all()

@@ -7,6 +7,7 @@ from models_registry import MODELS, Configuration, UnknownNameError
 from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.evidence import Evidence, Observation
 from planner.latency import DeviceRates
+from planner.lattice import Lattice
 from planner.question import Budget, Question
 from planner.recommend import Planner
 
@@ -269,10 +270,11 @@ def test_what_a_study_s_speech_shares_widens_levels_but_not_differences():
     shared = [replace(o, error_se=0.1 * o.error, paired_se=0.01 * o.error) for o in observed(STAR)]
     rows = [Configuration(model="base", window_s=12), Configuration(model="base", window_s=25)]
     evidence = Evidence(task="asr", study="world", observations=tuple(shared))
-    quality = Planner(evidence).quality.predict(rows, level=0.9, draws=4000)
+    quality = Planner(evidence).quality.predict(Lattice.of(rows), level=0.9, draws=4000)
+    draws = quality.draws_of(np.arange(2))
     assert (np.log(quality.upper / quality.lower) > 2 * 1.6 * 0.09).all()
-    levels = np.log(quality.draws).std(axis=0)
-    difference = np.log(quality.draws[:, 0] / quality.draws[:, 1]).std()
+    levels = np.log(draws).std(axis=0)
+    difference = np.log(draws[:, 0] / draws[:, 1]).std()
     assert levels.min() > 0.09
     assert difference < 0.5 * levels.min()
 

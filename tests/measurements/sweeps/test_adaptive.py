@@ -6,6 +6,7 @@ from measurements.sweeps.adaptive import Observed, gains, next_configuration
 from models_registry import Configuration
 from planner.cost import utterance_flops
 from planner.curves import fit
+from planner.lattice import Lattice
 from planner.quality import MODEL_SD, axes_of
 from planner.workload import DEFAULT_WORKLOAD
 
@@ -19,7 +20,7 @@ COSTS = [float(utterance_flops(c, DEFAULT_WORKLOAD).total) for c in CANDIDATES]
 
 
 def truth(configurations):
-    axes = axes_of(configurations, "asr")
+    axes = axes_of(Lattice.of(configurations))
     return (
         0.03
         + 0.02 * (4e7 / axes["parameters"])
@@ -93,7 +94,7 @@ def test_it_narrows_the_curves_sooner_than_chance_at_the_same_flops():
 
 
 def spread(chosen, found):
-    axes = axes_of([*CANDIDATES, *chosen], "asr")
+    axes = axes_of(Lattice.of([*CANDIDATES, *chosen]))
     first = len(CANDIDATES)
     model = fit(
         {name: column[first:] for name, column in axes.items()},
