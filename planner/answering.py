@@ -11,15 +11,12 @@ from planner.answer import (
     Confidence,
     CostReport,
     Estimate,
-    Front,
-    FrontPoint,
     Recommendation,
 )
 from planner.cost import utterance_flops
 from planner.costing import memory_of, rtf_by_phase
 from planner.evidence import METRIC_OF, Evidence
-from planner.question import UNITS
-from planner.table import Table, quality_estimate
+from planner.table import Table
 from planner.verification import plan_verification
 
 RELAXATION = 1.2
@@ -62,16 +59,13 @@ class _Answering:
             confidence=confidence,
             reasons=tuple(words.reasons(table, chosen, self.evidence, RELAXATION)),
             alternatives=self._alternatives(),
-            pareto_front=self._front(),
+            pareto_front=table.landscape.front(table.cost_name),
             verification=plan,
             runnable=self._runnable(chosen),
         )
 
     def _predictions(self, row: int) -> dict[str, Estimate]:
-        level = self.question.level
-        predictions: dict[str, Estimate] = {
-            self.metric: quality_estimate(self.table.quality, row, level, self.metric)
-        }
+        predictions: dict[str, Estimate] = {self.metric: self.table.landscape.estimate(row)}
         if self.table.latency is not None:
             predictions["rtf"] = self._rtf(row)
         return predictions
@@ -123,8 +117,8 @@ class _Answering:
     def _confidence(self) -> Confidence:
         table, chosen, question = self.table, self.chosen, self.question
         quality = table.quality
-        own = quality.draws_of(np.array([chosen]))[:, 0]
-        lowest = quality.draws[:, np.unique(quality.place[table.allowed])].min(axis=1)
+        own = quality.draws[quality.place[chosen]]
+        lowest = table.lowest(table.allowed, float(own.max()))
         target = question.target_error
         if target is None:
             best = float(np.mean(lowest >= own * (1 - question.tolerance)))
@@ -134,8 +128,7 @@ class _Answering:
             cheaper = cost < cost[chosen] * (1 - question.tolerance)
             for affordable in table.affordable.values():
                 cheaper &= affordable
-            reached = (quality.draws[:, np.unique(quality.place[cheaper])] <= target).any(axis=1)
-            best = 1.0 - float(reached.mean())
+            best = float(np.mean(table.lowest(cheaper, target) > target))
         return Confidence(
             probability_best=best,
             probability_within=table.chances(chosen),
@@ -146,19 +139,16 @@ class _Answering:
     def _alternatives(self) -> tuple[Alternative, ...]:
         """The best of each other model, and a much cheaper one of nearly the same quality."""
         table, chosen = self.table, self.chosen
-        models = table.lattice.labels["model"]
         cost, error = table.costs.centre[table.cost_name], table.quality.mean
-        allowed = np.flatnonzero(table.allowed)
-        ordered = allowed[np.argsort(table.objective[allowed], kind="stable")]
+        own = table.lattice.labels["model"].codes[chosen]
+        by_model = enumerate(table.landscape.by_model)
+        others = [table.best_of(rows[table.allowed[rows]]) for m, rows in by_model if m != own]
+        found = [row for row in others if row is not None]
         rows = [
             table.best(
                 table.allowed & (cost <= 0.8 * cost[chosen]) & (error <= 1.1 * error[chosen])
             ),
-            *(
-                table.best(table.allowed & (models.codes == model))
-                for model in dict.fromkeys(models.codes[ordered].tolist())
-                if model != models.codes[chosen]
-            ),
+            *sorted(found, key=lambda row: float(table.objective[row])),
         ]
         unique = [row for row in dict.fromkeys(rows) if row is not None and row != chosen]
         return tuple(self._alternative(row) for row in unique[: self.question.alternatives])
@@ -172,32 +162,9 @@ class _Answering:
             predictions=self._predictions(row),
             gflops_per_utterance=float(table.costs.centre["gflops_per_utterance"][row]),
             rtf=None if rtf is None else float(rtf[row]),
-            probability_better=float(np.mean(draws[:, 0] < draws[:, 1])),
+            probability_better=float(np.mean(draws[0] < draws[1])),
             runnable=self._runnable(row),
             trade=words.trade(table, self.chosen, row),
-        )
-
-    def _front(self) -> Front:
-        table, quality = self.table, self.table.quality
-        cost = table.costs.centre[table.cost_name]
-        points = []
-        for row in table.front_rows():
-            estimate = quality_estimate(quality, row, self.question.level, self.metric)
-            points.append(
-                FrontPoint(
-                    configuration=table.lattice[row],
-                    cost=float(cost[row]),
-                    mean=estimate.mean,
-                    lower=estimate.lower,
-                    upper=estimate.upper,
-                    basis=estimate.basis,
-                )
-            )
-        return Front(
-            cost=table.cost_name,
-            unit=UNITS[table.cost_name],
-            metric=self.metric,
-            points=tuple(points),
         )
 
     def _runnable(self, row: int) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Draws = NDArray[np.float32]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models_registry.architectures import FRAMES_PER_SECOND
 from models_registry.configuration import Configuration, Task
-from planner.arrays import Array, Index, Labels
+from planner.arrays import Array, Draws, Index, Labels
 from planner.curves import ScalingModel, fit
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
@@ -79,8 +79,9 @@ class Quality:
         mean: Centre of the prediction, shape ``(n,)``; errors are fractions.
         lower: Lower end of the interval.
         upper: Upper end.
-        place: Column of each row among the draws.
-        draws: Joint draws of what differs, shape ``(draws, columns)``.
+        level: Probability of the interval.
+        place: Row of each among the draws.
+        draws: Joint draws of what differs, shape ``(columns, draws)``.
         basis: What each rests on.
         fitted: Where a prediction comes from, in one line.
         observed: Where the rows come from that were observed.
@@ -89,20 +90,21 @@ class Quality:
     mean: Array
     lower: Array
     upper: Array
+    level: float
     place: Index
-    draws: Array
+    draws: Draws
     basis: Labels
     fitted: str
     observed: Mapping[int, str]
 
-    def draws_of(self, rows: Index) -> Array:
-        """Joint draws of some rows, shape ``(draws, rows)``."""
-        drawn: Array = self.draws[:, self.place[rows]]
+    def draws_of(self, rows: Index) -> Draws:
+        """Joint draws of some rows, shape ``(rows, draws)``."""
+        drawn: Draws = self.draws[self.place[rows]]
         return drawn
 
     def chance_below(self, error: float) -> Array:
         """Probability of an error of at most so much, shape ``(n,)``."""
-        chance: Array = (self.draws <= error).mean(axis=0)[self.place]
+        chance: Array = (self.draws <= error).mean(axis=1)[self.place]
         return chance
 
     def basis_of(self, row: int) -> Basis:
@@ -168,7 +170,7 @@ class QualityModel:
             **{name: labels.take(first) for name, labels in groups.items()},
         }
         mean, lower, upper = self.curves.predict(axes, level, groups=factors)
-        joint = self.curves.draws(axes, draws, groups=factors, seed=self._seed)
+        joint = self.curves.draws(axes, draws, groups=factors, seed=self._seed).T
         reach = normal_quantile(0.5 + level / 2)
         up, down = np.log(upper / mean), np.log(mean / lower)
         upper = mean * np.exp(np.hypot(up, reach * self._common_sd))
@@ -194,19 +196,20 @@ class QualityModel:
             mean[row] = observation.error
             lower[row] = observation.error * np.exp(-reach * spread)
             upper[row] = observation.error * np.exp(reach * spread)
-            place[row] = joint.shape[1] + len(own_draws)
+            place[row] = len(joint) + len(own_draws)
             own_draws.append(observation.error * np.exp(own * noise))
             codes[row] = BASES.index(observation.source)
             observed[row] = observation.provenance
-        joint = np.column_stack([joint, *own_draws])
-        joint *= np.exp(self._common_sd * rng.standard_normal((draws, 1)))
+        joint = np.vstack([joint, *own_draws])
+        joint *= np.exp(self._common_sd * rng.standard_normal(draws))
         top = 1.0 if self._evidence.task == "ser" else np.inf
         return Quality(
             np.minimum(mean, top),
             np.minimum(lower, top),
             np.minimum(upper, top),
+            level,
             place,
-            np.minimum(joint, top),
+            np.minimum(joint, top).astype(np.float32),
             Labels(codes, BASES),
             f"curves over {self.curves.observed.rows} observations",
             observed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,16 +14,18 @@ from planner.arrays import Array
 from planner.costing import all_costs
 from planner.errors import InsufficientDataError
 from planner.evidence import METRIC_OF, Evidence
+from planner.landscape import Landscape, quality_estimate
 from planner.latency import LatencyModel, fit_latency
 from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
 from planner.question import Question
 from planner.search import search_between
 from planner.space import candidates
-from planner.table import Table, quality_estimate
+from planner.table import Table
 
 DRAWS = 400
 _KEPT_TRIALS = 20
+_KEPT_LANDSCAPES = 8
 
 
 class Planner:
@@ -41,7 +44,8 @@ class Planner:
         self._seed = seed
         self._latency: dict[str, LatencyModel] = {}
         self._lattices: dict[tuple[str, ...] | None, Lattice] = {}
-        self._quality: dict[tuple[int, float], Quality] = {}
+        self._quality: dict[tuple[tuple[str, ...] | None, float], Quality] = {}
+        self._landscapes: OrderedDict[tuple[object, ...], Landscape] = OrderedDict()
 
     @cached_property
     def quality(self) -> QualityModel:
@@ -82,7 +86,7 @@ class Planner:
             UnknownNameError: A model is not in the registry.
         """
         latency = None if question.device is None else self.latency(question.device)
-        table = self.table(self._lattice(question.models), question, latency)
+        table = self._kept_table(question, latency)
         if question.trials:
             table = self._refined(table, question, latency)
         chosen = table.choose()
@@ -95,10 +99,7 @@ class Planner:
         lattice = Lattice.of(configurations, self.evidence.task)
         quality = self.quality.predict(lattice, level=level, draws=2)
         metric = METRIC_OF[self.evidence.task]
-        return [
-            {metric: quality_estimate(quality, row, level, metric)}
-            for row in range(len(configurations))
-        ]
+        return [{metric: quality_estimate(quality, row, metric)} for row in range(len(lattice))]
 
     def summary(self, question: Question) -> StudySummary:
         """Which study an answer is for, and what it rests on."""
@@ -114,13 +115,32 @@ class Planner:
 
     def table(self, lattice: Lattice, question: Question, latency: LatencyModel | None) -> Table:
         """Configurations with their quality and costs for a question."""
-        quality = self._quality.get((id(lattice), question.level))
-        if quality is None:
-            quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
-            if lattice in self._lattices.values():
-                self._quality[id(lattice), question.level] = quality
+        quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
         costs = all_costs(lattice, question, self.evidence, latency)
-        return Table(lattice, question, quality, costs, latency)
+        return Table(Landscape(lattice, quality, costs, latency), question)
+
+    def _kept_table(self, question: Question, latency: LatencyModel | None) -> Table:
+        """The table of the whole lattice; what does not depend on the budget is kept."""
+        lattice = self._lattice(question.models)
+        qualities = (question.models, question.level)
+        if qualities not in self._quality:
+            self._quality[qualities] = self.quality.predict(
+                lattice, level=question.level, draws=DRAWS
+            )
+        key = (
+            *qualities,
+            question.workload,
+            question.convention,
+            question.device,
+            question.usd_per_device_hour,
+        )
+        if key not in self._landscapes:
+            costs = all_costs(lattice, question, self.evidence, latency)
+            self._landscapes[key] = Landscape(lattice, self._quality[qualities], costs, latency)
+            while len(self._landscapes) > _KEPT_LANDSCAPES:
+                self._landscapes.popitem(last=False)
+        self._landscapes.move_to_end(key)
+        return Table(self._landscapes[key], question)
 
     def _lattice(self, models: tuple[str, ...] | None) -> Lattice:
         if models not in self._lattices:
@@ -130,7 +150,7 @@ class Planner:
     def _refined(self, table: Table, question: Question, latency: LatencyModel | None) -> Table:
         if question.task != "asr":
             return table
-        front = [table.lattice[row] for row in table.front_rows()]
+        front = [table.lattice[row] for row in table.landscape.front_rows(table.cost_name).tolist()]
         front = [c for c in front if c.adapter == "none" and c.window_policy == "chunk"]
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:

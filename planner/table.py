@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from planner import words
-from planner.answer import Estimate
-from planner.arrays import Array, Mask
+from planner.arrays import Array, Draws, Index, Mask
 from planner.costing import Costs
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
+from planner.landscape import Landscape
 from planner.latency import LatencyModel
 from planner.lattice import Lattice
 from planner.quality import Quality
@@ -23,21 +23,35 @@ from planner.question import CostName, Question
 
 @dataclass(frozen=True)
 class Table:
-    """Candidates as rows, with everything a decision about them needs.
+    """A question held against a landscape.
 
     Attributes:
-        lattice: The rows.
+        landscape: What is predicted of every candidate.
         question: What was asked.
-        quality: Predicted errors.
-        costs: Costs.
-        latency: The device's model, where one is named.
     """
 
-    lattice: Lattice
+    landscape: Landscape
     question: Question
-    quality: Quality
-    costs: Costs
-    latency: LatencyModel | None
+
+    @property
+    def lattice(self) -> Lattice:
+        """The candidates."""
+        return self.landscape.lattice
+
+    @property
+    def quality(self) -> Quality:
+        """Their predicted errors."""
+        return self.landscape.quality
+
+    @property
+    def costs(self) -> Costs:
+        """Their costs."""
+        return self.landscape.costs
+
+    @property
+    def latency(self) -> LatencyModel | None:
+        """The device's model, where one is named."""
+        return self.landscape.latency
 
     @cached_property
     def bounds(self) -> dict[CostName, float]:
@@ -76,9 +90,21 @@ class Table:
             name: self.costs.holding(name, bound, row) for name, bound in self.bounds.items()
         }
         if target is not None:
-            own = self.quality.draws_of(np.array([row]))
+            own = self.quality.draws[self.quality.place[row]]
             found["target"] = float((own <= target).mean())
         return found
+
+    def lowest(self, mask: Mask, below: float) -> Draws:
+        """Smallest error among some rows in each draw, shape ``(draws,)``.
+
+        Rows that are not below a bound in any draw are left out; infinite without others.
+        """
+        draws = self.quality.draws
+        wanted = np.zeros(len(draws), dtype=bool)
+        wanted[self.quality.place[mask]] = True
+        wanted &= self.landscape.luckiest <= below
+        lowest: Draws = draws[wanted].min(axis=0, initial=np.inf)
+        return lowest
 
     def _all_of(self, affordable: Mapping[CostName, Mask]) -> Mask:
         mask = self.reaching.copy()
@@ -87,7 +113,7 @@ class Table:
         return mask
 
     def _holding(self, name: CostName, bound: float) -> Mask:
-        return self.costs.quantile(name, 1 - self.question.risk) <= bound * (1 + 1e-12)
+        return self.landscape.limit(name, 1 - self.question.risk) <= bound * (1 + 1e-12)
 
     @cached_property
     def objective(self) -> Array:
@@ -104,7 +130,7 @@ class Table:
         if target is not None:
             worst = (1 - self.question.risk) - self.quality.chance_below(target)
         for name, bound in self.bounds.items():
-            reach = self.costs.quantile(name, 1 - self.question.risk)
+            reach = self.landscape.limit(name, 1 - self.question.risk)
             worst = np.maximum(worst, np.log(reach / bound))
         return worst
 
@@ -121,29 +147,25 @@ class Table:
 
     def best(self, mask: Mask) -> int | None:
         """The allowed row with the smallest objective; the cheaper one of equals."""
-        rows = np.flatnonzero(mask)
+        return self.best_of(np.flatnonzero(mask))
+
+    def best_of(self, rows: Index) -> int | None:
+        """The same among some rows, all of them allowed."""
         if not rows.size:
             return None
-        second = self.costs.centre["gflops_per_utterance"]
-        return int(rows[np.lexsort((second[rows], self.objective[rows]))[0]])
+        objective = self.objective[rows]
+        equals = rows[objective == objective.min()]
+        cheapest = self.costs.centre["gflops_per_utterance"][equals].argmin()
+        return int(equals[cheapest])
 
     def relaxed(self, name: CostName, factor: float) -> int | None:
         """The answer if one budget were larger by a factor."""
         more = {**self.affordable, name: self._holding(name, self.bounds[name] * factor)}
         return self.best(self._all_of(more))
 
-    def front_rows(self) -> list[int]:
-        """Rows that nothing cheaper is predicted to beat, from cheap to dear."""
-        cost, error = self.costs.centre[self.cost_name], self.quality.mean
-        order = np.lexsort((error, cost))
-        ranked = error[order]
-        before = np.concatenate([[np.inf], np.minimum.accumulate(ranked)[:-1]])
-        rows: list[int] = order[ranked < before].tolist()
-        return rows
-
     def _infeasible(self) -> NoFeasibleConfigurationError:
         needed = {
-            name: self.costs.quantile(name, 1 - self.question.risk) / bound
+            name: self.landscape.limit(name, 1 - self.question.risk) / bound
             for name, bound in self.bounds.items()
         }
         within = np.ones(len(self.lattice), dtype=bool)
@@ -160,11 +182,7 @@ class Table:
                 words.unreachable(self, row, target),
                 binding="target",
                 nearest=self._nearest(row),
-                reachable={
-                    metric: quality_estimate(
-                        self.quality, row, self.question.level, metric
-                    ).model_dump()
-                },
+                reachable={metric: self.landscape.estimate(row).model_dump()},
             )
         worst = np.max(list(needed.values()), axis=0)
         row = int(np.argmin(worst))
@@ -184,21 +202,3 @@ class Table:
             "configuration": self.lattice[row].model_dump(mode="json"),
             **{name: float(values[row]) for name, values in self.costs.centre.items()},
         }
-
-
-def quality_estimate(quality: Quality, row: int, level: float, metric: str) -> Estimate:
-    """One row's quality in the metric's own direction."""
-    low, mid, high = quality.lower[row], quality.mean[row], quality.upper[row]
-    if metric == "ua":
-        low, mid, high = 1 - high, 1 - mid, 1 - low
-    basis = quality.basis_of(row)
-    return Estimate(
-        mean=float(mid),
-        lower=float(low),
-        upper=float(high),
-        level=level,
-        unit="fraction",
-        basis=basis,
-        source=basis if basis in ("measured", "published") else "predicted",
-        provenance=quality.provenance(row),
-    )

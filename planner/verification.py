@@ -10,6 +10,9 @@ from planner.table import Table
 
 MAX_CANDIDATES = 4
 _MIN_GAIN = 0.0005
+_RIVALS = 500
+"""Rivals that are looked at, those that could be best."""
+
 _RIVAL = "whether it beats the choice"
 
 
@@ -64,38 +67,45 @@ def _ranked(table: Table, chosen: int, runnable: frozenset[str]) -> tuple[Candid
     Knowing a rival's error is worth what it improves on the choice where it
     does; knowing the choice's, what leaving it for the best rival would save.
     """
-    quality = table.quality
-    allowed = np.flatnonzero(table.allowed)
-    # Of rows that are predicted alike, the cheapest.
-    allowed = allowed[np.argsort(table.costs.centre[table.cost_name][allowed], kind="stable")]
-    _, first = np.unique(quality.place[allowed], return_index=True)
-    rows = allowed[first][quality.place[allowed[first]] != quality.place[chosen]]
-    own = quality.draws_of(np.array([chosen]))
-    draws = quality.draws_of(rows)
-    improvement = np.maximum(own - draws, 0.0).mean(axis=0)
+    quality, cost = table.quality, table.costs.centre[table.cost_name]
+    own = quality.draws[quality.place[chosen]]
+    rival = np.zeros(len(quality.draws), dtype=bool)
+    rival[quality.place[table.allowed]] = True
+    rival[quality.place[chosen]] = False
+    places = np.flatnonzero(rival & (table.landscape.luckiest < own.max()))
+    if len(places) > _RIVALS:
+        hopeful = table.landscape.optimistic[places]
+        places = places[np.argpartition(hopeful, _RIVALS)[:_RIVALS]]
+    draws = quality.draws[places]
+    improvement = np.maximum(own - draws, 0.0).mean(axis=1)
     measured = quality.basis.mask("measured")
-    rivals = [
-        int(place)
-        for place in np.argsort(-improvement, kind="stable")
-        if improvement[place] > _MIN_GAIN and not measured[rows[place]]
-    ]
+    rivals: list[tuple[int, float]] = []
+    for index in np.argsort(-improvement, kind="stable").tolist():
+        if improvement[index] <= _MIN_GAIN:
+            break
+        # Of rows that are predicted alike, the cheapest.
+        alike = table.landscape.by_place[places[index]]
+        alike = alike[table.allowed[alike]]
+        row = int(alike[cost[alike].argmin()])
+        if not measured[row]:
+            rivals.append((row, float(improvement[index])))
     ranked = []
     if not measured[chosen]:
-        best_other = float(draws.mean(axis=0).min()) if rows.size else np.inf
+        best_other = float(draws.mean(axis=1).min()) if len(places) else np.inf
         gain = float(np.maximum(own - best_other, 0.0).mean())
         ranked.append((chosen, gain, "whether the choice keeps what is predicted of it"))
     models = table.lattice.labels["model"]
     seen = {models[chosen]} if ranked else set()
     # One rival a model first: neighbours on the lattice teach nearly the same.
-    for place in rivals:
-        if models[rows[place]] not in seen:
-            seen.add(models[rows[place]])
-            ranked.append((int(rows[place]), float(improvement[place]), _RIVAL))
-    for place in rivals:
+    for row, gain in rivals:
+        if models[row] not in seen:
+            seen.add(models[row])
+            ranked.append((row, gain, _RIVAL))
+    for row, gain in rivals:
         if len(ranked) >= 2 * MAX_CANDIDATES:
             break
-        if all(rows[place] != known for known, _, _ in ranked):
-            ranked.append((int(rows[place]), float(improvement[place]), _RIVAL))
+        if all(row != known for known, _, _ in ranked):
+            ranked.append((row, gain, _RIVAL))
     ranked.sort(key=lambda item: models[item[0]] not in runnable)
     return tuple(
         _candidate(table.lattice[row], gain, why, runnable)

@@ -271,7 +271,7 @@ def test_what_a_study_s_speech_shares_widens_levels_but_not_differences():
     rows = [Configuration(model="base", window_s=12), Configuration(model="base", window_s=25)]
     evidence = Evidence(task="asr", study="world", observations=tuple(shared))
     quality = Planner(evidence).quality.predict(Lattice.of(rows), level=0.9, draws=4000)
-    draws = quality.draws_of(np.arange(2))
+    draws = quality.draws_of(np.arange(2)).T
     assert (np.log(quality.upper / quality.lower) > 2 * 1.6 * 0.09).all()
     levels = np.log(draws).std(axis=0)
     difference = np.log(draws[:, 0] / draws[:, 1]).std()
