@@ -20,9 +20,9 @@ from benchmarks.tables import markdown
 from measurements.catalogue import catalogue
 from measurements.records import Measurement
 from planner.arrays import Array, Labels, Mask
+from planner.axes import axes_of, group_sd, groups_of
 from planner.curves import fit
 from planner.lattice import Lattice
-from planner.quality import axes_of, group_sd, groups_of
 
 LEVEL = 0.90
 _STARTS = 12

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from models_registry import Configuration
 from planner.arrays import Labels
+from planner.axes import axes_of, group_sd, groups_of
 from planner.curves import fit
 from planner.curves.fit import MIN_OBSERVATIONS
 from planner.lattice import Lattice
-from planner.quality import axes_of, group_sd, groups_of
 
 MAX_ENUMERATED = MAX_TRIALS = 200
 

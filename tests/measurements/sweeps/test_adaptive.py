@@ -4,10 +4,10 @@ import numpy as np
 
 from measurements.sweeps.adaptive import Observed, gains, next_configuration
 from models_registry import Configuration
+from planner.axes import MODEL_SD, axes_of
 from planner.cost import utterance_flops
 from planner.curves import fit
 from planner.lattice import Lattice
-from planner.quality import MODEL_SD, axes_of
 from planner.workload import DEFAULT_WORKLOAD
 
 CANDIDATES = [

@@ -1,0 +1,118 @@
+"""What curves are drawn over: numbers that move the error, labels that shift it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models_registry.architectures import FRAMES_PER_SECOND
+from models_registry.configuration import Task
+from planner.arrays import Array, Index, Labels
+from planner.lattice import Lattice
+
+FULL_WINDOW_S = 30.0
+STUDY_SD = 0.5
+MODEL_SD = 0.15
+PRECISION_SD = 0.1
+WINDOWING_SD = 0.1
+ADAPTER_SD = 0.2
+DEPTH_SD = 0.3
+READOUT_SD = 0.1
+"""Spread of offsets in log error: a study can be twice as hard as another, a model
+strays from its size's curve by a seventh, a precision or a ladder of windows costs
+about a tenth, an adapter moves a fifth; emotions are read off some layer of a model by
+a third better than off another."""
+
+
+def axes_of(lattice: Lattice) -> dict[str, Array]:
+    """The axes of the curves, each so that more of it means less error.
+
+    ASR: parameters (xN); ``heard_s``, the audio that is not cut off by the
+    truncating policy of arXiv 2606.22790 (its xT); ``window_s`` really run
+    otherwise; and the encoder tokens per second of audio (xV), an axis for each
+    place where they are reduced: at the stem, inside, or at the output.
+    SER: window, encoder tokens per second behind a reduction at the stem or inside,
+    LoRA rank and layers unfrozen (one more than their number).
+    """
+    numbers, last = lattice.numbers, lattice.last_layer
+    full = float(FRAMES_PER_SECOND)
+    tokens, where = full / numbers["token_stride"], numbers["reduction_layer"]
+    stem = np.where(where == 0, tokens, full)
+    inside = np.where((where > 0) & (where < last), tokens, full)
+    window_s = numbers["window_s"]
+    if lattice.task == "ser":
+        return {
+            "window_s": window_s,
+            "tokens_per_s_stem": stem,
+            "tokens_per_s_inside": inside,
+            "rank": np.nan_to_num(numbers["rank"], nan=1.0),
+            "unfrozen_layers_plus_1": 1.0 + numbers["unfrozen_layers"],
+        }
+    truncates = lattice.labels["window_policy"].mask("truncate")
+    return {
+        "parameters": lattice.parameters,
+        "heard_s": np.where(truncates, window_s, FULL_WINDOW_S),
+        "window_s": np.where(truncates, FULL_WINDOW_S, window_s),
+        "tokens_per_s_stem": stem,
+        "tokens_per_s_inside": inside,
+        "tokens_per_s_output": np.where(where == last, tokens, full),
+    }
+
+
+def group_sd(task: Task) -> dict[str, float]:
+    """Spread of the offsets in log error, by factor of :func:`groups_of`."""
+    return {
+        "model": MODEL_SD if task == "asr" else STUDY_SD,
+        "precision": PRECISION_SD,
+        "windowing": WINDOWING_SD,
+        "adapter": ADAPTER_SD,
+        "depth": DEPTH_SD,
+        "readout": READOUT_SD,
+    }
+
+
+def groups_of(lattice: Lattice) -> dict[str, Labels]:
+    """Labels that share an offset, by factor.
+
+    Emotions are read best off a middle layer, so layers are labels and not an axis.
+    """
+    labels = lattice.labels
+    groups = {"model": labels["model"], "precision": labels["precision"]}
+    if lattice.task == "asr":
+        ladder = labels["window_policy"].mask("ladder")
+        silence = np.where(ladder, lattice.silence_s, -1.0)
+        groups["windowing"] = _named(
+            [silence], lambda s: f"ladder, tail {s:g} s" if s >= 0 else "one window"
+        )
+        kinds, recipes = labels["adapter"], labels["recipe"]
+        groups["adapter"] = _named(
+            [kinds.codes, recipes.codes],
+            lambda kind, recipe: f"{kinds.names[int(kind)]} {recipes.names[int(recipe)]}",
+        )
+    else:
+        models = labels["model"]
+        groups["depth"] = _named(
+            [models.codes, lattice.last_layer],
+            lambda model, layer: f"{models.names[int(model)]} layer {layer:g}",
+        )
+        groups["readout"] = labels["readout"]
+    return groups
+
+
+def _named(columns: Sequence[Array | Index], name: Callable[..., str]) -> Labels:
+    """A label for each distinct combination of numbers."""
+    first, place = distinct(columns)
+    rows = zip(*(column[first].tolist() for column in columns), strict=True)
+    return Labels(place, tuple(name(*row) for row in rows))
+
+
+def distinct(columns: Sequence[Array | Index]) -> tuple[Index, Index]:
+    """A row of each distinct combination, and which of them each row has."""
+    code = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        values, place = np.unique(column, return_inverse=True)
+        # Numbered anew each time, so that codes stay small.
+        _, code = np.unique(code * len(values) + place, return_inverse=True)
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    return first, place
