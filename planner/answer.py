@@ -97,6 +97,50 @@ class Confidence(Answer):
     risk: float
 
 
+class Step(Answer):
+    """What a larger budget would buy.
+
+    Attributes:
+        bound: The budget it takes.
+        configuration: The answer then.
+        gain: What it is better by: points of the metric as a fraction, or with a target
+            the share of the cost saved.
+        price: Gain for a unit of the budget.
+    """
+
+    bound: float
+    configuration: Configuration
+    gain: float
+    price: float
+
+
+class BudgetReport(Answer):
+    """One budget, and what it keeps the answer from.
+
+    Attributes:
+        name: The cost.
+        unit: Its unit.
+        bound: The most it may be.
+        value: What the choice is predicted to need.
+        probability: That it is held.
+        binds: Whether relaxing it by ``factor`` would change the answer for the better.
+        factor: How far it was relaxed.
+        relaxed: The answer then; none where it does not bind.
+        next_step: The smallest relaxation that buys something; its price is the budget's
+            shadow price.
+    """
+
+    name: str
+    unit: str
+    bound: float
+    value: float
+    probability: float
+    binds: bool
+    factor: float
+    relaxed: Step | None
+    next_step: Step | None
+
+
 class Alternative(Answer):
     """Another configuration and what choosing it trades."""
 
@@ -173,6 +217,7 @@ class Recommendation(Answer):
     predictions: dict[str, Estimate]
     costs: CostReport
     confidence: Confidence
+    budgets: tuple[BudgetReport, ...]
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
     pareto_front: Front

@@ -7,15 +7,18 @@ import numpy as np
 from planner import words
 from planner.answer import (
     Alternative,
+    BudgetReport,
     ComponentFlops,
     Confidence,
     CostReport,
     Estimate,
     Recommendation,
+    Step,
 )
 from planner.cost import utterance_flops
 from planner.costing import memory_of, rtf_by_phase
 from planner.evidence import METRIC_OF, Evidence
+from planner.question import UNITS, CostName
 from planner.table import Table
 from planner.verification import plan_verification
 
@@ -45,6 +48,10 @@ class _Answering:
     def recommendation(self) -> Recommendation:
         table, chosen = self.table, self.chosen
         confidence = self._confidence()
+        budgets = tuple(
+            self._budget(name, bound, confidence.probability_within[name])
+            for name, bound in table.bounds.items()
+        )
         plan = plan_verification(
             table,
             chosen,
@@ -57,7 +64,8 @@ class _Answering:
             predictions=self._predictions(chosen),
             costs=self._costs(chosen),
             confidence=confidence,
-            reasons=tuple(words.reasons(table, chosen, self.evidence, RELAXATION)),
+            budgets=budgets,
+            reasons=tuple(words.reasons(table, chosen, self.evidence, budgets)),
             alternatives=self._alternatives(),
             pareto_front=table.landscape.front(table.cost_name),
             verification=plan,
@@ -134,6 +142,35 @@ class _Answering:
             probability_within=table.chances(chosen),
             expected_regret=float(np.mean(own - np.minimum(lowest, own))),
             risk=question.risk,
+        )
+
+    def _budget(self, name: CostName, bound: float, probability: float) -> BudgetReport:
+        table, chosen = self.table, self.chosen
+        factor = self.question.relax.get(name, RELAXATION)
+        row = table.relaxed(name, factor)
+        binds = row is not None and table.objective[row] < table.objective[chosen] * (1 - 1e-9)
+        beyond = table.next_step(name, chosen)
+        needed = table.landscape.limit(name, 1 - self.question.risk)
+        return BudgetReport(
+            name=name,
+            unit=UNITS[name],
+            bound=bound,
+            value=float(table.costs.centre[name][chosen]),
+            probability=probability,
+            binds=binds,
+            factor=factor,
+            relaxed=self._step(row, bound, bound * factor) if row is not None and binds else None,
+            next_step=None if beyond is None else self._step(beyond, bound, float(needed[beyond])),
+        )
+
+    def _step(self, row: int, bound: float, larger: float) -> Step:
+        before, after = (float(self.table.objective[r]) for r in (self.chosen, row))
+        gain = before - after if self.question.target_error is None else 1 - after / before
+        return Step(
+            bound=larger,
+            configuration=self.table.lattice[row],
+            gain=gain,
+            price=gain / (larger - bound),
         )
 
     def _alternatives(self) -> tuple[Alternative, ...]:

@@ -79,6 +79,8 @@ class Question(BaseModel):
         usd_per_device_hour: Price of the device.
         workload: What is served; the study's recordings when left out.
         models: Only these models.
+        relax: Factors by which to relax budgets, to see what that buys; 1.2 for those left
+            out.
         level: Probability of the intervals.
         risk: Tolerated probability that a budget or target is missed, or that
             another configuration is better by more than ``tolerance``.
@@ -102,6 +104,9 @@ class Question(BaseModel):
     usd_per_device_hour: Positive | None = None
     workload: Workload | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
+    relax: dict[CostName, Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
     level: Probability = 0.90
     risk: Probability = 0.10
     tolerance: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.02
@@ -113,6 +118,8 @@ class Question(BaseModel):
     def _consistent(self) -> Question:
         if self.target_wer is not None and self.task != "asr":
             raise ValueError("target_wer is for asr; for ser name target_ua")
+        if unbound := sorted(set(self.relax) - set(self.budget.bounds())):
+            raise ValueError(f"relax names {unbound[0]}, which has no budget")
         if self.target_ua is not None and self.task != "ser":
             raise ValueError("target_ua is for ser; for asr name target_wer")
         if not self.budget.bounds() and self.target_error is None:

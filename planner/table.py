@@ -20,6 +20,9 @@ from planner.lattice import Lattice
 from planner.quality import Quality
 from planner.question import CostName, Question
 
+_WORTH_NAMING = 0.005
+"""Share of the objective below which a difference is not worth a larger budget."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -162,6 +165,17 @@ class Table:
         """The answer if one budget were larger by a factor."""
         more = {**self.affordable, name: self._holding(name, self.bounds[name] * factor)}
         return self.best(self._all_of(more))
+
+    def next_step(self, name: CostName, chosen: int) -> int | None:
+        """The row that is better than the choice and needs least more of one budget."""
+        others = {other: held for other, held in self.affordable.items() if other != name}
+        better = self.objective < self.objective[chosen] * (1 - _WORTH_NAMING)
+        rows = np.flatnonzero(self._all_of(others) & better)
+        if not rows.size:
+            return None
+        needed = self.landscape.limit(name, 1 - self.question.risk)[rows]
+        least = rows[needed <= needed.min() * (1 + 1e-9)]
+        return self.best_of(least)
 
     def _infeasible(self) -> NoFeasibleConfigurationError:
         needed = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from planner.answer import BudgetReport, Step
 from planner.evidence import METRIC_OF, Evidence
 from planner.question import UNITS
 from planner.workload import Workload
@@ -47,7 +48,9 @@ def workload(served: Workload) -> str:
     )
 
 
-def reasons(table: Table, chosen: int, evidence: Evidence, factor: float) -> Iterator[str]:
+def reasons(
+    table: Table, chosen: int, evidence: Evidence, budgets: Sequence[BudgetReport]
+) -> Iterator[str]:
     """Why this configuration: the field, the evidence, what binds, what more would buy."""
     task, question = table.question.task, table.question
     mean, basis = table.quality.mean, table.quality.basis_of(chosen)
@@ -65,7 +68,7 @@ def reasons(table: Table, chosen: int, evidence: Evidence, factor: float) -> Ite
         f" ({100 * low:.2f} to {100 * high:.2f} at {question.level:.0%});"
         f" {table.quality.provenance(chosen)}."
     )
-    yield from _what_binds(table, chosen, factor)
+    yield from _what_binds(table, budgets)
     configuration = table.lattice[chosen]
     if configuration.adapter != "none":
         yield "It needs an adapter of that kind, trained; the figure is for one that was."
@@ -76,25 +79,24 @@ def reasons(table: Table, chosen: int, evidence: Evidence, factor: float) -> Ite
         )
 
 
-def _what_binds(table: Table, chosen: int, factor: float) -> Iterator[str]:
-    task, before = table.question.task, table.objective[chosen]
-    bound_by = []
-    for name in table.bounds:
-        row = table.relaxed(name, factor)
-        if row is None or table.objective[row] >= before * (1 - 1e-9):
-            continue
-        bound_by.append(name)
-        more = f"{factor - 1:.0%} more {_NAMES[name]} would"
-        other = table.lattice[row].label()
-        if table.question.target_error is None:
-            points = 100 * float(before - table.objective[row])
-            metric = METRIC_OF[task].upper()
-            yield f"{_NAMES[name]} binds: {more} buy {points:.2f} points of {metric} ({other})."
-        else:
-            saved = 1 - float(table.objective[row] / before)
-            yield f"{_NAMES[name]} binds: {more} save {saved:.0%} ({other})."
-    if table.bounds and not bound_by:
-        yield f"No budget binds: {factor - 1:.0%} more of any changes nothing."
+def _what_binds(table: Table, budgets: Sequence[BudgetReport]) -> Iterator[str]:
+    metric = METRIC_OF[table.question.task].upper()
+    targeted = table.question.target_error is not None
+
+    def gained(step: Step) -> str:
+        if targeted:
+            return f"save {step.gain:.0%} ({step.configuration.label()})"
+        return f"buy {100 * step.gain:.2f} points of {metric} ({step.configuration.label()})"
+
+    for budget in budgets:
+        name = _NAMES[budget.name]
+        if budget.relaxed is not None:
+            yield f"{name} binds: {budget.factor - 1:.0%} more would {gained(budget.relaxed)}."
+        elif budget.next_step is not None:
+            needed = amount(budget.name, budget.next_step.bound)
+            yield f"Of {name}, no less than {needed} would {gained(budget.next_step)}."
+    if budgets and not any(b.binds or b.next_step for b in budgets):
+        yield "No budget binds: no more of any one would change the answer."
 
 
 _BASIS = {

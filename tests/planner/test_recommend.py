@@ -299,3 +299,35 @@ def test_the_ser_lattice_fills_in_between_what_was_observed():
     assert {o.configuration for o in observed} <= set(found)
     reduced = {(c.token_stride, c.reduction_layer, c.exit_layer) for c in found}
     assert reduced == {(1, None, 2), (1, None, 3), (1, None, 4), (2, 2, 3), (2, 2, 4), (8, 4, 4)}
+
+
+def test_a_budget_says_what_more_of_it_would_buy(planner):
+    answer = ask(
+        planner,
+        gflops_per_utterance=150,
+        parameters=1e9,
+        relax={"gflops_per_utterance": 3},
+    )
+    flops, parameters = answer.budgets
+    assert flops.binds
+    assert not parameters.binds
+    assert (flops.factor, parameters.factor) == (3, 1.2)
+    relaxed = ask(planner, gflops_per_utterance=450, parameters=1e9)
+    assert flops.relaxed.configuration == relaxed.configuration
+    before, after = (a.predictions["wer"].mean for a in (answer, relaxed))
+    assert flops.relaxed.gain == pytest.approx(before - after)
+    assert flops.relaxed.price == pytest.approx((before - after) / 300)
+
+    step = flops.next_step
+    assert step.bound > 150
+    at_it = ask(planner, gflops_per_utterance=step.bound, parameters=1e9)
+    short_of_it = ask(planner, gflops_per_utterance=0.999 * step.bound, parameters=1e9)
+    assert at_it.configuration == step.configuration
+    gained = before - short_of_it.predictions["wer"].mean
+    assert gained < 0.006 * before
+    assert any("GFLOPs per utterance binds: 200% more" in reason for reason in answer.reasons)
+
+
+def test_only_budgets_that_were_named_are_relaxed():
+    with pytest.raises(ValueError, match="relax names rtf"):
+        Question(budget=Budget(gflops_per_utterance=1), relax={"rtf": 2})
