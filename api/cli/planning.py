@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,12 +12,15 @@ from api.cli import options
 from api.cli.axes import Axes, with_axes
 from api.cli.errors import handled, usage
 from api.cli.output import console, print_json, print_table, show_recommendation
-from models_registry import Configuration
+from models_registry import Configuration, UnknownNameError
 
 if TYPE_CHECKING:
     from measurements.profiles import DeviceProfile
     from measurements.store import Store
     from planner.question import Question
+
+_OPTION = {"gflops_per_utterance": "gflops"}
+"""Options that are called otherwise than the cost."""
 
 _BUDGET = "Budget: upper bounds, all held at once"
 _DEVICE = "Device and workload"
@@ -61,6 +66,14 @@ def recommend(
         str,
         typer.Option(help="Cost to keep low when there is a target.", rich_help_panel=_BUDGET),
     ] = "gflops_per_utterance",
+    relax: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="See what more of a budget would buy, for example gflops=+50%; +20% if left"
+            " out. May be repeated.",
+            rich_help_panel=_BUDGET,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -111,7 +124,7 @@ def recommend(
 
     \b
     speechplan recommend --gflops 200
-    speechplan recommend --rtf 0.05 --device local
+    speechplan recommend --rtf 0.05 --device local --relax rtf=+50%
     speechplan recommend --target-wer 0.06 --memory-gib 2 --json
     """
     with handled(as_json):
@@ -131,6 +144,7 @@ def recommend(
             target_wer=target_wer,
             target_ua=target_ua,
             minimise=minimise,
+            relax=relaxations(relax or ()),
             convention=convention.value,
             device=device,
             usd_per_device_hour=usd_per_device_hour,
@@ -147,6 +161,24 @@ def recommend(
             print_json(answer)
         else:
             show_recommendation(answer.recommendation, answer.study)
+
+
+def relaxations(texts: Iterable[str]) -> dict[str, float]:
+    """Factors by cost of ``gflops=+20%``: the names are those of the budget's options."""
+    from planner.question import Budget
+
+    known = {_OPTION.get(name, name): name for name in Budget.model_fields}
+    factors = {}
+    for text in texts:
+        name, _, more = text.partition("=")
+        match = re.fullmatch(r"\+(\d+(?:\.\d+)?)%", more)
+        if match is None or float(match[1]) == 0:
+            usage(f"--relax {text}: a budget and how much more, for example gflops=+20%")
+        cost = name.replace("-", "_")
+        if cost not in known and cost not in known.values():
+            raise UnknownNameError("budget", name, [k.replace("_", "-") for k in known])
+        factors[known.get(cost, cost)] = 1 + float(match[1]) / 100
+    return factors
 
 
 def make_question(

@@ -56,6 +56,14 @@ def test_recommend_keys():
     assert document["recommendation"]["configuration"]["model"]
 
 
+def test_what_more_of_a_budget_would_buy():
+    asked = ask("recommend", "--gflops", "200", "--memory-gib", "2", "--relax", "gflops=+150%")
+    flops, memory = asked["recommendation"]["budgets"]
+    assert (flops["name"], flops["factor"]) == ("gflops_per_utterance", 2.5)
+    assert (memory["name"], memory["factor"]) == ("memory_gib", 1.2)
+    assert flops["relaxed"]["bound"] == 500
+
+
 def test_recommend_for_readers():
     result = run("recommend", "--gflops", "300")
     assert result.exit_code == 0
@@ -69,6 +77,9 @@ def test_recommend_for_readers():
         (["recommend"], 2, "at least one budget"),
         (["recommend", "--gflops", "-1"], 2, "greater than 0"),
         (["recommend", "--gflops", "nan"], 2, "finite"),
+        (["recommend", "--gflops", "9", "--relax", "gflop=+9%"], 2, "did you mean gflops"),
+        (["recommend", "--gflops", "9", "--relax", "gflops=9"], 2, "gflops=+20%"),
+        (["recommend", "--gflops", "9", "--relax", "rtf=+9%"], 2, "rtf, which has no budget"),
         (["recommend", "--gflops", "many"], 2, "valid number"),
         (["recommend", "--rtf", "0.1"], 2, "for example local"),
         (["recommend", "--gflops", "9", "--study", "nope"], 2, "unknown study"),
