@@ -62,4 +62,4 @@ def test_the_sweeps_behind_it_can_be_run_again(path):
     """A field that was renamed would leave the catalogue without its source."""
     spec = SweepSpec.read(path)
     configurations = spec.configurations()
-    assert len(configurations) == len(set(configurations)) > 7
+    assert len(configurations) == len(set(configurations)) > 1
