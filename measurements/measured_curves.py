@@ -42,7 +42,8 @@ class CurvePoint(Record):
         metric: How well.
         comparison: Against the reference; none for itself, or without errors by utterance.
         flops: FLOPs of an utterance, under ``counted-1``.
-        rtf: Seconds of computing per second of audio, where it was timed.
+        rtf: Seconds of computing per second of audio, where it was timed on the curve's
+            device.
         utterances: How many were measured.
         insertions: Words too many (ASR).
         windows: Windows that the speech was cut into (ASR).
@@ -67,7 +68,7 @@ class CurvePoint(Record):
 
 
 class MeasuredCurve(Record):
-    """The measurements of one model along one axis, on the same speech and device.
+    """The measurements of one model along one axis, on the same speech.
 
     Attributes:
         study: Study they belong to.
@@ -76,7 +77,7 @@ class MeasuredCurve(Record):
         at: What the others are held at.
         reference: Key of the measurement that the others are compared with.
         fingerprint: Of the speech.
-        device: Where.
+        device: Where the reference ran; what is right on one device is on another.
         points: In the order of the axis.
     """
 
@@ -110,11 +111,11 @@ def measured_curves(
         model: Only this one.
         seed: Seed of the paired intervals.
     """
-    groups: dict[str, dict[tuple[str | None, str | None], list[Measurement]]] = {}
+    groups: dict[str, dict[str | None, list[Measurement]]] = {}
     for m in measurements:
         if m.source == "measured" and model in (None, m.configuration.model):
-            place = m.dataset.fingerprint, m.device.id if m.device else None
-            groups.setdefault(m.configuration.model, {}).setdefault(place, []).append(m)
+            speech = groups.setdefault(m.configuration.model, {})
+            speech.setdefault(m.dataset.fingerprint, []).append(m)
     curves = []
     for by_speech in groups.values():
         # Of several sets of utterances, that on which most was measured.
@@ -133,9 +134,13 @@ def measured_curves(
 
 
 def _newest(group: Sequence[Measurement]) -> list[Measurement]:
-    """Of each configuration its last measurement; an earlier one had another protocol."""
-    in_time = sorted(group, key=lambda m: m.created_at or datetime.min.replace(tzinfo=UTC))
-    return list({m.configuration: m for m in in_time}.values())
+    """Of each configuration its last measurement, a timed one before others.
+
+    An earlier one had another protocol or ran on another device.
+    """
+    began = datetime.min.replace(tzinfo=UTC)
+    ranked = sorted(group, key=lambda m: (bool(m.rtf), m.created_at or began))
+    return list({m.configuration: m for m in ranked}.values())
 
 
 def _centre(group: Sequence[Measurement]) -> Measurement:
@@ -250,7 +255,7 @@ def _curve(
                 metric=m.metric,
                 comparison=compared.get(m.key),
                 flops=m.flops_counted,
-                rtf=m.rtf.get("total"),
+                rtf=m.rtf.get("total") if m.device == centre.device else None,
                 utterances=m.dataset.utterances,
                 insertions=m.errors.insertions if m.errors else None,
                 windows=m.windows,

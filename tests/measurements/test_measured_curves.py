@@ -64,6 +64,21 @@ def test_strides_are_a_curve_for_each_layer_through_the_plain_model():
     assert {c.reference for c in curves} == {Configuration(model="tiny.en").key}
 
 
+def test_a_curve_goes_on_where_another_device_measured_but_takes_no_times_from_it():
+    plain, other = copies([Configuration(model="tiny.en", window_s=w) for w in (30, 20)])
+    elsewhere = plain.device.model_copy(update={"id": "cpu-other-64t"})
+    (curve,) = measured_curves([plain, other.model_copy(update={"device": elsewhere})])
+    assert [p.value for p in curve.points] == [20, 30]
+    assert curve.points[0].rtf is None
+    assert curve.points[0].comparison.difference == 0
+    assert curve.points[1].rtf > 0
+    # What was timed is shown, though accuracy alone was measured later.
+    later = plain.created_at + timedelta(days=1)
+    untimed = plain.model_copy(update={"key": "u" * 64, "rtf": {}, "created_at": later})
+    (curve,) = measured_curves([untimed, plain, other])
+    assert plain.key in {p.key for p in curve.points}
+
+
 def test_ranks_and_silences_have_curves_away_from_the_centre():
     """Neither means anything to the plain model, which they are compared with all the same."""
     ladder = {"model": "tiny.en", "window_policy": "ladder"}
