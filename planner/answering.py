@@ -125,7 +125,7 @@ class _Answering:
     def _confidence(self) -> Confidence:
         table, chosen, question = self.table, self.chosen, self.question
         quality = table.quality
-        own = quality.draws[quality.place[chosen]]
+        own = quality.draws_of(chosen)
         lowest = table.lowest(table.allowed, float(own.max()))
         target = question.target_error
         if target is None:
@@ -133,9 +133,7 @@ class _Answering:
         else:
             # With a target, better means cheaper and still reaching it.
             cost = table.costs.centre[table.cost_name]
-            cheaper = cost < cost[chosen] * (1 - question.tolerance)
-            for affordable in table.affordable.values():
-                cheaper &= affordable
+            cheaper = table.within & (cost < cost[chosen] * (1 - question.tolerance))
             best = float(np.mean(table.lowest(cheaper, target) > target))
         return Confidence(
             probability_best=best,
@@ -193,13 +191,13 @@ class _Answering:
     def _alternative(self, row: int) -> Alternative:
         table = self.table
         rtf = table.costs.centre.get("rtf")
-        draws = table.quality.draws_of(np.array([row, self.chosen]))
+        draws = table.quality.draws_of
         return Alternative(
             configuration=table.lattice[row],
             predictions=self._predictions(row),
             gflops_per_utterance=float(table.costs.centre["gflops_per_utterance"][row]),
             rtf=None if rtf is None else float(rtf[row]),
-            probability_better=float(np.mean(draws[0] < draws[1])),
+            probability_better=float(np.mean(draws(row) < draws(self.chosen))),
             runnable=self._runnable(row),
             trade=words.trade(table, self.chosen, row),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ class Labels:
         """Strings as they come."""
         places = {name: place for place, name in enumerate(dict.fromkeys(values))}
         return cls(np.array([places[value] for value in values], dtype=np.int64), tuple(places))
+
+    @classmethod
+    def read(cls, values: Sequence[Any] | Labels) -> Labels:
+        """Labels as they are, or whatever can be written as strings."""
+        return values if isinstance(values, Labels) else cls.of([str(value) for value in values])
 
     def __len__(self) -> int:
         return len(self.codes)

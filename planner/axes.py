@@ -109,10 +109,11 @@ def _named(columns: Sequence[Array | Index], name: Callable[..., str]) -> Labels
 
 def distinct(columns: Sequence[Array | Index]) -> tuple[Index, Index]:
     """A row of each distinct combination, and which of them each row has."""
-    code = np.zeros(len(columns[0]), dtype=np.int64)
+    code = first = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         values, place = np.unique(column, return_inverse=True)
         # Numbered anew each time, so that codes stay small.
-        _, code = np.unique(code * len(values) + place, return_inverse=True)
-    _, first, place = np.unique(code, return_index=True, return_inverse=True)
-    return first, place
+        _, first, code = np.unique(
+            code * len(values) + place, return_index=True, return_inverse=True
+        )
+    return first, code

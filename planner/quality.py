@@ -49,8 +49,8 @@ class Quality:
     fitted: str
     observed: Mapping[int, str]
 
-    def draws_of(self, rows: Index) -> Draws:
-        """Joint draws of some rows, shape ``(rows, draws)``."""
+    def draws_of(self, rows: int | Index) -> Draws:
+        """Joint draws of a row, shape ``(draws,)``, or of some, shape ``(rows, draws)``."""
         drawn: Draws = self.draws[self.place[rows]]
         return drawn
 

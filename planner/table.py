@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -84,7 +84,12 @@ class Table:
     @cached_property
     def allowed(self) -> Mask:
         """Rows that meet every budget and the target, at the tolerated risk."""
-        return self._all_of(self.affordable)
+        return self.reaching & self.within
+
+    @cached_property
+    def within(self) -> Mask:
+        """Rows that hold every budget, at the tolerated risk."""
+        return self._all_of(self.affordable.values())
 
     def chances(self, row: int) -> dict[str, float]:
         """Probability that a row meets each budget, and the target."""
@@ -93,7 +98,7 @@ class Table:
             name: self.costs.holding(name, bound, row) for name, bound in self.bounds.items()
         }
         if target is not None:
-            own = self.quality.draws[self.quality.place[row]]
+            own = self.quality.draws_of(row)
             found["target"] = float((own <= target).mean())
         return found
 
@@ -109,11 +114,11 @@ class Table:
         lowest: Draws = draws[wanted].min(axis=0, initial=np.inf)
         return lowest
 
-    def _all_of(self, affordable: Mapping[CostName, Mask]) -> Mask:
-        mask = self.reaching.copy()
-        for held in affordable.values():
-            mask &= held
-        return mask
+    def _all_of(self, masks: Iterable[Mask]) -> Mask:
+        every = np.ones(len(self.lattice), dtype=bool)
+        for mask in masks:
+            every &= mask
+        return every
 
     def _holding(self, name: CostName, bound: float) -> Mask:
         return self.landscape.limit(name, 1 - self.question.risk) <= bound * (1 + 1e-12)
@@ -164,13 +169,13 @@ class Table:
     def relaxed(self, name: CostName, factor: float) -> int | None:
         """The answer if one budget were larger by a factor."""
         more = {**self.affordable, name: self._holding(name, self.bounds[name] * factor)}
-        return self.best(self._all_of(more))
+        return self.best(self.reaching & self._all_of(more.values()))
 
     def next_step(self, name: CostName, chosen: int) -> int | None:
         """The row that is better than the choice and needs least more of one budget."""
-        others = {other: held for other, held in self.affordable.items() if other != name}
+        others = (held for other, held in self.affordable.items() if other != name)
         better = self.objective < self.objective[chosen] * (1 - _WORTH_NAMING)
-        rows = np.flatnonzero(self._all_of(others) & better)
+        rows = np.flatnonzero(self.reaching & self._all_of(others) & better)
         if not rows.size:
             return None
         needed = self.landscape.limit(name, 1 - self.question.risk)[rows]
@@ -182,13 +187,10 @@ class Table:
             name: self.landscape.limit(name, 1 - self.question.risk) / bound
             for name, bound in self.bounds.items()
         }
-        within = np.ones(len(self.lattice), dtype=bool)
-        for ratio in needed.values():
-            within &= ratio <= 1 + 1e-12
         metric = METRIC_OF[self.question.task]
-        if within.any():
+        rows = np.flatnonzero(self.within)
+        if rows.size:
             # Budgets can be held, so it is the target that can't be reached.
-            rows = np.flatnonzero(within)
             row = int(rows[np.argmin(self.quality.mean[rows])])
             target = self.question.target_error
             assert target is not None

@@ -68,7 +68,7 @@ def _ranked(table: Table, chosen: int, runnable: frozenset[str]) -> tuple[Candid
     does; knowing the choice's, what leaving it for the best rival would save.
     """
     quality, cost = table.quality, table.costs.centre[table.cost_name]
-    own = quality.draws[quality.place[chosen]]
+    own = quality.draws_of(chosen)
     rival = np.zeros(len(quality.draws), dtype=bool)
     rival[quality.place[table.allowed]] = True
     rival[quality.place[chosen]] = False

@@ -5,54 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection
-from enum import Enum, StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
 from pydantic_core import PydanticUndefined
 
-from api.cli.options import PANEL, PrecisionName, Task
+from api.cli.options import PANEL, Task
 from models_registry import Configuration
-
-
-class ReductionName(StrEnum):
-    """How tokens are merged."""
-
-    mean = "mean"
-    pick = "pick"
-
-
-class ReadoutName(StrEnum):
-    """How emotions are read off the tokens."""
-
-    linear = "linear"
-    attentive = "attentive"
-
-
-class WindowPolicyName(StrEnum):
-    """What happens to audio longer than the window."""
-
-    chunk = "chunk"
-    ladder = "ladder"
-    truncate = "truncate"
-
-
-class AdapterName(StrEnum):
-    """Kinds of adaptation."""
-
-    none = "none"
-    lora = "lora"
-    dama = "dama"
-    partial = "partial"
-    full = "full"
-
-
-class RecipeName(StrEnum):
-    """What an adapter learns from."""
-
-    supervised = "supervised"
-    self_distilled = "self-distilled"
-
+from models_registry.configuration import (
+    AdapterKind,
+    Precision,
+    Readout,
+    Recipe,
+    Reduction,
+    WindowPolicy,
+)
 
 _Model = Annotated[
     str,
@@ -65,7 +32,7 @@ _WindowS = Annotated[
     ),
 ]
 _WindowPolicy = Annotated[
-    WindowPolicyName,
+    WindowPolicy,
     typer.Option(
         "--window-policy",
         help="Cut longer audio (chunk), and choose the window by its length (ladder); or drop"
@@ -100,7 +67,7 @@ _ReductionLayer = Annotated[
     ),
 ]
 _Reduction = Annotated[
-    ReductionName,
+    Reduction,
     typer.Option("--reduction", help="Pool the tokens or pick one.", rich_help_panel=PANEL),
 ]
 _ExitLayer = Annotated[
@@ -108,20 +75,20 @@ _ExitLayer = Annotated[
     typer.Option("--exit-layer", help="Last encoder layer that runs (SER).", rich_help_panel=PANEL),
 ]
 _Readout = Annotated[
-    ReadoutName,
+    Readout,
     typer.Option(
         "--readout", help="How emotions are read off the tokens (SER).", rich_help_panel=PANEL
     ),
 ]
 _Precision = Annotated[
-    PrecisionName, typer.Option("--precision", help="Number format.", rich_help_panel=PANEL)
+    Precision, typer.Option("--precision", help="Number format.", rich_help_panel=PANEL)
 ]
 _BatchSize = Annotated[
     int,
     typer.Option("--batch-size", min=1, help="Forward passes run together.", rich_help_panel=PANEL),
 ]
 _Adapter = Annotated[
-    AdapterName, typer.Option("--adapter", help="Kind of adaptation.", rich_help_panel=PANEL)
+    AdapterKind, typer.Option("--adapter", help="Kind of adaptation.", rich_help_panel=PANEL)
 ]
 _Rank = Annotated[
     int | None,
@@ -137,7 +104,7 @@ _UnfrozenLayers = Annotated[
     ),
 ]
 _Recipe = Annotated[
-    RecipeName | None,
+    Recipe | None,
     typer.Option(
         "--recipe",
         help="What the adapter learns from: transcripts, or the model's own full-window output."
@@ -189,7 +156,7 @@ def with_axes(
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=_choice(name, defaults.get(name, fields[name].get_default())),
+                default=_default(defaults.get(name, fields[name].get_default())),
                 annotation=option,
             )
             for name, option in _OPTIONS.items()
@@ -199,8 +166,7 @@ def with_axes(
         @functools.wraps(command)
         def run(**given: Any) -> None:
             axes = {option.name: given.pop(option.name) for option in options}
-            plain = {k: v.value if isinstance(v, Enum) else v for k, v in axes.items()}
-            command(axes=plain, **given)
+            command(axes=axes, **given)
 
         hints = get_type_hints(command, include_extras=True)
         own = [
@@ -216,9 +182,5 @@ def with_axes(
     return decorate
 
 
-def _choice(name: str, default: Any) -> Any:
-    """The default as typer wants it: an enumeration's member, or empty where there is none."""
-    if default is PydanticUndefined:
-        return inspect.Parameter.empty
-    choices = _OPTIONS[name].__origin__
-    return choices(default) if isinstance(choices, type) and issubclass(choices, Enum) else default
+def _default(default: Any) -> Any:
+    return inspect.Parameter.empty if default is PydanticUndefined else default

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from models_registry import Configuration, WeightsSource
+from models_registry.configuration import Precision
+from models_registry.configuration import Task as TaskKind
 
-
-class TaskName(StrEnum):
-    """Tasks."""
-
-    asr = "asr"
-    ser = "ser"
-
-
-class PrecisionName(StrEnum):
-    """Number formats."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-    int8 = "int8"
-    int4 = "int4"
+# A list of choices has to be of an enumeration.
+PrecisionName = StrEnum("PrecisionName", {name: name for name in get_args(Precision)})  # type: ignore[misc]
+"""Number formats."""
 
 
 class ConventionName(StrEnum):
@@ -36,7 +25,7 @@ class ConventionName(StrEnum):
 
 PANEL = "Configuration"
 
-Task = Annotated[TaskName, typer.Option("--task", help="Task.", rich_help_panel=PANEL)]
+Task = Annotated[TaskKind, typer.Option("--task", help="Task.", rich_help_panel=PANEL)]
 AdapterKey = Annotated[
     str | None,
     typer.Option(

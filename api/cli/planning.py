@@ -28,7 +28,7 @@ _CARE = "How careful to be"
 
 
 def recommend(
-    task: options.Task = options.TaskName.asr,
+    task: options.Task = "asr",
     gflops: Annotated[
         float | None,
         typer.Option(help="GFLOPs per utterance, the mean.", rich_help_panel=_BUDGET),
@@ -131,7 +131,7 @@ def recommend(
         from api.services import PlanningService
 
         question = make_question(
-            task=task.value,
+            task=task,
             study=study,
             budget={
                 "gflops_per_utterance": gflops,

@@ -64,7 +64,7 @@ def sweep(
     runs: Annotated[
         int | None, typer.Option(help="Configurations that adaptive may measure.")
     ] = None,
-    task: options.Task = options.TaskName.asr,
+    task: options.Task = "asr",
     subset: options.Subset = None,
     limit: options.Limit = None,
     device: options.RunDevice = "auto",
@@ -99,7 +99,7 @@ def sweep(
         else:
             plan = SweepSpec(
                 design=design.value,
-                task=task.value,
+                task=task,
                 models=tuple(model or ()),
                 speech=tuple(
                     Speech(dataset=name, subset=subset, limit=limit, seed=seed)

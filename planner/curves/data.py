@@ -33,7 +33,7 @@ class GroupFactor:
 
     def columns(self, labels: Sequence[str] | Labels) -> Index:
         """Place of each label's offset; -1 for one never seen."""
-        given = labels if isinstance(labels, Labels) else Labels.of([str(one) for one in labels])
+        given = Labels.read(labels)
         place = {label: self.first + index for index, label in enumerate(self.labels)}
         known = np.array([place.get(name, -1) for name in given.names], dtype=np.int64)
         return known[given.codes] if len(known) else given.codes
@@ -140,7 +140,7 @@ def _factors(
     for name, labels in named.items():
         if len(labels) != rows:
             raise InvalidDataError(f"group {name!r} has {len(labels)} labels, error has {rows}")
-        seen = labels if isinstance(labels, Labels) else Labels.of([str(one) for one in labels])
+        seen = Labels.read(labels)
         known = tuple(sorted(seen.names[code] for code in np.unique(seen.codes)))
         factor = GroupFactor(name, known, first, group_sd.get(name, DEFAULT_GROUP_SD))
         factors.append(factor)
