@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.arrays import Array, Mask
+from planner.arrays import Array, Index, Mask
 from planner.curves.data import Observed
 from planner.curves.form import Form, Term
 from planner.curves.refits import (
@@ -42,6 +42,9 @@ _LEAST_VALUES = {"saturating": 4, "broken": 6, "u-shape": 4}
 
 _LEAST_FAR = 3
 """Distinct values that an axis must have for its far end to be held out."""
+
+_LEVELS = 6
+"""Of an axis, at most, when two are held against each other."""
 
 _FOLDS = 10
 _ROUNDS = 4
@@ -150,7 +153,7 @@ def _neighbours(
                         _with_shape(form, place, inner, other),
                     )
     for place, factor in enumerate(data.factors):
-        if place not in form.tight:
+        if place not in form.tight and len(factor.labels) > 1:
             yield f"{best.name}, {factor.name} tight", replace(form, tight=form.tight | {place})
     if "interaction" not in forms:
         return
@@ -175,15 +178,27 @@ def _with_shape(form: Form, place: int, inner: int, shape: Shape) -> Form:
 
 
 def _crossed(data: Observed, one: int, other: int) -> bool:
-    """Whether two axes move together anywhere beyond what each does alone."""
-    columns = [np.ones(data.rows)]
-    for axis in (one, other):
-        values, place = data.design.distinct[axis]
-        columns += list(np.eye(len(values))[:, place])
-    product = data.design.log_axes[:, one] * data.design.log_axes[:, other]
-    alone = np.column_stack(columns)
-    left = product - alone @ np.linalg.lstsq(alone, product, rcond=None)[0]
-    return bool(left.std() > 1e-6 * max(product.std(), 1e-12))
+    """Whether two axes move together anywhere beyond what each does alone.
+
+    Rows join the values of both; only where they close a circle does a sum of one effect
+    of each not fit whatever was observed. A star closes none, a grid does.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    distinct = (data.design.distinct[axis] for axis in (one, other))
+    levels = [_levels(len(values), place) for values, place in distinct]
+    cells = np.unique(np.column_stack(levels), axis=0)
+    first = int(cells[:, 0].max()) + 1
+    nodes = first + int(cells[:, 1].max()) + 1
+    joined = coo_array((np.ones(len(cells)), (cells[:, 0], first + cells[:, 1])), (nodes, nodes))
+    parts = connected_components(joined, directed=False, return_labels=False)
+    return bool(len(cells) > nodes - parts)
+
+
+def _levels(count: int, place: Index) -> Index:
+    """Values by their rank, neighbours together where there are many."""
+    return place if count <= _LEVELS else place * _LEVELS // count
 
 
 def _carried_over(old: Fitted, form: Form, data: Observed) -> Array:
