@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -44,8 +47,7 @@ def serve(
             uvicorn.run(app, host=address, port=number, log_level="warning", access_log=False)
         finally:
             if worker_process is not None:
-                worker_process.terminate()
-                worker_process.wait()
+                worker_process.communicate()
 
 
 def worker(
@@ -57,8 +59,13 @@ def worker(
             " its name left unfinished."
         ),
     ] = "worker-1",
+    attached: Annotated[
+        bool, typer.Option("--attached", hidden=True, help="Stop when standard input closes.")
+    ] = False,
 ) -> None:
     """Run queued verifications and sweeps until stopped."""
+    if attached:
+        threading.Thread(target=_stop_with_standard_input, daemon=True).start()
     with handled():
         from measurements.jobs.worker import run_worker
         from measurements.settings import Settings
@@ -81,5 +88,12 @@ def upgrade() -> None:
 
 
 def _start_worker(device: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "api.cli", "worker", "--device", device]
-    return subprocess.Popen(command)
+    command = [sys.executable, "-m", "api.cli", "worker", "--device", device, "--attached"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
+def _stop_with_standard_input() -> None:
+    """The pipe closes with the service however that ends; a signal would need it alive."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

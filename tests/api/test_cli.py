@@ -241,14 +241,18 @@ def test_measure_keys_and_transcribing_a_plan(tmp_path):
 @needs_weights
 @pytest.mark.real
 def test_the_service_started_by_the_command_line_verifies(tmp_path):
-    """serve starts a worker beside itself; a verification posted to it is really run."""
+    """serve starts a worker beside itself; a verification posted to it is really run.
+
+    The worker leaves with the service, even where that is killed.
+    """
     import httpx
 
     environment = os.environ | {
         "SPEECHPLAN_DATABASE_URL": f"sqlite:///{tmp_path / 'serve.db'}",
         "SPEECHPLAN_PORT": "8765",
     }
-    service = subprocess.Popen([sys.executable, "-m", "api.cli", "serve"], env=environment)
+    serve = [sys.executable, "-m", "api.cli", "serve"]
+    service = subprocess.Popen(serve, env=environment, start_new_session=True)
     try:
         client = httpx.Client(base_url="http://127.0.0.1:8765", timeout=20)
         end = time.monotonic() + 60
@@ -279,5 +283,10 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
         page = client.get("/v1/studies/asr-demo/measurements").json()
         assert [m["source"] for m in page["items"]] == ["measured"]
     finally:
-        service.terminate()
+        service.kill()
         service.wait(timeout=20)
+    end = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(service.pid, 0)
+            time.sleep(0.1)
