@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from measurements.records import DeviceInfo
-from planner.latency import CPU_LAYER_S, DeviceRates
+from planner.device import CPU_LAYER_S, DeviceRates
 
 LOCAL = "local"
 

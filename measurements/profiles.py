@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from measurements.catalogue import catalogue, device_timings
-from measurements.records import DeviceInfo, DeviceTiming, Measurement, Record
-from planner.latency import TimedRun
+from measurements.devices import local_device, probe
+from measurements.records import DeviceInfo, DeviceTiming, Measurement, Record, TimingSample
+from models_registry.devices import DEVICES, Device
+from planner.device import (
+    CPU_LAYER_S,
+    CUDA_LAYER_S,
+    TYPICAL_CPU,
+    TYPICAL_CUDA,
+    DeviceEvidence,
+    DeviceRates,
+    MemoryPeak,
+    TimedRun,
+)
 
 if TYPE_CHECKING:
     from measurements.store import Store
@@ -52,20 +63,74 @@ def device_profiles(store: Store | None) -> list[DeviceProfile]:
     return [_profile(records) for _, records in sorted(found.items())]
 
 
-def calibrated_runs(timings: Iterable[DeviceTiming]) -> dict[str, list[TimedRun]]:
-    """Timed runs by device that a latency model can be fitted to.
+def device_evidence(
+    records: Iterable[DeviceTiming | Measurement], *, probed: str | None = None
+) -> dict[str, DeviceEvidence]:
+    """What is known of every device: data sheets, and what was timed.
 
-    Those of encoders alone and of several windows together are left out: it speaks of
-    recordings transcribed one at a time.
+    Args:
+        records: Calibrations and measurements; those without timings say nothing.
+        probed: Device that is needed; where it is this machine and nothing is known of it,
+            its arithmetic and memory are probed.
     """
-    runs: dict[str, list[TimedRun]] = {}
-    for timing in timings:
-        c = timing.configuration
-        if c.task == "asr" and c.batch_size == 1:
-            runs.setdefault(timing.device.id, []).extend(
-                TimedRun(c, s.passes, s.phases_s) for s in timing.samples
-            )
-    return runs
+    found = {d.name: DeviceEvidence(_data_sheet(d)) for d in DEVICES}
+    by_device: dict[str, list[DeviceTiming | Measurement]] = {}
+    for record in records:
+        if record.device is not None and _samples(record):
+            by_device.setdefault(record.device.id, []).append(record)
+    for name, timed in by_device.items():
+        known = found.get(name)
+        typical = TYPICAL_CUDA if name.startswith("cuda") else TYPICAL_CPU
+        found[name] = DeviceEvidence(
+            rates=typical if known is None else known.rates,
+            runs=tuple(
+                TimedRun(record.configuration, sample.passes, _phases(sample.phases_s))
+                for record in timed
+                for sample in _samples(record)
+            ),
+            memory=tuple(peak for record in timed for peak in _memory(record)),
+            power_w=tuple(
+                record.joules_per_audio_second / record.rtf["total"]
+                for record in timed
+                if record.joules_per_audio_second and record.rtf.get("total")
+            ),
+        )
+    if probed == local_device().id and probed not in found and local_device().kind == "cpu":
+        found[probed] = DeviceEvidence(probe())
+    return found
+
+
+def _samples(record: DeviceTiming | Measurement) -> tuple[TimingSample, ...]:
+    return record.samples if isinstance(record, DeviceTiming) else record.timings
+
+
+def _phases(seconds: Mapping[str, float]) -> dict[str, float]:
+    """A read-out's head is counted to its encoder."""
+    phases = {phase: s for phase, s in seconds.items() if phase != "head"}
+    if "head" in seconds:
+        phases["encoder"] = phases.get("encoder", 0.0) + seconds["head"]
+    return phases
+
+
+def _memory(record: DeviceTiming | Measurement) -> Iterator[MemoryPeak]:
+    """What a calibration took; a measurement's process holds other things too."""
+    if isinstance(record, Measurement) or not record.predicted_memory_bytes:
+        return
+    if record.peak_memory_bytes is not None and record.baseline_memory_bytes is not None:
+        yield MemoryPeak(
+            predicted=sum(record.predicted_memory_bytes.values()),
+            measured=record.peak_memory_bytes - record.baseline_memory_bytes,
+        )
+
+
+def _data_sheet(device: Device) -> DeviceRates:
+    return DeviceRates(
+        flops_per_s=device.flops_per_s,
+        bytes_per_s=device.bytes_per_s,
+        layer_s=CUDA_LAYER_S if device.kind == "cuda" else CPU_LAYER_S,
+        source=f"the data sheet of {device.name}",
+        power_w=device.power_w,
+    )
 
 
 def _profile(records: list[DeviceTiming | Measurement]) -> DeviceProfile:
@@ -76,10 +141,7 @@ def _profile(records: list[DeviceTiming | Measurement]) -> DeviceProfile:
         device=device,
         configurations=len({record.configuration for record in records}),
         models=len({record.configuration.model for record in records}),
-        runs=sum(
-            len(record.samples if isinstance(record, DeviceTiming) else record.timings)
-            for record in records
-        ),
+        runs=sum(len(_samples(record)) for record in records),
         calibrated=sum(isinstance(record, DeviceTiming) for record in records),
         last=max(times, default=None),
     )

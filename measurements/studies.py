@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from measurements.catalogue import catalogue
 from measurements.datasets import DatasetError
-from measurements.devices import LOCAL, local_device, probe
+from measurements.devices import LOCAL, local_device
 from measurements.pairing import shared_removed
-from measurements.profiles import all_device_timings, calibrated_runs, device_profiles
+from measurements.profiles import all_device_timings, device_evidence, device_profiles
 from measurements.records import Measurement
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
@@ -18,14 +18,6 @@ from models_registry.devices import DEVICES
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
-from planner.latency import (
-    CPU_LAYER_S,
-    CUDA_LAYER_S,
-    TYPICAL_CPU,
-    TYPICAL_CUDA,
-    DeviceRates,
-    TimedRun,
-)
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
 if TYPE_CHECKING:
@@ -118,21 +110,12 @@ def evidence_for(
             f"study {name} is not about {task}, or has no measurement left", study=name
         )
     paired = shared_removed(known)
-    runs: dict[str, list[TimedRun]] = {}
-    for measurement in known:
-        # How latency is modelled is known for speech recognition only.
-        if task == "asr" and measurement.device is not None and measurement.timings:
-            runs.setdefault(measurement.device.id, []).extend(_timed(measurement))
-    if task == "asr":
-        for timed_on, calibrated in calibrated_runs(all_device_timings(store)).items():
-            runs.setdefault(timed_on, []).extend(calibrated)
     return Evidence(
         task=task,
         study=name,
         observations=tuple(_observation(m, paired.get(m.key)) for m in known),
         workload=_workload(name, [m for m in known if m.study == name]),
-        runs={key: tuple(value) for key, value in runs.items()},
-        rates=device_rates(device, runs),
+        devices=device_evidence([*known, *all_device_timings(store)], probed=device),
         runnable=frozenset(
             a.name
             for a in MODELS
@@ -167,27 +150,6 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
-def device_rates(device: str | None, runs: Mapping[str, object]) -> dict[str, DeviceRates]:
-    """What devices can do at best: data sheets, and for this machine a probe.
-
-    A device with timed runs needs neither; the runs say more.
-    """
-    rates = {
-        d.name: DeviceRates(
-            flops_per_s=d.flops_per_s,
-            bytes_per_s=d.bytes_per_s,
-            layer_s=CUDA_LAYER_S if d.kind == "cuda" else CPU_LAYER_S,
-            source=f"the data sheet of {d.name}",
-        )
-        for d in DEVICES
-    }
-    for timed in runs:
-        rates.setdefault(timed, TYPICAL_CUDA if timed.startswith("cuda") else TYPICAL_CPU)
-    if device == local_device().id and device not in rates and local_device().kind == "cpu":
-        rates[device] = probe()
-    return rates
-
-
 def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
     metric = measurement.metric
     error = metric.value if metric.name == "wer" else 1 - metric.value
@@ -212,10 +174,6 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
         windows=measurement.windows,
         retried=measurement.retried,
     )
-
-
-def _timed(measurement: Measurement) -> list[TimedRun]:
-    return [TimedRun(measurement.configuration, t.passes, t.phases_s) for t in measurement.timings]
 
 
 def _workload(study: str, measurements: Sequence[Measurement]) -> Workload:

@@ -62,8 +62,7 @@ class CostReport(Answer):
         rtf_by_phase: The same by phase.
         retries: Share of windows expected to run away and to be run again in the
             model's full window; counted in every cost.
-        usd_per_audio_hour: Price of an hour of audio.
-        device: Device that time and money belong to.
+        device: Device that time belongs to.
     """
 
     gflops_per_utterance: float
@@ -76,8 +75,29 @@ class CostReport(Answer):
     rtf: Estimate | None = None
     rtf_by_phase: dict[str, float] | None = None
     retries: float = 0.0
-    usd_per_audio_hour: float | None = None
     device: str | None = None
+
+
+class Deployment(Answer):
+    """What keeps up with the recordings that come in.
+
+    Attributes:
+        arrivals_per_s: Recordings in a second.
+        audio_s_per_s: Seconds of audio in a second.
+        busy_devices: Devices' worth of work, the mean.
+        devices: Devices needed, at the tolerated risk.
+        utilisation: Share of their time that they are busy.
+        max_utilisation: Share that was allowed.
+        usd_per_hour: What they cost.
+    """
+
+    arrivals_per_s: float
+    audio_s_per_s: float
+    busy_devices: float
+    devices: int
+    utilisation: float
+    max_utilisation: float
+    usd_per_hour: float | None = None
 
 
 class Confidence(Answer):
@@ -216,6 +236,7 @@ class Recommendation(Answer):
     configuration: Configuration
     predictions: dict[str, Estimate]
     costs: CostReport
+    deployment: Deployment | None = None
     confidence: Confidence
     budgets: tuple[BudgetReport, ...]
     reasons: tuple[str, ...]

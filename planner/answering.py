@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from planner import words
@@ -11,6 +13,7 @@ from planner.answer import (
     ComponentFlops,
     Confidence,
     CostReport,
+    Deployment,
     Estimate,
     Recommendation,
     Step,
@@ -18,7 +21,7 @@ from planner.answer import (
 from planner.cost import utterance_flops
 from planner.costing import memory_of, rtf_by_phase
 from planner.evidence import METRIC_OF, Evidence
-from planner.question import UNITS, CostName
+from planner.question import TIMED, UNITS, CostName
 from planner.table import Table
 from planner.verification import plan_verification
 
@@ -63,6 +66,7 @@ class _Answering:
             configuration=table.lattice[chosen],
             predictions=self._predictions(chosen),
             costs=self._costs(chosen),
+            deployment=self._deployment(chosen),
             confidence=confidence,
             budgets=budgets,
             reasons=tuple(words.reasons(table, chosen, self.evidence, budgets)),
@@ -73,37 +77,46 @@ class _Answering:
         )
 
     def _predictions(self, row: int) -> dict[str, Estimate]:
-        predictions: dict[str, Estimate] = {self.metric: self.table.landscape.estimate(row)}
-        if self.table.latency is not None:
-            predictions["rtf"] = self._rtf(row)
-        return predictions
+        return {
+            self.metric: self.table.landscape.estimate(row),
+            **{
+                name: self._on_device(name, row)
+                for name in TIMED
+                if name in self.table.costs.centre
+            },
+        }
 
-    def _rtf(self, row: int) -> Estimate:
-        costs, latency, level = self.table.costs, self.table.latency, self.question.level
-        assert latency is not None
+    def _on_device(self, name: CostName, row: int) -> Estimate:
+        costs, device, level = self.table.costs, self.table.device, self.question.level
+        assert device is not None
         timed = bool(costs.timed[row])
-        fitted = latency.fits[self.table.lattice[row].precision].runs > 0
+        fitted = device.fits[self.table.lattice[row].precision].runs > 0
+        sources = [device.source]
+        if name == "joules_per_audio_second":
+            stated = self.question.device_watts
+            sources.append(device.power_source if stated is None else f"{stated:g} W as stated")
+        if name == "usd_per_audio_hour":
+            sources.append(f"{self.question.usd_per_device_hour:g} USD for an hour of the device")
         return Estimate(
-            mean=float(costs.centre["rtf"][row]),
-            lower=float(costs.quantile("rtf", 0.5 - level / 2)[row]),
-            upper=float(costs.quantile("rtf", 0.5 + level / 2)[row]),
+            mean=float(costs.centre[name][row]),
+            lower=float(costs.quantile(name, 0.5 - level / 2)[row]),
+            upper=float(costs.quantile(name, 0.5 + level / 2)[row]),
             level=level,
-            unit="s/s",
+            unit=UNITS[name],
             basis="measured" if timed else "interpolated" if fitted else "extrapolated",
             source="measured" if timed else "predicted",
-            provenance=latency.source,
+            provenance="; ".join(sources),
         )
 
     def _costs(self, row: int) -> CostReport:
         configuration, question = self.table.lattice[row], self.question
         workload = question.workload or self.evidence.workload
-        centre, latency = self.table.costs.centre, self.table.latency
+        centre, device = self.table.costs.centre, self.table.device
         retries = float(self.table.costs.retries[row])
         flops = utterance_flops(configuration, workload, question.convention, retries=retries)
         by_phase = None
-        if latency is not None:
-            by_phase = rtf_by_phase(configuration, workload, latency, retries)
-        dollars = centre.get("usd_per_audio_hour")
+        if device is not None:
+            by_phase = rtf_by_phase(configuration, workload, device, retries)
         return CostReport(
             gflops_per_utterance=float(centre["gflops_per_utterance"][row]),
             gflops_per_audio_second=float(centre["gflops_per_audio_second"][row]),
@@ -115,11 +128,31 @@ class _Answering:
             memory_bytes=memory_of(configuration, workload),
             memory_gib=float(centre["memory_gib"][row]),
             parameters=configuration.architecture.parameters,
-            rtf=None if latency is None else self._rtf(row),
+            rtf=None if device is None else self._on_device("rtf", row),
             rtf_by_phase=by_phase,
-            usd_per_audio_hour=None if dollars is None else float(dollars[row]),
             device=question.device,
             retries=retries,
+        )
+
+    def _deployment(self, row: int) -> Deployment | None:
+        """Devices that keep up with what comes in: more only where the upper end needs them."""
+        question, costs = self.question, self.table.costs
+        workload = question.workload or self.evidence.workload
+        if workload.arrivals_per_s is None or self.table.device is None:
+            return None
+        audio_per_s = workload.arrivals_per_s * workload.mean_audio_s
+        surely = float(costs.quantile("rtf", 1 - question.risk)[row])
+        devices = math.ceil(surely * audio_per_s / question.max_utilisation)
+        busy = float(costs.centre["rtf"][row]) * audio_per_s
+        price = question.usd_per_device_hour
+        return Deployment(
+            arrivals_per_s=workload.arrivals_per_s,
+            audio_s_per_s=audio_per_s,
+            busy_devices=busy,
+            devices=devices,
+            utilisation=busy / devices,
+            max_utilisation=question.max_utilisation,
+            usd_per_hour=None if price is None else devices * price,
         )
 
     def _confidence(self) -> Confidence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,9 @@ from planner.cost import (
     whisper_utterance_flops,
 )
 from planner.cost.conventions import Number
-from planner.errors import InsufficientDataError
+from planner.device import DeviceModel
+from planner.device.work import Work, read_out_work, stacked, work
 from planner.evidence import Evidence
-from planner.latency import LatencyModel, Work, work
 from planner.lattice import Lattice
 from planner.quantiles import normal_probability, normal_quantile
 from planner.question import CostName, Question
@@ -32,6 +32,9 @@ from planner.retries import retry_rates
 from planner.workload import Workload
 
 GIB = 2.0**30
+
+_LEAST_RTF = 1e-9
+"""Below it a phase does not run."""
 
 
 @dataclass(frozen=True)
@@ -63,46 +66,87 @@ class Costs:
 
 
 def all_costs(
-    lattice: Lattice, question: Question, evidence: Evidence, latency: LatencyModel | None
+    lattice: Lattice, question: Question, evidence: Evidence, device: DeviceModel | None
 ) -> Costs:
-    """Costs of candidates for a workload, and on a device where one is named.
-
-    Raises:
-        InsufficientDataError: A device is named for a task that is not timed.
-    """
-    workload = question.workload or evidence.workload
+    """Costs of candidates for a workload, and on a device where one is named."""
+    asked = question.workload or evidence.workload
+    workload = asked.binned()
     rows = len(lattice)
     gflops, memory = np.empty(rows), np.empty(rows)
-    rtf, spread, timed = np.ones(rows), np.zeros(rows), np.zeros(rows, dtype=bool)
     retries = retry_rates(lattice, evidence.observations)
+    recordings = {
+        "mean": workload,
+        "p50": asked.only(asked.duration_at(0.5)),
+        "p95": asked.only(asked.duration_at(0.95)),
+    }
+    takes = None if device is None else _Taken.empty(rows, recordings)
     for group in _groups(lattice, retries):
         gflops[group.rows] = group.flops(workload, question.convention) / 1e9
         memory[group.rows] = group.memory_bytes(workload)
-        if latency is not None:
-            centre, sd = latency.log_seconds(group.work(workload), group.precision)
-            rtf[group.rows], spread[group.rows] = np.exp(centre) / workload.mean_audio_s, sd
-    if latency is not None:
-        known = list(latency.corrections)
-        for row, configuration in zip(lattice.rows_of(known).tolist(), known, strict=True):
-            if row >= 0:
-                shift, sd_of_mean = latency.corrections[configuration]
-                rtf[row] *= np.exp(shift)
-                spread[row], timed[row] = sd_of_mean, True
+        if takes is not None and device is not None:
+            takes.fill(group, recordings, device)
     heard_s = lattice.numbers["window_s"]
     audio_s = np.full(rows, workload.mean_audio_s) if lattice.task == "asr" else heard_s
-    centre_of: dict[CostName, Array] = {
+    none = np.zeros(rows)
+    centre: dict[CostName, Array] = {
         "gflops_per_utterance": gflops,
         "gflops_per_audio_second": gflops / audio_s,
         "memory_gib": memory / GIB,
         "parameters": lattice.parameters,
     }
-    log_sd: dict[CostName, Array] = dict.fromkeys(centre_of, np.zeros(rows))
-    if latency is not None:
-        centre_of["rtf"], log_sd["rtf"] = rtf, spread
-        if question.usd_per_device_hour is not None:
-            centre_of["usd_per_audio_hour"] = rtf * question.usd_per_device_hour
-            log_sd["usd_per_audio_hour"] = spread
-    return Costs(centre_of, log_sd, timed, retries)
+    log_sd: dict[CostName, Array] = dict.fromkeys(centre, none)
+    if takes is None or device is None:
+        return Costs(centre, log_sd, none.astype(bool), retries)
+    takes.correct(lattice, device)
+    log_peak, log_sd["memory_gib"] = device.log_bytes(memory)
+    centre["memory_gib"] = np.exp(log_peak) / GIB
+    batch = lattice.numbers["batch_size"]
+    centre["rtf"] = np.exp(takes.log_s["mean"]) / audio_s
+    centre["latency_p50_s"] = np.exp(takes.log_s["p50"]) * batch
+    centre["latency_p95_s"] = np.exp(takes.log_s["p95"]) * batch
+    log_sd["rtf"], log_sd["latency_p50_s"], log_sd["latency_p95_s"] = takes.sd.values()
+    if question.usd_per_device_hour is not None:
+        centre["usd_per_audio_hour"] = centre["rtf"] * question.usd_per_device_hour
+        log_sd["usd_per_audio_hour"] = takes.sd["mean"]
+    power = device.power_w if question.device_watts is None else (question.device_watts, 0.0)
+    if power is not None:
+        centre["joules_per_audio_second"] = centre["rtf"] * power[0]
+        log_sd["joules_per_audio_second"] = np.hypot(takes.sd["mean"], power[1])
+    return Costs(centre, log_sd, takes.timed, retries)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Log seconds of a recording: the mean one, the median and a long one."""
+
+    log_s: dict[str, Array]
+    sd: dict[str, Array]
+    timed: Mask
+
+    @classmethod
+    def empty(cls, rows: int, names: Iterable[str]) -> _Taken:
+        return cls(
+            {name: np.empty(rows) for name in names},
+            {name: np.empty(rows) for name in names},
+            np.zeros(rows, dtype=bool),
+        )
+
+    def fill(self, group: _Group, recordings: dict[str, Workload], device: DeviceModel) -> None:
+        """Fits say how long a group takes."""
+        for name, workload in recordings.items():
+            log_s, sd = device.log_seconds(group.work(workload), group.precision)
+            self.log_s[name][group.rows], self.sd[name][group.rows] = log_s, sd
+
+    def correct(self, lattice: Lattice, device: DeviceModel) -> None:
+        """Where it was timed, that is the answer."""
+        known = list(device.corrections)
+        for row, configuration in zip(lattice.rows_of(known).tolist(), known, strict=True):
+            if row >= 0:
+                shift, sd_of_mean = device.corrections[configuration]
+                for name in self.log_s:
+                    self.log_s[name][row] += shift
+                    self.sd[name][row] = sd_of_mean
+                self.timed[row] = True
 
 
 def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int]:
@@ -112,12 +156,15 @@ def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int
 
 
 def rtf_by_phase(
-    configuration: Configuration, workload: Workload, latency: LatencyModel, retries: float
+    configuration: Configuration, workload: Workload, device: DeviceModel, retries: float
 ) -> dict[str, float]:
     """Median seconds of each phase per second of audio."""
     (group,) = _groups(Lattice.of([configuration]), np.array([retries]))
-    seconds = latency.phase_seconds(group.work(workload), configuration.precision)
-    return {phase: float(s[0]) / workload.mean_audio_s for phase, s in seconds.items()}
+    seconds = device.phase_seconds(group.work(workload), configuration.precision)
+    audio_s = workload.mean_audio_s if configuration.task == "asr" else configuration.window_s
+    return {
+        phase: float(s[0]) / audio_s for phase, s in seconds.items() if s[0] / audio_s > _LEAST_RTF
+    }
 
 
 @dataclass(frozen=True)
@@ -171,13 +218,16 @@ class _Group:
         """What a recording asks of a device, the mean over the workload."""
         whisper = self._whisper()
         if whisper is None:
-            raise InsufficientDataError(
-                f"{self.lattice.task} is not timed: budgets of time and money are for asr"
+            return stacked(
+                [
+                    read_out_work(c, round(c.window_s * FRAMES_PER_SECOND), c.batch_size)
+                    for c in self.lattice
+                ]
             )
         passes = self._passes(workload)
         bins = len(workload.shares)
 
-        def mean_work(frames: Number, windows: Array) -> Work:
+        def mean_work(frames: Number, windows: Array, batch_size: Number) -> Work:
             said = workload.tokens_per_audio_s * passes.heard_s / passes.windows
             amounts = work(
                 whisper,
@@ -187,6 +237,7 @@ class _Group:
                 precision=self.precision,
                 windows=windows,
                 output_tokens=windows * (END_OF_TEXT + said),
+                batch_size=batch_size,
             )
             return {
                 phase: np.einsum(
@@ -195,10 +246,10 @@ class _Group:
                 for phase, amount in amounts.items()
             }
 
-        once = mean_work(passes.frames, passes.windows)
+        once = mean_work(passes.frames, passes.windows, self._column("batch_size"))
         # A rate of exactly none would divide by it.
         retried = np.maximum(passes.windows * passes.retries, 1e-12)
-        again = mean_work(passes.full_frames, retried)
+        again = mean_work(passes.full_frames, retried, 1)
         return {phase: amount + again[phase] for phase, amount in once.items()}
 
     def _passes(self, workload: Workload) -> Passes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from models_registry.configuration import Configuration, Task
-from planner.latency import DeviceRates, TimedRun
+from planner.device.evidence import DeviceEvidence
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
 METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
@@ -53,8 +53,7 @@ class Evidence:
         study: Study that answers are for; the others inform its curves.
         observations: Of every study of the task.
         workload: Recordings of the study, for questions that name none.
-        runs: Timed runs by device.
-        rates: What devices can do at best, by id.
+        devices: What is known of devices, by id.
         runnable: Models whose weights are on this machine.
     """
 
@@ -62,8 +61,7 @@ class Evidence:
     study: str
     observations: tuple[Observation, ...]
     workload: Workload = DEFAULT_WORKLOAD
-    runs: Mapping[str, tuple[TimedRun, ...]] = field(default_factory=dict)
-    rates: Mapping[str, DeviceRates] = field(default_factory=dict)
+    devices: Mapping[str, DeviceEvidence] = field(default_factory=dict)
     runnable: frozenset[str] = frozenset()
 
     @property

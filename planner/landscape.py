@@ -10,8 +10,8 @@ import numpy as np
 from planner.answer import Estimate, Front, FrontPoint
 from planner.arrays import Array, Draws, Index
 from planner.costing import Costs
+from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
-from planner.latency import LatencyModel
 from planner.lattice import Lattice
 from planner.quality import Quality
 from planner.question import UNITS, CostName
@@ -25,13 +25,13 @@ class Landscape:
         lattice: The candidates.
         quality: Predicted errors.
         costs: Costs for one workload, on one device where one is named.
-        latency: The device's model.
+        device: The device's model.
     """
 
     lattice: Lattice
     quality: Quality
     costs: Costs
-    latency: LatencyModel | None
+    device: DeviceModel | None
     _limits: dict[tuple[CostName, float], Array] = field(default_factory=dict)
     _fronts: dict[CostName, Front] = field(default_factory=dict)
 

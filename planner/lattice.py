@@ -84,7 +84,6 @@ class Lattice:
         windows: Sequence[tuple[WindowPolicy, float]],
         reductions: Sequence[tuple[float, float]],
         precisions: Sequence[Precision] = ("fp32",),
-        batch_sizes: Sequence[int] = (1,),
     ) -> Lattice:
         """Every combination for speech recognition, without an adapter.
 
@@ -94,10 +93,9 @@ class Lattice:
             reductions: Strides, and after what share of the encoder's layers: 0 is the
                 stem, 1 the output. A stride of 1 has no such place.
             precisions: Number formats.
-            batch_sizes: Forward passes run together.
         """
-        sizes = [len(models), len(windows), len(reductions), len(precisions), len(batch_sizes)]
-        model, window, reduction, precision, batch = (
+        sizes = [len(models), len(windows), len(reductions), len(precisions)]
+        model, window, reduction, precision = (
             index.ravel() for index in np.indices(sizes, dtype=np.int64)
         )
         layers = np.array([MODELS.get(name).encoder_layers for name in models], dtype=float)
@@ -128,7 +126,7 @@ class Lattice:
                 "exit_layer": np.full(rows, np.nan),
                 "rank": np.full(rows, np.nan),
                 "unfrozen_layers": np.zeros(rows),
-                "batch_size": np.array(batch_sizes, dtype=float)[batch],
+                "batch_size": np.ones(rows),
             },
         )
 
@@ -157,6 +155,13 @@ class Lattice:
             {name: labels.take(rows) for name, labels in self.labels.items()},
             {name: column[rows] for name, column in self.numbers.items()},
         )
+
+    def batched(self, sizes: Sequence[int]) -> Lattice:
+        """Every row at every batch size."""
+        rows = np.tile(np.arange(len(self)), len(sizes))
+        repeated = self.take(rows)
+        batch = np.repeat(np.array(sizes, dtype=float), len(self))
+        return Lattice(self.task, repeated.labels, {**repeated.numbers, "batch_size": batch})
 
     def joined(self, other: Lattice) -> Lattice:
         """These rows, and those of another lattice that are not among them."""

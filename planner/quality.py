@@ -133,25 +133,31 @@ class QualityModel:
         mean, lower, upper = mean[place], lower[place], upper[place]
 
         known = sorted(self._observed, key=lambda configuration: configuration.key)
-        rows = lattice.rows_of(known)
+        # What is heard does not depend on how many are run together.
+        sizes = np.unique(lattice.numbers["batch_size"]).astype(int).tolist()
+        rows = [
+            lattice.rows_of([c.model_copy(update={"batch_size": size}) for c in known])
+            for size in sizes
+        ]
         observed: dict[int, str] = {}
         rng = np.random.default_rng(self._seed + 1)
         own_draws: list[Array] = []
-        for row, configuration in zip(rows.tolist(), known, strict=True):
+        for configuration, places in zip(known, np.transpose(rows).tolist(), strict=True):
             observation = self._observed[configuration]
             # Drawn for every observation, so that a draw does not depend on what is asked for.
             noise = rng.standard_normal(draws)
-            if row < 0:
+            here = [row for row in places if row >= 0]
+            if not here:
                 continue
             own = _fit_se(observation) / observation.error
             spread = np.hypot(own, self._common_sd)
-            mean[row] = observation.error
-            lower[row] = observation.error * np.exp(-reach * spread)
-            upper[row] = observation.error * np.exp(reach * spread)
-            place[row] = len(joint) + len(own_draws)
+            mean[here] = observation.error
+            lower[here] = observation.error * np.exp(-reach * spread)
+            upper[here] = observation.error * np.exp(reach * spread)
+            place[here] = len(joint) + len(own_draws)
             own_draws.append(observation.error * np.exp(own * noise))
-            codes[row] = BASES.index(observation.source)
-            observed[row] = observation.provenance
+            codes[here] = BASES.index(observation.source)
+            observed |= dict.fromkeys(here, observation.provenance)
         joint = np.vstack([joint, *own_draws])
         joint *= np.exp(self._common_sd * rng.standard_normal(draws))
         top = 1.0 if self._evidence.task == "ser" else np.inf

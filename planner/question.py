@@ -17,21 +17,33 @@ CostName = Literal[
     "gflops_per_utterance",
     "gflops_per_audio_second",
     "rtf",
+    "latency_p50_s",
+    "latency_p95_s",
     "memory_gib",
     "parameters",
     "usd_per_audio_hour",
+    "joules_per_audio_second",
 ]
 
 UNITS: dict[str, str] = {
     "gflops_per_utterance": "GFLOPs",
     "gflops_per_audio_second": "GFLOPs/s of audio",
     "rtf": "s/s",
+    "latency_p50_s": "s",
+    "latency_p95_s": "s",
     "memory_gib": "GiB",
     "parameters": "parameters",
     "usd_per_audio_hour": "USD/h of audio",
+    "joules_per_audio_second": "J/s of audio",
 }
 
-TIMED: tuple[CostName, ...] = ("rtf", "usd_per_audio_hour")
+TIMED: tuple[CostName, ...] = (
+    "rtf",
+    "latency_p50_s",
+    "latency_p95_s",
+    "usd_per_audio_hour",
+    "joules_per_audio_second",
+)
 """Costs that belong to a device."""
 
 
@@ -42,9 +54,13 @@ class Budget(BaseModel):
         gflops_per_utterance: GFLOPs of a recording, the mean over the workload.
         gflops_per_audio_second: GFLOPs for a second of audio.
         rtf: Seconds of computing per second of audio on the device.
+        latency_p50_s: Seconds until a recording of median duration is done; with a batch,
+            until all of it is.
+        latency_p95_s: The same for a recording longer than 95 % of them.
         memory_gib: Weights, caches and activations, in GiB.
         parameters: Parameters of the model.
         usd_per_audio_hour: Price of an hour of audio on the device.
+        joules_per_audio_second: Energy that the device draws for a second of audio.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,9 +68,12 @@ class Budget(BaseModel):
     gflops_per_utterance: Positive | None = None
     gflops_per_audio_second: Positive | None = None
     rtf: Positive | None = None
+    latency_p50_s: Positive | None = None
+    latency_p95_s: Positive | None = None
     memory_gib: Positive | None = None
     parameters: Positive | None = None
     usd_per_audio_hour: Positive | None = None
+    joules_per_audio_second: Positive | None = None
 
     def bounds(self) -> dict[CostName, float]:
         """The bounds that are set, by cost."""
@@ -75,8 +94,12 @@ class Question(BaseModel):
         target_ua: Unweighted accuracy to reach, a fraction (SER).
         minimise: Cost to keep low when there is a target.
         convention: How FLOPs are counted, budgets and answers alike.
-        device: Device that RTF and money belong to; ``local`` is this machine.
+        device: Device that time, energy and money belong to; ``local`` is this machine.
         usd_per_device_hour: Price of the device.
+        device_watts: Power that it draws while it computes; what is known of it when left
+            out.
+        max_utilisation: Share of its time that a device may be busy, where the workload
+            says how often recordings come; the rest is for their coming unevenly.
         workload: What is served; the study's recordings when left out.
         models: Only these models.
         relax: Factors by which to relax budgets, to see what that buys; 1.2 for those left
@@ -102,6 +125,8 @@ class Question(BaseModel):
     convention: Convention = "counted-1"
     device: str | None = None
     usd_per_device_hour: Positive | None = None
+    device_watts: Positive | None = None
+    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.7
     workload: Workload | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
     relax: dict[CostName, Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]] = Field(

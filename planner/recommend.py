@@ -12,10 +12,10 @@ from planner.answer import Estimate, Recommendation, StudySummary
 from planner.answering import answer
 from planner.arrays import Array
 from planner.costing import all_costs
+from planner.device import DeviceModel, fit_device
 from planner.errors import InsufficientDataError
 from planner.evidence import METRIC_OF, Evidence
 from planner.landscape import Landscape, quality_estimate
-from planner.latency import LatencyModel, fit_latency
 from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
 from planner.question import Question
@@ -26,6 +26,9 @@ from planner.table import Table
 DRAWS = 400
 _KEPT_TRIALS = 20
 _KEPT_LANDSCAPES = 8
+
+_Space = tuple[tuple[str, ...] | None, int]
+"""Models that are allowed, and the largest batch."""
 
 
 class Planner:
@@ -42,9 +45,9 @@ class Planner:
     def __init__(self, evidence: Evidence, seed: int = 0) -> None:
         self.evidence = evidence
         self._seed = seed
-        self._latency: dict[str, LatencyModel] = {}
-        self._lattices: dict[tuple[str, ...] | None, Lattice] = {}
-        self._quality: dict[tuple[tuple[str, ...] | None, float], Quality] = {}
+        self._devices: dict[str, DeviceModel] = {}
+        self._lattices: dict[_Space, Lattice] = {}
+        self._quality: dict[tuple[_Space, float], Quality] = {}
         self._landscapes: OrderedDict[tuple[object, ...], Landscape] = OrderedDict()
 
     @cached_property
@@ -56,26 +59,24 @@ class Planner:
         """
         return QualityModel(self.evidence, self._seed)
 
-    def latency(self, device: str) -> LatencyModel:
-        """The device's latency model.
+    def device(self, name: str) -> DeviceModel:
+        """What a device takes.
 
         Raises:
             InsufficientDataError: The device was never timed and its rates are unknown.
         """
-        if device not in self._latency:
-            runs = self.evidence.runs.get(device, ())
-            rates = self.evidence.rates.get(device)
-            if rates is None:
-                known = sorted({*self.evidence.runs, *self.evidence.rates})
+        if name not in self._devices:
+            known = self.evidence.devices
+            if name not in known:
                 raise InsufficientDataError(
-                    f"device {device} was never timed and no data sheet is known;"
-                    f" known: {', '.join(known) or 'none'}",
-                    device=device,
-                    known=known,
-                    measure=[{"task": self.evidence.task, "device": device}],
+                    f"device {name} was never timed and no data sheet is known;"
+                    f" known: {', '.join(sorted(known)) or 'none'}",
+                    device=name,
+                    known=sorted(known),
+                    measure=[{"task": self.evidence.task, "device": name}],
                 )
-            self._latency[device] = fit_latency(device, rates, runs, seed=self._seed)
-        return self._latency[device]
+            self._devices[name] = fit_device(name, known[name], seed=self._seed)
+        return self._devices[name]
 
     def recommend(self, question: Question) -> Recommendation:
         """The best configuration within the budget, or the cheapest for a target.
@@ -85,10 +86,16 @@ class Planner:
             InsufficientDataError: Too little is known to answer.
             UnknownNameError: A model is not in the registry.
         """
-        latency = None if question.device is None else self.latency(question.device)
-        table = self._kept_table(question, latency)
+        device = None if question.device is None else self.device(question.device)
+        table = self._kept_table(question, device)
+        wanted = {table.cost_name, *table.bounds}
+        if "joules_per_audio_second" in wanted - set(table.costs.centre):
+            raise InsufficientDataError(
+                f"what {question.device} draws is not known: state device_watts",
+                device=question.device,
+            )
         if question.trials:
-            table = self._refined(table, question, latency)
+            table = self._refined(table, question, device)
         chosen = table.choose()
         return answer(table, chosen, self.evidence)
 
@@ -113,16 +120,18 @@ class Planner:
             workload=words.workload(question.workload or self.evidence.workload),
         )
 
-    def table(self, lattice: Lattice, question: Question, latency: LatencyModel | None) -> Table:
+    def table(self, lattice: Lattice, question: Question, device: DeviceModel | None) -> Table:
         """Configurations with their quality and costs for a question."""
         quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
-        costs = all_costs(lattice, question, self.evidence, latency)
-        return Table(Landscape(lattice, quality, costs, latency), question)
+        costs = all_costs(lattice, question, self.evidence, device)
+        return Table(Landscape(lattice, quality, costs, device), question)
 
-    def _kept_table(self, question: Question, latency: LatencyModel | None) -> Table:
+    def _kept_table(self, question: Question, device: DeviceModel | None) -> Table:
         """The table of the whole lattice; what does not depend on the budget is kept."""
-        lattice = self._lattice(question.models)
-        qualities = (question.models, question.level)
+        at_once = 1 if question.workload is None else question.workload.max_batch_size
+        space = question.models, at_once
+        lattice = self._lattice(space)
+        qualities = space, question.level
         if qualities not in self._quality:
             self._quality[qualities] = self.quality.predict(
                 lattice, level=question.level, draws=DRAWS
@@ -133,31 +142,32 @@ class Planner:
             question.convention,
             question.device,
             question.usd_per_device_hour,
+            question.device_watts,
         )
         if key not in self._landscapes:
-            costs = all_costs(lattice, question, self.evidence, latency)
-            self._landscapes[key] = Landscape(lattice, self._quality[qualities], costs, latency)
+            costs = all_costs(lattice, question, self.evidence, device)
+            self._landscapes[key] = Landscape(lattice, self._quality[qualities], costs, device)
             while len(self._landscapes) > _KEPT_LANDSCAPES:
                 self._landscapes.popitem(last=False)
         self._landscapes.move_to_end(key)
         return Table(self._landscapes[key], question)
 
-    def _lattice(self, models: tuple[str, ...] | None) -> Lattice:
-        if models not in self._lattices:
-            self._lattices[models] = candidates(self.evidence, models)
-        return self._lattices[models]
+    def _lattice(self, space: _Space) -> Lattice:
+        if space not in self._lattices:
+            self._lattices[space] = candidates(self.evidence, *space)
+        return self._lattices[space]
 
-    def _refined(self, table: Table, question: Question, latency: LatencyModel | None) -> Table:
+    def _refined(self, table: Table, question: Question, device: DeviceModel | None) -> Table:
         if question.task != "asr":
             return table
         front = [table.lattice[row] for row in table.landscape.front_rows(table.cost_name).tolist()]
         front = [c for c in front if c.adapter == "none" and c.window_policy == "chunk"]
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
-            tried = self.table(Lattice.of(batch), question, latency)
+            tried = self.table(Lattice.of(batch), question, device)
             return tried.objective, tried.violation
 
         models = sorted({c.model for c in front})
         found = search_between(evaluate, models, front, trials=question.trials, seed=question.seed)
         extended = table.lattice.joined(Lattice.of(found[:_KEPT_TRIALS], "asr"))
-        return self.table(extended, question, latency)
+        return self.table(extended, question, device)

@@ -18,10 +18,13 @@ _WINDOWS: tuple[tuple[WindowPolicy, float], ...] = (
     *(("chunk", window_s) for window_s in WINDOWS_S),
     ("ladder", max(WINDOWS_S)),
 )
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 SER_WINDOWS_S = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
-def candidates(evidence: Evidence, models: Sequence[str] | None = None) -> Lattice:
+def candidates(
+    evidence: Evidence, models: Sequence[str] | None = None, max_batch_size: int = 1
+) -> Lattice:
     """The lattice of a task, and what its study has observed besides.
 
     What was observed is always offered, adapters included. Beyond it the ASR
@@ -32,6 +35,7 @@ def candidates(evidence: Evidence, models: Sequence[str] | None = None) -> Latti
     Args:
         evidence: Whose task and study to plan for.
         models: Only these models; all when left out.
+        max_batch_size: Recordings that may run together.
 
     Raises:
         UnknownNameError: A model is not in the registry.
@@ -44,6 +48,8 @@ def candidates(evidence: Evidence, models: Sequence[str] | None = None) -> Latti
     else:
         lattice = Lattice.of(list(dict.fromkeys(_ser_lattice(observed))), "ser")
     lattice = lattice.joined(Lattice.of(observed, evidence.task))
+    if max_batch_size > 1:
+        lattice = lattice.batched([size for size in BATCH_SIZES if size <= max_batch_size])
     return lattice if wanted is None else lattice.take(lattice.labels["model"].mask(*wanted))
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from planner import words
 from planner.arrays import Array, Draws, Index, Mask
 from planner.costing import Costs
+from planner.device import DeviceModel
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
 from planner.landscape import Landscape
-from planner.latency import LatencyModel
 from planner.lattice import Lattice
 from planner.quality import Quality
 from planner.question import CostName, Question
@@ -52,9 +52,9 @@ class Table:
         return self.landscape.costs
 
     @property
-    def latency(self) -> LatencyModel | None:
+    def device(self) -> DeviceModel | None:
         """The device's model, where one is named."""
-        return self.landscape.latency
+        return self.landscape.device
 
     @cached_property
     def bounds(self) -> dict[CostName, float]:

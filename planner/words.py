@@ -13,13 +13,16 @@ from planner.workload import Workload
 if TYPE_CHECKING:
     from planner.table import Table
 
-_NAMES = {
+COST_NAMES: dict[str, str] = {
     "gflops_per_utterance": "GFLOPs per utterance",
     "gflops_per_audio_second": "GFLOPs per second of audio",
     "rtf": "RTF",
+    "latency_p50_s": "latency p50",
+    "latency_p95_s": "latency p95",
     "memory_gib": "memory",
     "parameters": "parameters",
     "usd_per_audio_hour": "price per hour of audio",
+    "joules_per_audio_second": "energy per second of audio",
 }
 
 
@@ -89,7 +92,7 @@ def _what_binds(table: Table, budgets: Sequence[BudgetReport]) -> Iterator[str]:
         return f"buy {100 * step.gain:.2f} points of {metric} ({step.configuration.label()})"
 
     for budget in budgets:
-        name = _NAMES[budget.name]
+        name = COST_NAMES[budget.name]
         if budget.relaxed is not None:
             yield f"{name} binds: {budget.factor - 1:.0%} more would {gained(budget.relaxed)}."
         elif budget.next_step is not None:
@@ -116,12 +119,12 @@ def trade(table: Table, chosen: int, row: int) -> str:
         parts = [f"the same {metric}"]
     else:
         parts = [f"{abs(change):.2f} points of {metric} {'worse' if change > 0 else 'better'}"]
-    costs = ["gflops_per_utterance", *(["rtf"] if table.latency is not None else [])]
+    costs = ["gflops_per_utterance", *(["rtf"] if table.device is not None else [])]
     for name in costs:
         centre = table.costs.centre[name]  # type: ignore[index]
         ratio = float(centre[row] / centre[chosen]) - 1
         if abs(ratio) >= 0.005:
-            parts.append(f"{abs(ratio):.0%} {'more' if ratio > 0 else 'less'} {_NAMES[name]}")
+            parts.append(f"{abs(ratio):.0%} {'more' if ratio > 0 else 'less'} {COST_NAMES[name]}")
     return ", ".join(parts)
 
 

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+BINS = 20
+"""Recordings of a workload are costed in so many groups of like duration, at most."""
+
+
 class Workload(BaseModel):
     """A histogram of recordings and the density of speech in them.
 
@@ -19,6 +23,8 @@ class Workload(BaseModel):
         weights: How often each occurs; equally when left out.
         tokens_per_audio_s: Tokens a transcript has per second of audio, the end
             of text left out.
+        max_batch_size: Recordings that may run together, where so many are at hand.
+        arrivals_per_s: Recordings that come in a second, where it is known.
         source: Where the figures come from.
     """
 
@@ -27,6 +33,8 @@ class Workload(BaseModel):
     durations_s: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=10_000)]
     weights: tuple[Positive, ...] | None = None
     tokens_per_audio_s: Positive = 3.5
+    max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
+    arrivals_per_s: Positive | None = None
     source: str = "stated by the user"
 
     @model_validator(mode="after")
@@ -51,6 +59,32 @@ class Workload(BaseModel):
         weights: NDArray[np.float64] = np.array(self.weights or [1.0] * len(self.durations_s))
         weights /= weights.sum()
         return weights
+
+    def duration_at(self, share: float) -> float:
+        """Duration that a share of the recordings does not exceed, in seconds."""
+        order = np.argsort(self.durations)
+        reached = np.cumsum(self.shares[order])
+        place = int(np.searchsorted(reached, share - 1e-9))
+        return float(self.durations[order[min(place, len(order) - 1)]])
+
+    def binned(self) -> Workload:
+        """The same with few durations: of each of :data:`BINS` equal shares its mean."""
+        if len(self.durations_s) <= BINS:
+            return self
+        order = np.argsort(self.durations, kind="stable")
+        durations, shares = self.durations[order], self.shares[order]
+        place = np.minimum((np.cumsum(shares) - shares / 2) * BINS, BINS - 1).astype(np.int64)
+        weight = np.bincount(place, weights=shares, minlength=BINS)
+        total = np.bincount(place, weights=shares * durations, minlength=BINS)
+        kept = weight > 0
+        means = (total[kept] / weight[kept]).tolist()
+        return self.model_copy(
+            update={"durations_s": tuple(means), "weights": tuple(weight[kept].tolist())}
+        )
+
+    def only(self, duration_s: float) -> Workload:
+        """The same speech in recordings that all last so long."""
+        return self.model_copy(update={"durations_s": (duration_s,), "weights": None})
 
     @property
     def mean_audio_s(self) -> float:

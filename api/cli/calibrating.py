@@ -13,7 +13,7 @@ from api.cli.running import writable_store
 
 if TYPE_CHECKING:
     from measurements.records import DeviceTiming
-    from planner.latency_check import HeldOutCheck
+    from planner.device.check import HeldOutCheck
 
 _SHOWN = 40
 
@@ -82,12 +82,11 @@ def calibrate(
 
 
 def _check(device: str, timings: list[DeviceTiming]) -> HeldOutCheck | None:
-    from measurements.profiles import calibrated_runs
-    from measurements.studies import device_rates
-    from planner.latency_check import leave_one_architecture_out
+    from measurements.profiles import device_evidence
+    from planner.device.check import leave_one_architecture_out
 
-    runs = calibrated_runs(timings).get(device, [])
-    return leave_one_architecture_out(device, device_rates(None, {device: runs})[device], runs)
+    known = device_evidence(timings).get(device)
+    return None if known is None else leave_one_architecture_out(device, known)
 
 
 def _summary(timing: DeviceTiming) -> dict[str, Any]:

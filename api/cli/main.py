@@ -13,6 +13,7 @@ from api.cli import (
     calibrating,
     comparing,
     demo,
+    listing,
     planning,
     running,
     serving,
@@ -32,10 +33,10 @@ app = typer.Typer(
 
 for _command in (
     planning.recommend,
-    planning.cost,
-    planning.models,
-    planning.devices,
-    planning.studies,
+    listing.cost,
+    listing.models,
+    listing.devices,
+    listing.studies,
     running.measure,
     running.verify,
     running.transcribe,

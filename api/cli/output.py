@@ -65,6 +65,14 @@ def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None
     console.print(table)
 
 
+_CALLED = {
+    "latency_p50_s": "latency p50",
+    "latency_p95_s": "latency p95",
+    "usd_per_audio_hour": "price",
+    "joules_per_audio_second": "energy",
+}
+
+
 def percent(estimate: Estimate) -> str:
     """A fraction in percent with its interval."""
     return (
@@ -83,7 +91,7 @@ def estimate_text(name: str, estimate: Estimate) -> str:
             f" at {estimate.level:.0%}) {estimate.unit}"
         )
     basis = "" if estimate.basis == estimate.source else f", {estimate.basis}"
-    return f"{name.upper()} {value}, {estimate.source}{basis}"
+    return f"{_CALLED.get(name, name.upper())} {value}, {estimate.source}{basis}"
 
 
 def show_recommendation(recommendation: Recommendation, study: StudySummary) -> None:
@@ -96,8 +104,15 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
         f"  {costs.gflops_per_utterance:.4g} GFLOPs per utterance ({costs.convention}),"
         f" {costs.memory_gib:.2f} GiB, {costs.parameters / 1e6:.1f} M parameters"
     )
-    if costs.usd_per_audio_hour is not None:
-        console.print(f"  {costs.usd_per_audio_hour:.4g} USD per hour of audio on {costs.device}")
+    deployment = recommendation.deployment
+    if deployment is not None:
+        many = "device" if deployment.devices == 1 else "devices"
+        price = deployment.usd_per_hour
+        console.print(
+            f"  {deployment.devices} {many} {costs.device} for {deployment.arrivals_per_s:g}"
+            f" recordings per second, busy {deployment.utilisation:.0%} of the time"
+            + ("" if price is None else f", {price:.4g} USD per hour")
+        )
     confidence = recommendation.confidence
     held = ", ".join(
         f"{name} held with {chance:.0%}" for name, chance in confidence.probability_within.items()

@@ -1,23 +1,23 @@
-"""Commands that need no model: ``recommend``, ``cost``, ``models``, ``studies``."""
+"""The command ``recommend``, and the question that its options make."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import options
-from api.cli.axes import Axes, with_axes
 from api.cli.errors import handled, usage
-from api.cli.output import console, print_json, print_table, show_recommendation
-from models_registry import Configuration, UnknownNameError
+from api.cli.output import print_json, show_recommendation
+from models_registry import UnknownNameError
 
 if TYPE_CHECKING:
-    from measurements.profiles import DeviceProfile
     from measurements.store import Store
     from planner.question import Question
+    from planner.workload import Workload
 
 _OPTION = {"gflops_per_utterance": "gflops"}
 """Options that are called otherwise than the cost."""
@@ -40,6 +40,14 @@ def recommend(
         float | None,
         typer.Option(help="Computing seconds per second of audio.", rich_help_panel=_BUDGET),
     ] = None,
+    latency_p50_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds for a recording of median length.", rich_help_panel=_BUDGET),
+    ] = None,
+    latency_p95_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds for one longer than 95 % of them.", rich_help_panel=_BUDGET),
+    ] = None,
     memory_gib: Annotated[
         float | None,
         typer.Option(help="Weights, caches and activations in GiB.", rich_help_panel=_BUDGET),
@@ -49,6 +57,10 @@ def recommend(
     ] = None,
     usd_per_audio_hour: Annotated[
         float | None, typer.Option(help="USD per hour of audio.", rich_help_panel=_BUDGET)
+    ] = None,
+    joules_per_audio_second: Annotated[
+        float | None,
+        typer.Option(help="Joules per second of audio.", rich_help_panel=_BUDGET),
     ] = None,
     target_wer: Annotated[
         float | None,
@@ -83,6 +95,31 @@ def recommend(
     ] = None,
     usd_per_device_hour: Annotated[
         float | None, typer.Option(help="Price of the device.", rich_help_panel=_DEVICE)
+    ] = None,
+    device_watts: Annotated[
+        float | None,
+        typer.Option(
+            help="Power that the device draws, where it is not known.", rich_help_panel=_DEVICE
+        ),
+    ] = None,
+    workload: Annotated[
+        Path | None,
+        typer.Option(
+            help="Plan for these recordings instead of the study's: a folder of audio, a CSV"
+            " file with a column duration_s, or a JSON file.",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
+    arrivals_per_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Recordings that come in a second; says how many devices it takes.",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
+    max_batch_size: Annotated[
+        int | None,
+        typer.Option(help="Recordings that may run together.", rich_help_panel=_DEVICE),
     ] = None,
     audio_s: Annotated[
         float | None,
@@ -137,9 +174,12 @@ def recommend(
                 "gflops_per_utterance": gflops,
                 "gflops_per_audio_second": gflops_per_audio_second,
                 "rtf": rtf,
+                "latency_p50_s": latency_p50_s,
+                "latency_p95_s": latency_p95_s,
                 "memory_gib": memory_gib,
                 "parameters": parameters,
                 "usd_per_audio_hour": usd_per_audio_hour,
+                "joules_per_audio_second": joules_per_audio_second,
             },
             target_wer=target_wer,
             target_ua=target_ua,
@@ -148,8 +188,16 @@ def recommend(
             convention=convention.value,
             device=device,
             usd_per_device_hour=usd_per_device_hour,
-            audio_s=audio_s,
-            tokens_per_audio_s=tokens_per_audio_s,
+            device_watts=device_watts,
+            workload=make_workload(
+                task,
+                study,
+                path=workload,
+                audio_s=audio_s,
+                tokens_per_audio_s=tokens_per_audio_s,
+                arrivals_per_s=arrivals_per_s,
+                max_batch_size=max_batch_size,
+            ),
             models=model,
             level=level,
             risk=risk,
@@ -181,33 +229,56 @@ def relaxations(texts: Iterable[str]) -> dict[str, float]:
     return factors
 
 
-def make_question(
+def make_workload(
+    task: options.TaskKind,
+    study: str | None,
     *,
+    path: Path | None = None,
     audio_s: float | None = None,
     tokens_per_audio_s: float | None = None,
-    models: list[str] | None = None,
-    **fields: object,
-) -> Question:
+    **served: float | None,
+) -> Workload | None:
+    """The workload that the options describe; none leaves the study's.
+
+    Raises:
+        DatasetError: The path holds none.
+        ValidationError: Numbers are out of range.
+    """
+    from planner.workload import DEFAULT_WORKLOAD, Workload
+
+    how = {name: value for name, value in served.items() if value is not None}
+    if path is not None and audio_s is not None:
+        usage("--workload says how long recordings are: leave --audio-s out")
+    if path is not None:
+        from measurements.workloads import workload_from
+
+        found = workload_from(path, tokens_per_audio_s)
+    elif audio_s is not None:
+        found = Workload(
+            durations_s=(audio_s,),
+            tokens_per_audio_s=tokens_per_audio_s or DEFAULT_WORKLOAD.tokens_per_audio_s,
+            source=f"every recording {audio_s:g} s",
+        )
+    elif tokens_per_audio_s is not None:
+        usage("--tokens-per-audio-s goes with --audio-s or --workload")
+    elif not how:
+        return None
+    else:
+        from measurements.studies import evidence_for
+
+        found = evidence_for(task, study, existing_store()).workload
+    return Workload.model_validate({**found.model_dump(), **how})
+
+
+def make_question(*, models: list[str] | None = None, **fields: object) -> Question:
     """A question from what the options say.
 
     Raises:
         ValidationError: They are out of range or contradict each other.
     """
     from planner.question import Question
-    from planner.workload import DEFAULT_WORKLOAD, Workload
 
-    workload = None
-    if audio_s is not None:
-        workload = Workload(
-            durations_s=(audio_s,),
-            tokens_per_audio_s=tokens_per_audio_s or DEFAULT_WORKLOAD.tokens_per_audio_s,
-            source=f"every recording {audio_s:g} s",
-        )
-    elif tokens_per_audio_s is not None:
-        usage("--tokens-per-audio-s goes with --audio-s")
-    return Question.model_validate(
-        {**fields, "workload": workload, "models": tuple(models) if models else None}
-    )
+    return Question.model_validate({**fields, "models": tuple(models) if models else None})
 
 
 def existing_store() -> Store | None:
@@ -215,134 +286,8 @@ def existing_store() -> Store | None:
     from measurements.settings import Settings
 
     url = Settings().database_url
-    if url.startswith("sqlite"):
-        from pathlib import Path
-
-        if not Path(url.removeprefix("sqlite:///")).exists():
-            return None
+    if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///")).exists():
+        return None
     from measurements.store import Store
 
     return Store.open(url)
-
-
-@with_axes(without=("adapter", "rank", "unfrozen_layers", "recipe", "tail_s"))
-def cost(
-    axes: Axes,
-    output_tokens: Annotated[
-        int, typer.Option(min=1, max=448, help="Tokens decoded, end of text included.")
-    ] = 20,
-    classes: Annotated[int, typer.Option(min=0, help="Classes of the read-out (SER).")] = 0,
-    convention: options.Convention = options.ConventionName.counted,
-    as_json: options.Json = False,
-) -> None:
-    r"""Count FLOPs and memory of one forward pass over a full window.
-
-    \b
-    speechplan cost --model whisper-large-v3 --convention seed-2606.22790
-    speechplan cost --model base --window-s 15 --token-stride 2 --reduction-layer 3 --json
-    """
-    with handled(as_json):
-        from api.services import cost_of
-
-        configuration = Configuration(**axes)
-        counted = cost_of(
-            configuration,
-            convention=convention.value,
-            output_tokens=output_tokens,
-            classes=classes,
-        )
-        if as_json:
-            print_json(counted)
-            return
-        tokens = "" if counted.output_tokens is None else f", {output_tokens} output tokens"
-        console.print(f"[bold]{configuration.label()}[/bold], one window{tokens}")
-        console.print(f"  {counted.gflops:,.4g} GFLOPs ({counted.convention})")
-        for part in counted.breakdown:
-            console.print(f"    {part.component:<12} {part.flops / 1e9:>12,.3f} GFLOPs")
-        console.print(f"  {counted.memory_bytes / 2**20:,.0f} MiB")
-        for name, size in counted.memory_breakdown.items():
-            console.print(f"    {name:<12} {size / 2**20:>12,.1f} MiB")
-
-
-def models(as_json: options.Json = False) -> None:
-    """List the models of the registry, and where their weights are."""
-    with handled(as_json):
-        from api.services import list_models
-
-        items = list_models()
-        if as_json:
-            print_json({"items": [item.model_dump(mode="json") for item in items]})
-            return
-        rows = (
-            (
-                item.name,
-                " ".join(item.tasks),
-                f"{item.parameters / 1e6:,.1f} M",
-                str(item.encoder_layers),
-                item.weights,
-                item.hub_id,
-            )
-            for item in items
-        )
-        print_table(("model", "tasks", "parameters", "layers", "weights", "hub"), rows)
-
-
-def devices(as_json: options.Json = False) -> None:
-    """List the devices that time and money can be asked for, and what was timed on them."""
-    with handled(as_json):
-        from measurements.devices import local_device
-        from measurements.profiles import device_profiles
-        from models_registry.devices import DEVICES
-
-        local = local_device()
-        profiles = {profile.device.id: profile for profile in device_profiles(existing_store())}
-        sources = {
-            name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()
-        }
-        sources.setdefault(local.id, (local.kind, "a probe"))
-        sources |= {d.name: (d.kind, d.source) for d in DEVICES}
-        if as_json:
-            items = [
-                {
-                    "name": name,
-                    "kind": kind,
-                    "source": source,
-                    "profile": profiles[name].model_dump(mode="json") if name in profiles else None,
-                }
-                for name, (kind, source) in sources.items()
-            ]
-            print_json({"items": items, "local": local.id})
-            return
-        rows = (
-            (
-                f"{name} (this machine)" if name == local.id else name,
-                kind,
-                source,
-                _timed(profiles.get(name)),
-            )
-            for name, (kind, source) in sources.items()
-        )
-        print_table(("device", "kind", "rates from", "timed"), rows)
-
-
-def _timed(profile: DeviceProfile | None) -> str:
-    if profile is None:
-        return "never"
-    when = "" if profile.last is None else f", last {profile.last:%Y-%m-%d}"
-    return (
-        f"{profile.configurations} configurations of {profile.models} models,"
-        f" {profile.runs} runs{when}"
-    )
-
-
-def studies(as_json: options.Json = False) -> None:
-    """List the studies: what is measured and published in each."""
-    with handled(as_json):
-        from api.services import list_studies
-
-        items = list_studies(existing_store())
-        if as_json:
-            print_json({"items": [item.model_dump(mode="json") for item in items]})
-            return
-        rows = ((i.id, i.task, str(i.measured), str(i.published)) for i in items)
-        print_table(("study", "task", "measured", "published"), rows)

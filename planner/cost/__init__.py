@@ -44,7 +44,8 @@ def pass_flops(
     Args:
         configuration: What runs.
         output_tokens: Tokens decoded, the end of text included (ASR only).
-        frames: Encoder frames of the pass, where they are not those of the longest (Whisper).
+        frames: Encoder frames of the pass, 50 for a second, where they are not those of the
+            longest.
         convention: How to count.
         classes: Classes of the read-out (SER only).
 
@@ -61,7 +62,9 @@ def pass_flops(
     if not isinstance(architecture, WhisperArchitecture):
         return speech_encoder.counted(
             architecture,
-            round(configuration.window_s * WAVEFORM_HZ),
+            round(frames * WAVEFORM_HZ / FRAMES_PER_SECOND)
+            if frames
+            else round(configuration.window_s * WAVEFORM_HZ),
             token_stride=stride,
             reduction_layer=layer,
             exit_layer=configuration.exit_layer,

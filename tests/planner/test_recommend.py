@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from models_registry import MODELS, Configuration, UnknownNameError
+from planner.cost import utterance_flops
+from planner.device import DeviceEvidence, DeviceRates
 from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.evidence import Evidence, Observation
-from planner.latency import DeviceRates
 from planner.lattice import Lattice
 from planner.question import Budget, Question
 from planner.recommend import Planner
+from planner.workload import Workload
 
-RATES = {"box": DeviceRates(2e11, 2e10, 5e-4, "made up")}
+DEVICES = {"box": DeviceEvidence(DeviceRates(2e11, 2e10, 5e-4, "made up"))}
 
 
 def true_error(c):
@@ -55,7 +57,7 @@ def planner():
         task="asr",
         study="world",
         observations=tuple(observed(STAR)),
-        rates=RATES,
+        devices=DEVICES,
         runnable=frozenset({"whisper-tiny.en", "whisper-base"}),
     )
     return Planner(evidence)
@@ -331,3 +333,55 @@ def test_a_budget_says_what_more_of_it_would_buy(planner):
 def test_only_budgets_that_were_named_are_relaxed():
     with pytest.raises(ValueError, match="relax names rtf"):
         Question(budget=Budget(gflops_per_utterance=1), relax={"rtf": 2})
+
+
+def test_latency_is_a_recording_s_and_more_for_a_longer_one(planner):
+    workload = Workload(durations_s=(2, 2, 2, 29), tokens_per_audio_s=3)
+    answer = ask(planner, latency_p95_s=20, device="box", workload=workload)
+    p50, p95 = (answer.predictions[f"latency_p{share}_s"] for share in (50, 95))
+    assert answer.confidence.probability_within["latency_p95_s"] >= 0.9
+    assert p50.mean < p95.mean <= 20
+    short = ask(planner, rtf=9, device="box", workload=workload.only(2)).predictions
+    assert short["latency_p50_s"].mean == pytest.approx(2 * short["rtf"].mean)
+
+
+def test_batches_buy_throughput_with_latency(planner):
+    one = {"durations_s": (10,), "tokens_per_audio_s": 3}
+    alone = ask(planner, rtf=0.15, device="box", workload=Workload(**one))
+    many = Workload(**one, max_batch_size=16)
+    together = ask(planner, rtf=0.15, device="box", workload=many)
+    assert together.configuration.batch_size > 1
+    assert together.predictions["wer"].mean <= alone.predictions["wer"].mean
+    bound = together.predictions["latency_p95_s"].mean
+    bounded = ask(planner, rtf=0.15, latency_p95_s=bound, device="box", workload=many)
+    assert bounded.configuration.batch_size < together.configuration.batch_size
+
+
+def test_devices_needed_keep_up_with_what_comes_in(planner):
+    workload = Workload(durations_s=(10,), tokens_per_audio_s=3, arrivals_per_s=20)
+    answer = ask(planner, rtf=0.1, device="box", workload=workload, usd_per_device_hour=2)
+    plan = answer.deployment
+    assert plan.busy_devices == pytest.approx(200 * answer.predictions["rtf"].mean)
+    assert plan.busy_devices <= plan.devices * 0.7
+    assert plan.usd_per_hour == 2 * plan.devices
+    assert ask(planner, gflops_per_utterance=100, workload=workload).deployment is None
+
+
+def test_energy_needs_power(planner):
+    with pytest.raises(InsufficientDataError, match="device_watts"):
+        ask(planner, joules_per_audio_second=5, device="box")
+    answer = ask(planner, joules_per_audio_second=5, device="box", device_watts=60)
+    energy, rtf = answer.predictions["joules_per_audio_second"], answer.predictions["rtf"]
+    assert energy.mean == pytest.approx(60 * rtf.mean)
+    assert "60 W" in energy.provenance
+
+
+def test_a_long_workload_is_costed_in_few_groups(planner):
+    """500 durations: the mean is kept, and costs stay within a percent of all of them."""
+    durations = tuple(np.random.default_rng(0).gamma(2, 4, 500) + 0.5)
+    whole = Workload(durations_s=durations, tokens_per_audio_s=3)
+    few = whole.binned()
+    assert len(few.durations_s) <= 20
+    assert few.mean_audio_s == pytest.approx(whole.mean_audio_s)
+    c = Configuration(model="base", window_s=10)
+    assert utterance_flops(c, few).total == pytest.approx(utterance_flops(c, whole).total, rel=0.02)

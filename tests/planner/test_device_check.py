@@ -3,8 +3,9 @@
 import numpy as np
 
 from models_registry import Configuration
-from planner.latency_check import leave_one_architecture_out
-from tests.planner.test_latency import RATES, runs
+from planner.device import DeviceEvidence
+from planner.device.check import leave_one_architecture_out
+from tests.planner.test_device import RATES, runs
 
 TIMED = [
     Configuration(model=model, window_s=window_s)
@@ -15,7 +16,7 @@ TIMED = [
 
 def test_a_device_that_follows_the_model_is_predicted_and_covered():
     made = runs(TIMED, np.random.default_rng(0), noise=0.03)
-    check = leave_one_architecture_out("d", RATES, made)
+    check = leave_one_architecture_out("d", DeviceEvidence(RATES, tuple(made)))
     assert (check.architectures, check.configurations) == (4, 30)
     assert check.median_error < 0.15
     assert check.coverage >= 0.8
@@ -33,9 +34,9 @@ def test_a_twin_is_not_predicted_from_its_twin():
         else run
         for run in made
     ]  # fmt: skip
-    assert leave_one_architecture_out("d", RATES, odd).coverage < 0.8
+    assert leave_one_architecture_out("d", DeviceEvidence(RATES, tuple(odd))).coverage < 0.8
 
 
 def test_too_few_architectures_say_nothing():
     made = runs(TIMED[:6], np.random.default_rng(0))
-    assert leave_one_architecture_out("d", RATES, made) is None
+    assert leave_one_architecture_out("d", DeviceEvidence(RATES, tuple(made))) is None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration
-from planner.latency import DeviceRates, TimedRun, fit_latency, run_work
+from planner.device.evidence import DeviceEvidence, TimedRun
+from planner.device.model import fit_device
+from planner.device.work import run_work
 from planner.quantiles import normal_quantile
 
 
@@ -33,7 +34,7 @@ class HeldOutCheck:
 
 
 def leave_one_architecture_out(
-    device: str, rates: DeviceRates, runs: Sequence[TimedRun], *, level: float = 0.90, seed: int = 0
+    device: str, known: DeviceEvidence, *, level: float = 0.90, seed: int = 0
 ) -> HeldOutCheck | None:
     """Fits to all architectures but one, predicts that one, in turn.
 
@@ -43,14 +44,14 @@ def leave_one_architecture_out(
         The check; none with fewer than three architectures.
     """
     groups: dict[tuple[int, ...], list[TimedRun]] = {}
-    for run in runs:
+    for run in known.runs:
         groups.setdefault(_shape(run.configuration), []).append(run)
     if len(groups) < 3:
         return None
     errors, inside = [], []
     for shape, left_out in groups.items():
         others = [run for other, group in groups.items() if other != shape for run in group]
-        model = fit_latency(device, rates, others, seed=seed)
+        model = fit_device(device, replace(known, runs=tuple(others)), seed=seed)
         measured: dict[tuple[Configuration, object], list[TimedRun]] = {}
         for run in left_out:
             measured.setdefault((run.configuration, run.passes), []).append(run)
@@ -71,5 +72,6 @@ def leave_one_architecture_out(
 
 def _shape(configuration: Configuration) -> tuple[int, ...]:
     a = configuration.architecture
-    assert isinstance(a, WhisperArchitecture)
-    return a.d_model, a.encoder_layers, a.decoder_layers
+    if isinstance(a, WhisperArchitecture):
+        return a.d_model, a.encoder_layers
+    return a.hidden, a.encoder_layers

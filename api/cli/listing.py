@@ -1,0 +1,140 @@
+"""Commands that look things up: ``cost``, ``models``, ``devices``, ``studies``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli import options
+from api.cli.axes import Axes, with_axes
+from api.cli.errors import handled
+from api.cli.output import console, print_json, print_table
+from api.cli.planning import existing_store
+from models_registry import Configuration
+
+if TYPE_CHECKING:
+    from measurements.profiles import DeviceProfile
+
+
+@with_axes(without=("adapter", "rank", "unfrozen_layers", "recipe", "tail_s"))
+def cost(
+    axes: Axes,
+    output_tokens: Annotated[
+        int, typer.Option(min=1, max=448, help="Tokens decoded, end of text included.")
+    ] = 20,
+    classes: Annotated[int, typer.Option(min=0, help="Classes of the read-out (SER).")] = 0,
+    convention: options.Convention = options.ConventionName.counted,
+    as_json: options.Json = False,
+) -> None:
+    r"""Count FLOPs and memory of one forward pass over a full window.
+
+    \b
+    speechplan cost --model whisper-large-v3 --convention seed-2606.22790
+    speechplan cost --model base --window-s 15 --token-stride 2 --reduction-layer 3 --json
+    """
+    with handled(as_json):
+        from api.services import cost_of
+
+        configuration = Configuration(**axes)
+        counted = cost_of(
+            configuration,
+            convention=convention.value,
+            output_tokens=output_tokens,
+            classes=classes,
+        )
+        if as_json:
+            print_json(counted)
+            return
+        tokens = "" if counted.output_tokens is None else f", {output_tokens} output tokens"
+        console.print(f"[bold]{configuration.label()}[/bold], one window{tokens}")
+        console.print(f"  {counted.gflops:,.4g} GFLOPs ({counted.convention})")
+        for part in counted.breakdown:
+            console.print(f"    {part.component:<12} {part.flops / 1e9:>12,.3f} GFLOPs")
+        console.print(f"  {counted.memory_bytes / 2**20:,.0f} MiB")
+        for name, size in counted.memory_breakdown.items():
+            console.print(f"    {name:<12} {size / 2**20:>12,.1f} MiB")
+
+
+def models(as_json: options.Json = False) -> None:
+    """List the models of the registry, and where their weights are."""
+    with handled(as_json):
+        from api.services import list_models
+
+        items = list_models()
+        if as_json:
+            print_json({"items": [item.model_dump(mode="json") for item in items]})
+            return
+        rows = (
+            (
+                item.name,
+                " ".join(item.tasks),
+                f"{item.parameters / 1e6:,.1f} M",
+                str(item.encoder_layers),
+                item.weights,
+                item.hub_id,
+            )
+            for item in items
+        )
+        print_table(("model", "tasks", "parameters", "layers", "weights", "hub"), rows)
+
+
+def devices(as_json: options.Json = False) -> None:
+    """List the devices that time and money can be asked for, and what was timed on them."""
+    with handled(as_json):
+        from measurements.devices import local_device
+        from measurements.profiles import device_profiles
+        from models_registry.devices import DEVICES
+
+        local = local_device()
+        profiles = {profile.device.id: profile for profile in device_profiles(existing_store())}
+        sources = {
+            name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()
+        }
+        sources.setdefault(local.id, (local.kind, "a probe"))
+        sources |= {d.name: (d.kind, d.source) for d in DEVICES}
+        if as_json:
+            items = [
+                {
+                    "name": name,
+                    "kind": kind,
+                    "source": source,
+                    "profile": profiles[name].model_dump(mode="json") if name in profiles else None,
+                }
+                for name, (kind, source) in sources.items()
+            ]
+            print_json({"items": items, "local": local.id})
+            return
+        rows = (
+            (
+                f"{name} (this machine)" if name == local.id else name,
+                kind,
+                source,
+                _timed(profiles.get(name)),
+            )
+            for name, (kind, source) in sources.items()
+        )
+        print_table(("device", "kind", "rates from", "timed"), rows)
+
+
+def _timed(profile: DeviceProfile | None) -> str:
+    if profile is None:
+        return "never"
+    when = "" if profile.last is None else f", last {profile.last:%Y-%m-%d}"
+    return (
+        f"{profile.configurations} configurations of {profile.models} models,"
+        f" {profile.runs} runs{when}"
+    )
+
+
+def studies(as_json: options.Json = False) -> None:
+    """List the studies: what is measured and published in each."""
+    with handled(as_json):
+        from api.services import list_studies
+
+        items = list_studies(existing_store())
+        if as_json:
+            print_json({"items": [item.model_dump(mode="json") for item in items]})
+            return
+        rows = ((i.id, i.task, str(i.measured), str(i.published)) for i in items)
+        print_table(("study", "task", "measured", "published"), rows)

@@ -1,0 +1,85 @@
+"""Workloads from what a user has at hand: a folder of audio, or a file of durations."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import soundfile
+from pydantic import ValidationError
+
+from measurements.datasets import DatasetError
+from planner.workload import DEFAULT_WORKLOAD, Workload
+
+AUDIO = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+MAX_RECORDINGS = 10_000
+
+
+def workload_from(path: Path, tokens_per_audio_s: float | None = None) -> Workload:
+    """Reads a workload.
+
+    Args:
+        path: A folder that is searched for audio; a JSON file with the fields of
+            :class:`~planner.workload.Workload`; or a CSV file with a column ``duration_s``
+            and, if durations occur more than once, ``weight``.
+        tokens_per_audio_s: Tokens that transcripts have per second of audio, where the
+            path does not say so.
+
+    Raises:
+        DatasetError: There is no such thing, or no duration in it.
+    """
+    said = tokens_per_audio_s or DEFAULT_WORKLOAD.tokens_per_audio_s
+    if path.is_dir():
+        return _of_folder(path, said)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such folder or file of a workload")
+    try:
+        if path.suffix.lower() == ".json":
+            return Workload.model_validate_json(path.read_bytes())
+        return _of_table(path, said)
+    except (ValidationError, ValueError, csv.Error) as error:
+        raise DatasetError(f"{path}: not a workload: {_first(error)}") from None
+
+
+def _of_folder(folder: Path, tokens_per_audio_s: float) -> Workload:
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO and p.is_file())
+    if not files:
+        raise DatasetError(f"{folder}: no audio in it ({', '.join(AUDIO)})")
+    # Every so many of a large collection stand for all of it.
+    chosen = files[:: -(-len(files) // MAX_RECORDINGS)]
+    durations, unread = [], 0
+    for file in chosen:
+        try:
+            durations.append(soundfile.info(str(file)).duration)
+        except (soundfile.LibsndfileError, OSError):
+            unread += 1
+    durations = [d for d in durations if d > 0]
+    if not durations:
+        raise DatasetError(f"{folder}: none of {len(chosen)} audio files could be read")
+    source = f"{len(durations)} recordings in {folder}"
+    if unread:
+        source += f", {unread} that could not be read left out"
+    return Workload(
+        durations_s=tuple(durations), tokens_per_audio_s=tokens_per_audio_s, source=source
+    )
+
+
+def _of_table(path: Path, tokens_per_audio_s: float) -> Workload:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "duration_s" not in rows[0]:
+        raise ValueError("a column duration_s is needed")
+    weights = tuple(float(row["weight"]) for row in rows) if "weight" in rows[0] else None
+    return Workload(
+        durations_s=tuple(float(row["duration_s"]) for row in rows),
+        weights=weights,
+        tokens_per_audio_s=tokens_per_audio_s,
+        source=f"{len(rows)} durations of {path}",
+    )
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        one = error.errors()[0]
+        return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+    return str(error)

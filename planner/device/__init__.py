@@ -1,0 +1,28 @@
+"""What a device takes for a configuration: seconds, bytes, joules."""
+
+from planner.device.evidence import (
+    CPU_LAYER_S,
+    CUDA_LAYER_S,
+    TYPICAL_CPU,
+    TYPICAL_CUDA,
+    DeviceEvidence,
+    DeviceRates,
+    MemoryPeak,
+    TimedRun,
+)
+from planner.device.model import DeviceModel, fit_device
+from planner.device.work import PHASES
+
+__all__ = [
+    "CPU_LAYER_S",
+    "CUDA_LAYER_S",
+    "PHASES",
+    "TYPICAL_CPU",
+    "TYPICAL_CUDA",
+    "DeviceEvidence",
+    "DeviceModel",
+    "DeviceRates",
+    "MemoryPeak",
+    "TimedRun",
+    "fit_device",
+]

@@ -1,0 +1,88 @@
+"""Sums of work fitted to what was measured: ``sum over kinds of amount * unit``.
+
+The logarithms of the units are fitted in log space, around priors that hold where
+little was measured; their spread comes from bagged refits and is carried on to first
+order, which is all that a sum of a few positive parts needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.arrays import Array
+from planner.curves.solver import Prior, solve
+
+BAGS = 64
+MIN_MISFIT_SD = 0.03
+_FIRST_MISFIT_SD = 0.15
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class SumOfWork:
+    """``log(sum of exp(parameter) * amount)``, as a form to fit."""
+
+    def log_value(self, parameters: Array, design: Array) -> Array:
+        """Log of the sum, shape ``(vectors, rows)``."""
+        total: Array = np.log(np.exp(parameters) @ design.T)
+        return total
+
+    def jacobian(self, parameters: Array, design: Array) -> tuple[Array, Array]:
+        """Log of the sum and its derivatives."""
+        parts = np.exp(parameters)[:, None, :] * design[None]
+        total = parts.sum(axis=-1)
+        return np.log(total), parts / total[..., None]
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a unit of each kind of work takes.
+
+    Attributes:
+        log: Logarithms, shape ``(kinds,)``.
+        covariance: Theirs, shape ``(kinds, kinds)``.
+        misfit_sd: What the sum misses, in log.
+    """
+
+    log: Array
+    covariance: Array
+    misfit_sd: float
+
+    def total(self, amounts: Array) -> Array:
+        """What amounts take, shape ``(rows,)``."""
+        total: Array = amounts @ np.exp(self.log)
+        return total
+
+    def variance(self, amounts: Array) -> Array:
+        """Variance of the log of :meth:`total`, shape ``(rows,)``."""
+        parts = amounts * np.exp(self.log)
+        share = parts / parts.sum(axis=1, keepdims=True)
+        own: Array = np.einsum("rk,rk->r", share @ self.covariance, share)
+        return own + self.misfit_sd**2
+
+
+def fit_units(amounts: Array, taken: Array, prior: Prior, rng: np.random.Generator) -> Units:
+    """Fits the units of a sum.
+
+    Args:
+        amounts: Shape ``(rows, kinds)``; no rows leave the prior.
+        taken: What they took, shape ``(rows,)``, positive.
+        prior: Of the units' logarithms.
+        rng: Draws the refits.
+    """
+    if not len(taken):
+        return Units(prior.mean, np.diag(np.square(prior.sd)), 0.0)
+    form, log_taken = SumOfWork(), np.log(taken)
+    misfit_sd, best = _FIRST_MISFIT_SD, prior.mean[None]
+    for _ in range(_ROUNDS):
+        weights = np.full((1, len(taken)), 1 / misfit_sd**2)
+        best = solve(form, amounts, log_taken, weights, prior, best)
+        residual = log_taken - form.log_value(best, amounts)[0]
+        misfit_sd = max(1.4826 * float(np.median(np.abs(residual))), MIN_MISFIT_SD)
+    weights = rng.exponential(size=(BAGS, len(taken))) / misfit_sd**2
+    means = prior.mean + prior.sd * rng.standard_normal((BAGS, len(prior.mean)))
+    start = np.tile(best, (BAGS, 1))
+    bags = solve(form, amounts, log_taken, weights, Prior(means, prior.sd), start)
+    return Units(best[0], np.cov(bags, rowvar=False).reshape(best.shape[1], -1), misfit_sd)

@@ -1,0 +1,188 @@
+"""How long a configuration takes on a device, and what it draws.
+
+Each phase takes ``sum over its kinds of work of amount / (utilisation * rate)``: the
+roofline of the device, and how much of it is reached. Utilisations are fitted to timed
+runs of that device, by precision; priors around a typical device hold where it was timed
+little or not at all, and widen the answer accordingly. Peak memory is the closed form,
+times and plus what was measured beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models_registry.configuration import Configuration, Precision
+from planner.arrays import Array
+from planner.cost.memory import BYTES_PER_WEIGHT
+from planner.curves.solver import Prior
+from planner.device.evidence import DeviceEvidence, DeviceRates, TimedRun
+from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
+from planner.device.work import PHASES, Work, run_work, stacked
+
+UNMEASURED_SD = 0.25
+"""Spread in log time that a device never timed adds to its priors."""
+
+_DRAWN, _DRAWN_SD = 0.7, 0.25
+"""Share of its stated power that a busy device draws, and the spread of its log."""
+
+
+@dataclass(frozen=True)
+class PrecisionFit:
+    """What a device takes at one precision.
+
+    Attributes:
+        units: By phase, in seconds.
+        runs: Timed runs that they were fitted to.
+    """
+
+    units: Mapping[str, Units]
+    runs: int
+
+
+@dataclass(frozen=True)
+class DeviceModel:
+    """Seconds, bytes and watts of a device for any work.
+
+    Attributes:
+        device: Its id.
+        fits: By precision: kernels differ, so utilisations do.
+        corrections: Of configurations that were timed: mean log of measured
+            over fitted seconds, and its standard error.
+        memory: Bytes, of the closed form's and of nothing.
+        power_w: Watts while it runs and the spread of their log, where known.
+        runs: Timed runs that it was fitted to.
+        source: What its times rest on, in words.
+        power_source: What its power rests on.
+    """
+
+    device: str
+    fits: Mapping[Precision, PrecisionFit]
+    corrections: Mapping[Configuration, tuple[float, float]]
+    memory: Units
+    power_w: tuple[float, float] | None
+    runs: int
+    source: str
+    power_source: str
+
+    def log_seconds(self, amounts: Work, precision: Precision) -> tuple[Array, Array]:
+        """Mean and standard deviation of log seconds, each of shape ``(rows,)``."""
+        fitted = self.fits[precision]
+        seconds = self.phase_seconds(amounts, precision)
+        total = np.sum(list(seconds.values()), axis=0)
+        variance = np.full(len(total), 0.0 if fitted.runs else UNMEASURED_SD**2)
+        for phase, own in seconds.items():
+            variance += np.square(own / total) * fitted.units[phase].variance(amounts[phase])
+        return np.log(total), np.sqrt(variance)
+
+    def phase_seconds(self, amounts: Work, precision: Precision) -> dict[str, Array]:
+        """Median seconds by phase, each of shape ``(rows,)``."""
+        units = self.fits[precision].units
+        return {phase: units[phase].total(amounts[phase]) for phase in PHASES}
+
+    def log_bytes(self, predicted: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the log of a peak, by the closed form's bytes."""
+        amounts = np.column_stack([predicted, np.ones_like(predicted)])
+        return np.log(self.memory.total(amounts)), np.sqrt(self.memory.variance(amounts))
+
+
+def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceModel:
+    """Fits a device's utilisations to its timed runs.
+
+    Args:
+        device: Id of the device.
+        known: Its rates, its runs, its peaks.
+        seed: Seed of the bagged refits.
+    """
+    runs = known.runs
+    by_precision = {
+        precision: [run for run in runs if run.configuration.precision == precision]
+        for precision in BYTES_PER_WEIGHT
+    }
+    fits: dict[Precision, PrecisionFit] = {}
+    corrections: dict[Configuration, tuple[float, float]] = {}
+    priors = _priors(known.rates)
+    # What was timed most goes first: the others begin at its units.
+    for precision, chosen in sorted(by_precision.items(), key=lambda item: -len(item[1])):
+        works = [run_work(run) for run in chosen]
+        amounts = stacked(works)
+        rng = np.random.default_rng(seed)
+        units = {}
+        for phase in PHASES:
+            ran = [place for place, run in enumerate(chosen) if phase in run.phases_s]
+            seconds = np.array([max(chosen[place].phases_s[phase], 1e-7) for place in ran])
+            units[phase] = fit_units(amounts[phase][ran], seconds, priors[phase], rng)
+        fits[precision] = PrecisionFit(units, len(chosen))
+        corrections |= _corrections(fits[precision], chosen, amounts)
+        if chosen:
+            priors = {phase: Prior(units[phase].log, priors[phase].sd) for phase in PHASES}
+    stated = known.rates.power_w
+    power, power_source = None, "no power is known"
+    if known.power_w:
+        logs = np.log(known.power_w)
+        power = float(np.exp(np.median(logs))), max(float(np.std(logs)), MIN_MISFIT_SD)
+        power_source = f"{len(logs)} configurations' energy, counted by the device"
+    elif stated is not None:
+        power = _DRAWN * stated, _DRAWN_SD
+        power_source = f"{_DRAWN:.0%} of the {stated:g} W of {known.rates.source}"
+    return DeviceModel(
+        device=device,
+        fits=fits,
+        corrections=corrections,
+        memory=_memory(known, seed),
+        power_w=power,
+        runs=len(runs),
+        source=f"{len(runs)} timed runs on {device}"
+        if runs
+        else f"{known.rates.source}, never timed",
+        power_source=power_source,
+    )
+
+
+def _priors(rates: DeviceRates) -> dict[str, Prior]:
+    """A typical device: 0.7 of its arithmetic and memory rates is reached.
+
+    Spreads are a factor of 1.6 to 2.7 at one standard deviation. A step of the decoder
+    waits for its weights, and its arithmetic counts only where many run together.
+    """
+    flop, byte = 1 / (0.7 * rates.flops_per_s), 1 / (0.7 * rates.bytes_per_s)
+    layer, frame = rates.layer_s, 8e-6
+
+    def prior(*units: tuple[float, float]) -> Prior:
+        return Prior(np.log([unit for unit, _ in units]), np.array([sd for _, sd in units]))
+
+    return {
+        "features": prior((frame, 1.0)),
+        "encoder": prior((layer, 0.8), (flop, 0.5)),
+        "prefill": prior((layer, 0.8), (flop, 0.5)),
+        "decode": prior((layer, 0.8), (byte, 0.7), (byte, 1.0), (flop, 0.7)),
+    }
+
+
+def _memory(known: DeviceEvidence, seed: int) -> Units:
+    """The closed form within a twentieth, and some 20 MB beside it that no part explains."""
+    prior = Prior(np.log([1.03, 20e6]), np.array([0.05, 1.0]))
+    amounts = np.array([[peak.predicted, 1.0] for peak in known.memory]).reshape(-1, 2)
+    taken = np.array([max(peak.measured, 1.0) for peak in known.memory])
+    return fit_units(amounts, taken, prior, np.random.default_rng(seed))
+
+
+def _corrections(
+    fit: PrecisionFit, runs: Sequence[TimedRun], amounts: Work
+) -> dict[Configuration, tuple[float, float]]:
+    ratios: dict[Configuration, list[float]] = {}
+    fitted = {phase: fit.units[phase].total(amounts[phase]) for phase in PHASES}
+    for place, run in enumerate(runs):
+        measured = sum(run.phases_s[phase] for phase in run.phases_s)
+        expected = sum(fitted[phase][place] for phase in PHASES)
+        ratios.setdefault(run.configuration, []).append(float(np.log(measured / expected)))
+    # One standard error of the mean, and never less than what repeats spread by.
+    return {
+        configuration: (
+            float(np.mean(values)),
+            max(float(np.std(values)) / len(values) ** 0.5, MIN_MISFIT_SD),
+        )
+        for configuration, values in ratios.items()
+    }

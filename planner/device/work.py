@@ -1,0 +1,163 @@
+"""What configurations ask of a device, phase by phase.
+
+Each phase consists of kinds of work, each of which a device does at a rate of its own:
+launching layers, arithmetic, reading weights, reading what is cached.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from models_registry.architectures import SpeechEncoderArchitecture, WhisperArchitecture
+from models_registry.configuration import Configuration, Precision
+from planner.arrays import Array
+from planner.cost import pass_flops, whisper
+from planner.cost.conventions import Number
+from planner.cost.memory import BYTES_PER_WEIGHT
+from planner.device.evidence import TimedRun
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "features": ("frame",),
+    "encoder": ("layer", "flop"),
+    "prefill": ("layer", "flop"),
+    "decode": ("layer", "weight byte", "cached byte", "flop"),
+}
+"""Kinds of work by phase."""
+
+PHASES = tuple(KINDS)
+
+Work = Mapping[str, Array]
+"""Amounts of work by phase, each of shape ``(rows, kinds)``."""
+
+
+def work(
+    architecture: WhisperArchitecture,
+    *,
+    frames: Number,
+    token_stride: Number,
+    reduction_layer: Number | None,
+    precision: Precision,
+    windows: Number,
+    output_tokens: Number,
+    batch_size: Number = 1,
+) -> Work:
+    """What transcribing a recording takes; numbers or arrays that broadcast.
+
+    Of what windows that run together share, a recording takes its part.
+
+    Args:
+        architecture: The model.
+        frames: Encoder frames of a window.
+        token_stride: Encoder tokens merged into one.
+        reduction_layer: Layer after which they are.
+        precision: Number format of the weights.
+        windows: Forward passes.
+        output_tokens: Tokens decoded, over all windows.
+        batch_size: Windows that run together.
+    """
+    a = architecture
+    flops = whisper.counted(
+        a, frames, token_stride=token_stride, reduction_layer=reduction_layer, output_tokens=1
+    ).components
+    tokens_out = whisper.reduced(frames, token_stride)
+    steps = output_tokens - windows
+    d, layers = a.d_model, a.decoder_layers
+    passes = windows / batch_size
+    # Every step reads the decoder's weights and the LM head once, whatever the batch.
+    weights = (layers * (8 * d * d + 2 * d * a.ffn) + a.vocab_size * d) * (
+        BYTES_PER_WEIGHT[precision]
+    )
+    # Keys and values of the encoder, and of half the tokens on average.
+    cached = 2 * layers * d * 4 * (tokens_out + a.prompt_tokens + output_tokens / windows / 2)
+    token = layers * (12 * d * d + 4 * d * a.ffn + 4 * tokens_out * d) + 2 * d * a.vocab_size
+    return {
+        "features": _columns(windows * frames),
+        "encoder": _columns(
+            passes * a.encoder_layers, windows * (flops["stem"] + flops["encoder"])
+        ),
+        "prefill": _columns(
+            passes * layers,
+            windows * (flops["cross_kv"] + flops["decoder"] + flops["lm_head"]),
+        ),
+        "decode": _columns(
+            steps / batch_size * layers, steps / batch_size * weights, steps * cached, steps * token
+        ),
+    }
+
+
+def read_out_work(configuration: Configuration, frames: int, batch_size: int = 1) -> Work:
+    """What one pass of an encoder with a read-out takes.
+
+    Args:
+        configuration: What runs, for ``ser``.
+        frames: Encoder frames of its window.
+        batch_size: Windows that run together.
+    """
+    c, a = configuration, configuration.architecture
+    launched = len(a.conv_dim) if isinstance(a, SpeechEncoderArchitecture) else 0
+    layers = launched + (c.exit_layer or a.encoder_layers)
+    return {
+        "features": _columns(frames),
+        "encoder": _columns(layers / batch_size, pass_flops(c, frames=frames).total),
+        "prefill": np.full((1, len(KINDS["prefill"])), _NOTHING),
+        "decode": np.full((1, len(KINDS["decode"])), _NOTHING),
+    }
+
+
+def run_work(run: TimedRun) -> Work:
+    """What a timed run asked of its device."""
+    c = run.configuration
+    works = []
+    for frames, same in itertools.groupby(sorted(run.passes), key=lambda one: one[0]):
+        tokens = [count for _, count in same]
+        for first in range(0, len(tokens), c.batch_size):
+            batch = tokens[first : first + c.batch_size]
+            # All go on until the last has ended.
+            works.append((_pass_work(c, frames, max(batch), len(batch)), len(batch)))
+    return {
+        phase: np.sum([amounts[phase] * count for amounts, count in works], axis=0)
+        for phase in PHASES
+    }
+
+
+def stacked(works: Sequence[Work]) -> Work:
+    """Rows of several, one below the other."""
+    return {
+        phase: np.vstack([one[phase] for one in works]) if works else np.zeros((0, len(kinds)))
+        for phase, kinds in KINDS.items()
+    }
+
+
+@lru_cache(maxsize=16384)
+def _pass_work(
+    configuration: Configuration, frames: int, output_tokens: int, batch_size: int
+) -> Work:
+    c, architecture = configuration, configuration.architecture
+    if c.task == "ser":
+        return read_out_work(c, frames, batch_size)
+    assert isinstance(architecture, WhisperArchitecture)
+    return work(
+        architecture,
+        frames=frames,
+        token_stride=c.token_stride,
+        reduction_layer=c.reduction_layer,
+        precision=c.precision,
+        windows=1,
+        output_tokens=output_tokens,
+        batch_size=batch_size,
+    )
+
+
+_NOTHING = 1e-9
+"""Stands for none: amounts have logarithms."""
+
+
+def _columns(*amounts: Number) -> Array:
+    """Amounts as columns, shape ``(rows, kinds)``; none is ever quite zero."""
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(a, dtype=float)) for a in amounts))
+    stacked: Array = np.stack([column.ravel() for column in columns], axis=1)
+    return np.maximum(stacked, _NOTHING)

@@ -1,0 +1,54 @@
+"""Workloads out of folders and files."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from measurements.datasets import DatasetError
+from measurements.workloads import workload_from
+
+
+def audio(path, seconds):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(round(8000 * seconds), dtype=np.float32), 8000)
+
+
+def test_a_folder_is_scanned_and_what_is_no_audio_left_out(tmp_path):
+    audio(tmp_path / "a.wav", 2)
+    audio(tmp_path / "below" / "b.flac", 5)
+    (tmp_path / "broken.wav").write_bytes(b"not audio")
+    (tmp_path / "notes.txt").write_text("x")
+    found = workload_from(tmp_path, tokens_per_audio_s=2)
+    assert sorted(found.durations_s) == [2, 5]
+    assert found.tokens_per_audio_s == 2
+    assert "1 that could not be read" in found.source
+
+
+def test_tables_and_json_say_the_same(tmp_path):
+    (tmp_path / "w.csv").write_text("duration_s,weight\n3,2\n9,1\n")
+    (tmp_path / "w.json").write_text('{"durations_s": [3, 9], "weights": [2, 1]}')
+    table, stated = (workload_from(tmp_path / name) for name in ("w.csv", "w.json"))
+    assert table.mean_audio_s == stated.mean_audio_s == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("w.csv", "seconds\n3\n"),
+        ("w.csv", "duration_s\nlong\n"),
+        ("w.csv", "duration_s\n-3\n"),
+        ("w.json", '{"durations_s": []}'),
+        ("w.json", "{"),
+        ("a/broken.wav", "x"),
+        ("a/notes.txt", "x"),
+        ("none", None),
+    ],
+)
+def test_what_is_no_workload_is_named(tmp_path, name, content):
+    path = tmp_path / name
+    if content is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    path = path.parent if path.parent != tmp_path else path
+    with pytest.raises(DatasetError, match=str(path)):
+        workload_from(path)
