@@ -173,31 +173,45 @@ class Alternative(Answer):
     trade: str
 
 
-class FrontPoint(Answer):
-    """A configuration that nothing cheaper is predicted to beat."""
+class Range(Answer):
+    """A number and the interval it is in, at the answer's level."""
 
-    configuration: Configuration
-    cost: float
     mean: float
     lower: float
     upper: float
+
+
+class FrontPoint(Answer):
+    """A configuration that no other is predicted to beat on both axes."""
+
+    configuration: Configuration
+    x: Range
+    y: Range
     basis: Basis
 
 
 class Front(Answer):
-    """The Pareto front of predicted quality against one cost.
+    """A Pareto front.
 
     Attributes:
-        cost: The cost.
-        unit: Its unit.
-        metric: The metric.
-        points: From cheap to dear.
+        x: A cost, or the metric.
+        y: Another.
+        x_unit: Unit of the first.
+        y_unit: Unit of the second.
+        points: Ordered along the first, from good to bad.
+        knee: Place of the point behind which more of one buys least of the other; none where
+            the front does not bend.
+        hypervolume: Share of the box between the best and the worst candidates that the front
+            dominates, costs on a log scale.
     """
 
-    cost: str
-    unit: str
-    metric: str
+    x: str
+    y: str
+    x_unit: str
+    y_unit: str
     points: tuple[FrontPoint, ...]
+    knee: int | None
+    hypervolume: Range | None
 
 
 class Candidate(Answer):

@@ -71,7 +71,7 @@ class _Answering:
             budgets=budgets,
             reasons=tuple(words.reasons(table, chosen, self.evidence, budgets)),
             alternatives=self._alternatives(),
-            pareto_front=table.landscape.front(table.cost_name),
+            pareto_front=table.landscape.front(table.cost_name, "quality"),
             verification=plan,
             runnable=self._runnable(chosen),
         )

@@ -27,7 +27,7 @@ from planner.device.work import Work, read_out_work, stacked, work
 from planner.evidence import Evidence
 from planner.lattice import Lattice
 from planner.quantiles import normal_probability, normal_quantile
-from planner.question import CostName, Question
+from planner.question import CostName, Setting
 from planner.retries import retry_rates
 from planner.workload import Workload
 
@@ -66,7 +66,7 @@ class Costs:
 
 
 def all_costs(
-    lattice: Lattice, question: Question, evidence: Evidence, device: DeviceModel | None
+    lattice: Lattice, question: Setting, evidence: Evidence, device: DeviceModel | None
 ) -> Costs:
     """Costs of candidates for a workload, and on a device where one is named."""
     asked = question.workload or evidence.workload

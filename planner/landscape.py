@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from planner.answer import Estimate, Front, FrontPoint
-from planner.arrays import Array, Draws, Index
+from planner.answer import Estimate, Front
+from planner.arrays import Array, Draws, Index, Mask
 from planner.costing import Costs
 from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
+from planner.fronts import front
 from planner.lattice import Lattice
 from planner.quality import Quality
-from planner.question import UNITS, CostName
+from planner.question import CostName, FrontAxis
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Landscape:
     costs: Costs
     device: DeviceModel | None
     _limits: dict[tuple[CostName, float], Array] = field(default_factory=dict)
-    _fronts: dict[CostName, Front] = field(default_factory=dict)
+    _fronts: dict[tuple[FrontAxis, FrontAxis], Front] = field(default_factory=dict)
 
     def limit(self, name: CostName, probability: float) -> Array:
         """Value that a cost stays below with a probability, shape ``(n,)``."""
@@ -41,39 +43,22 @@ class Landscape:
             self._limits[name, probability] = self.costs.quantile(name, probability)
         return self._limits[name, probability]
 
-    def front(self, name: CostName) -> Front:
-        """Candidates that nothing cheaper is predicted to beat, from cheap to dear."""
-        if name not in self._fronts:
-            cost = self.costs.centre[name]
-            points = []
-            for row in self.front_rows(name).tolist():
-                estimate = self.estimate(row)
-                points.append(
-                    FrontPoint(
-                        configuration=self.lattice[row],
-                        cost=float(cost[row]),
-                        mean=estimate.mean,
-                        lower=estimate.lower,
-                        upper=estimate.upper,
-                        basis=estimate.basis,
-                    )
-                )
-            self._fronts[name] = Front(
-                cost=name,
-                unit=UNITS[name],
-                metric=METRIC_OF[self.lattice.task],
-                points=tuple(points),
-            )
-        return self._fronts[name]
+    def holding(self, name: CostName, bound: float, risk: float) -> Mask:
+        """Rows that hold a budget, at a tolerated risk."""
+        return self.limit(name, 1 - risk) <= bound * (1 + 1e-12)
 
-    def front_rows(self, name: CostName) -> Index:
-        """Rows of the front."""
-        error = self.quality.mean
-        order = np.lexsort((error, self.costs.centre[name]))
-        ranked = error[order]
-        before = np.concatenate([[np.inf], np.minimum.accumulate(ranked)[:-1]])
-        rows: Index = order[ranked < before]
-        return rows
+    def within(self, bounds: Mapping[CostName, float], risk: float) -> Mask:
+        """Rows that hold every budget, each at a tolerated risk."""
+        every = np.ones(len(self.lattice), dtype=bool)
+        for name, bound in bounds.items():
+            every &= self.holding(name, bound, risk)
+        return every
+
+    def front(self, x: FrontAxis, y: FrontAxis) -> Front:
+        """The Pareto front of all candidates over two axes."""
+        if (x, y) not in self._fronts:
+            self._fronts[x, y] = front(self, x, y)
+        return self._fronts[x, y]
 
     def estimate(self, row: int) -> Estimate:
         """A row's quality in the metric's own direction."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +24,9 @@ CostName = Literal[
     "usd_per_audio_hour",
     "joules_per_audio_second",
 ]
+
+FrontAxis = CostName | Literal["quality"]
+"""What a front can be drawn over; quality is WER or unweighted accuracy."""
 
 UNITS: dict[str, str] = {
     "gflops_per_utterance": "GFLOPs",
@@ -80,37 +83,22 @@ class Budget(BaseModel):
         return self.model_dump(exclude_none=True)  # type: ignore[return-value]
 
 
-class Question(BaseModel):
-    """A question to the planner.
-
-    With a target, the cheapest configuration that reaches it within the budget;
-    without one, the best configuration within the budget.
+class Setting(BaseModel):
+    """What every question says: of what, for whom, within which bounds.
 
     Attributes:
         task: ``asr`` or ``ser``.
         study: Study to answer for; the task's default when left out.
         budget: Upper bounds.
-        target_wer: WER to reach, a fraction (ASR).
-        target_ua: Unweighted accuracy to reach, a fraction (SER).
-        minimise: Cost to keep low when there is a target.
         convention: How FLOPs are counted, budgets and answers alike.
         device: Device that time, energy and money belong to; ``local`` is this machine.
         usd_per_device_hour: Price of the device.
         device_watts: Power that it draws while it computes; what is known of it when left
             out.
-        max_utilisation: Share of its time that a device may be busy, where the workload
-            says how often recordings come; the rest is for their coming unevenly.
         workload: What is served; the study's recordings when left out.
         models: Only these models.
-        relax: Factors by which to relax budgets, to see what that buys; 1.2 for those left
-            out.
         level: Probability of the intervals.
-        risk: Tolerated probability that a budget or target is missed, or that
-            another configuration is better by more than ``tolerance``.
-        tolerance: Difference in error, as a share of it, that does not matter.
-        trials: Trials of an Optuna study over continuous windows and strides,
-            behind the exhaustive search of the lattice.
-        alternatives: How many alternatives to name.
+        risk: Tolerated probability that a budget is missed, or of a wrong answer.
         seed: Seed of everything random.
     """
 
@@ -119,39 +107,24 @@ class Question(BaseModel):
     task: Task = "asr"
     study: str | None = None
     budget: Budget = Budget()
-    target_wer: Probability | None = None
-    target_ua: Probability | None = None
-    minimise: CostName = "gflops_per_utterance"
     convention: Convention = "counted-1"
     device: str | None = None
     usd_per_device_hour: Positive | None = None
     device_watts: Positive | None = None
-    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.7
     workload: Workload | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
-    relax: dict[CostName, Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]] = Field(
-        default_factory=dict
-    )
     level: Probability = 0.90
     risk: Probability = 0.10
-    tolerance: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.02
-    trials: Annotated[int, Field(ge=0, le=10_000)] = 0
-    alternatives: Annotated[int, Field(ge=0, le=50)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
+    @property
+    def asked_of(self) -> tuple[FrontAxis, ...]:
+        """Costs that the answer is about."""
+        return tuple(self.budget.bounds())
+
     @model_validator(mode="after")
-    def _consistent(self) -> Question:
-        if self.target_wer is not None and self.task != "asr":
-            raise ValueError("target_wer is for asr; for ser name target_ua")
-        if unbound := sorted(set(self.relax) - set(self.budget.bounds())):
-            raise ValueError(f"relax names {unbound[0]}, which has no budget")
-        if self.target_ua is not None and self.task != "ser":
-            raise ValueError("target_ua is for ser; for asr name target_wer")
-        if not self.budget.bounds() and self.target_error is None:
-            raise ValueError("name at least one budget, or a target")
-        timed = [name for name in TIMED if name in self.budget.bounds()]
-        if self.target_error is not None and self.minimise in TIMED:
-            timed.append(self.minimise)
+    def _costs_are_known(self) -> Self:
+        timed = [name for name in TIMED if name in self.asked_of]
         if timed and self.device is None:
             raise ValueError(f"{timed[0]} belongs to a device: name one, for example local")
         if "usd_per_audio_hour" in timed and self.usd_per_device_hour is None:
@@ -160,9 +133,83 @@ class Question(BaseModel):
             raise ValueError(f"convention {self.convention} covers asr only")
         return self
 
+
+class Question(Setting):
+    """A question to the planner.
+
+    With a target, the cheapest configuration that reaches it within the budget;
+    without one, the best configuration within the budget.
+
+    Attributes:
+        target_wer: WER to reach, a fraction (ASR).
+        target_ua: Unweighted accuracy to reach, a fraction (SER).
+        minimise: Cost to keep low when there is a target.
+        max_utilisation: Share of its time that a device may be busy, where the workload
+            says how often recordings come; the rest is for their coming unevenly.
+        relax: Factors by which to relax budgets, to see what that buys; 1.2 for those left
+            out.
+        tolerance: Difference in error, as a share of it, that does not matter: the risk is
+            that another configuration is better by more, or that a target is missed.
+        trials: Trials of an Optuna study over continuous windows and strides,
+            behind the exhaustive search of the lattice.
+        alternatives: How many alternatives to name.
+    """
+
+    target_wer: Probability | None = None
+    target_ua: Probability | None = None
+    minimise: CostName = "gflops_per_utterance"
+    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.7
+    relax: dict[CostName, Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
+    tolerance: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.02
+    trials: Annotated[int, Field(ge=0, le=10_000)] = 0
+    alternatives: Annotated[int, Field(ge=0, le=50)] = 4
+
+    @property
+    def asked_of(self) -> tuple[FrontAxis, ...]:
+        """Costs that the answer is about: the budgets', and what is minimised."""
+        bounds = tuple(self.budget.bounds())
+        return bounds if self.target_error is None else (*bounds, self.minimise)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.target_wer is not None and self.task != "asr":
+            raise ValueError("target_wer is for asr; for ser name target_ua")
+        if unbound := sorted(set(self.relax) - set(self.budget.bounds())):
+            raise ValueError(f"relax names {unbound[0]}, which has no budget")
+        if self.target_ua is not None and self.task != "ser":
+            raise ValueError("target_ua is for ser; for asr name target_wer")
+        if not self.budget.bounds() and self.target_error is None:
+            raise ValueError("name at least one budget, or a target")
+        return self
+
     @property
     def target_error(self) -> float | None:
         """The target as an error: WER, or 1 - UA."""
         if self.target_ua is not None:
             return 1 - self.target_ua
         return self.target_wer
+
+
+class FrontQuestion(Setting):
+    """A question for a Pareto front, within budgets where there are any.
+
+    Attributes:
+        x: A cost, or ``quality``.
+        y: Another.
+    """
+
+    x: FrontAxis = "gflops_per_utterance"
+    y: FrontAxis = "quality"
+
+    @property
+    def asked_of(self) -> tuple[FrontAxis, ...]:
+        """Costs that the answer is about: the budgets' and the axes."""
+        return (*self.budget.bounds(), self.x, self.y)
+
+    @model_validator(mode="after")
+    def _two_axes(self) -> Self:
+        if self.x == self.y:
+            raise ValueError(f"a front needs two axes, both are {self.x}")
+        return self

@@ -8,17 +8,18 @@ from functools import cached_property
 
 from models_registry.configuration import Configuration
 from planner import words
-from planner.answer import Estimate, Recommendation, StudySummary
+from planner.answer import Estimate, Front, Recommendation, StudySummary
 from planner.answering import answer
 from planner.arrays import Array
 from planner.costing import all_costs
 from planner.device import DeviceModel, fit_device
-from planner.errors import InsufficientDataError
+from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF, Evidence
+from planner.fronts import front
 from planner.landscape import Landscape, quality_estimate
 from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
-from planner.question import Question
+from planner.question import FrontQuestion, Question, Setting
 from planner.search import search_between
 from planner.space import candidates
 from planner.table import Table
@@ -86,18 +87,28 @@ class Planner:
             InsufficientDataError: Too little is known to answer.
             UnknownNameError: A model is not in the registry.
         """
-        device = None if question.device is None else self.device(question.device)
-        table = self._kept_table(question, device)
-        wanted = {table.cost_name, *table.bounds}
-        if "joules_per_audio_second" in wanted - set(table.costs.centre):
-            raise InsufficientDataError(
-                f"what {question.device} draws is not known: state device_watts",
-                device=question.device,
-            )
+        table = Table(self._landscape(question), question)
         if question.trials:
-            table = self._refined(table, question, device)
+            table = self._refined(table, question)
         chosen = table.choose()
         return answer(table, chosen, self.evidence)
+
+    def front(self, question: FrontQuestion) -> Front:
+        """The Pareto front over two of quality and the costs.
+
+        Raises:
+            NoFeasibleConfigurationError: Nothing is within the budget.
+            InsufficientDataError: Too little is known to answer.
+            UnknownNameError: A model is not in the registry.
+        """
+        landscape = self._landscape(question)
+        bounds = question.budget.bounds()
+        if not bounds:
+            return landscape.front(question.x, question.y)
+        within = landscape.within(bounds, question.risk)
+        if not within.any():
+            raise NoFeasibleConfigurationError("no configuration holds every budget")
+        return front(landscape, question.x, question.y, within)
 
     def predict(
         self, configurations: Sequence[Configuration], level: float = 0.90
@@ -108,7 +119,7 @@ class Planner:
         metric = METRIC_OF[self.evidence.task]
         return [{metric: quality_estimate(quality, row, metric)} for row in range(len(lattice))]
 
-    def summary(self, question: Question) -> StudySummary:
+    def summary(self, question: Setting) -> StudySummary:
         """Which study an answer is for, and what it rests on."""
         own = self.evidence.in_study
         return StudySummary(
@@ -120,14 +131,16 @@ class Planner:
             workload=words.workload(question.workload or self.evidence.workload),
         )
 
-    def table(self, lattice: Lattice, question: Question, device: DeviceModel | None) -> Table:
+    def table(self, lattice: Lattice, question: Question) -> Table:
         """Configurations with their quality and costs for a question."""
+        device = None if question.device is None else self.device(question.device)
         quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
         costs = all_costs(lattice, question, self.evidence, device)
         return Table(Landscape(lattice, quality, costs, device), question)
 
-    def _kept_table(self, question: Question, device: DeviceModel | None) -> Table:
-        """The table of the whole lattice; what does not depend on the budget is kept."""
+    def _landscape(self, question: Setting) -> Landscape:
+        """The whole lattice; what does not depend on the budget is kept."""
+        device = None if question.device is None else self.device(question.device)
         at_once = 1 if question.workload is None else question.workload.max_batch_size
         space = question.models, at_once
         lattice = self._lattice(space)
@@ -150,24 +163,31 @@ class Planner:
             while len(self._landscapes) > _KEPT_LANDSCAPES:
                 self._landscapes.popitem(last=False)
         self._landscapes.move_to_end(key)
-        return Table(self._landscapes[key], question)
+        found = self._landscapes[key]
+        if "joules_per_audio_second" in set(question.asked_of) - set(found.costs.centre):
+            raise InsufficientDataError(
+                f"what {question.device} draws is not known: state device_watts",
+                device=question.device,
+            )
+        return found
 
     def _lattice(self, space: _Space) -> Lattice:
         if space not in self._lattices:
             self._lattices[space] = candidates(self.evidence, *space)
         return self._lattices[space]
 
-    def _refined(self, table: Table, question: Question, device: DeviceModel | None) -> Table:
+    def _refined(self, table: Table, question: Question) -> Table:
         if question.task != "asr":
             return table
-        front = [table.lattice[row] for row in table.landscape.front_rows(table.cost_name).tolist()]
-        front = [c for c in front if c.adapter == "none" and c.window_policy == "chunk"]
+        points = table.landscape.front(table.cost_name, "quality").points
+        start = [point.configuration for point in points]
+        start = [c for c in start if c.adapter == "none" and c.window_policy == "chunk"]
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
-            tried = self.table(Lattice.of(batch), question, device)
+            tried = self.table(Lattice.of(batch), question)
             return tried.objective, tried.violation
 
-        models = sorted({c.model for c in front})
-        found = search_between(evaluate, models, front, trials=question.trials, seed=question.seed)
+        models = sorted({c.model for c in start})
+        found = search_between(evaluate, models, start, trials=question.trials, seed=question.seed)
         extended = table.lattice.joined(Lattice.of(found[:_KEPT_TRIALS], "asr"))
-        return self.table(extended, question, device)
+        return self.table(extended, question)

@@ -121,7 +121,7 @@ class Table:
         return every
 
     def _holding(self, name: CostName, bound: float) -> Mask:
-        return self.landscape.limit(name, 1 - self.question.risk) <= bound * (1 + 1e-12)
+        return self.landscape.holding(name, bound, self.question.risk)
 
     @cached_property
     def objective(self) -> Array:

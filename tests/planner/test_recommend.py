@@ -168,7 +168,7 @@ def test_alternatives_name_other_models_and_what_they_trade(planner):
 
 def test_the_front_only_gets_better_as_it_gets_dearer(planner):
     points = ask(planner, gflops_per_utterance=100).pareto_front.points
-    costs, means = [p.cost for p in points], [p.mean for p in points]
+    costs, means = [p.x.mean for p in points], [p.y.mean for p in points]
     assert costs == sorted(costs)
     assert means == sorted(means, reverse=True)
 
