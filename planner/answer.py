@@ -214,6 +214,27 @@ class Front(Answer):
     hypervolume: Range | None
 
 
+class Elasticity(Answer):
+    """What more of one axis alone would buy.
+
+    Attributes:
+        axis: ``xN`` (model), ``xT`` (window), ``xV`` (encoder tokens), ``exit`` (layer read
+            out), ``rank`` or ``precision``.
+        configuration: The step along it that buys most for its cost.
+        cost: What it costs more of.
+        cost_ratio: How much it costs for what the choice costs.
+        gain: Error saved, a fraction.
+        elasticity: Percent that the error changes by for one percent more of the cost.
+    """
+
+    axis: str
+    configuration: Configuration
+    cost: str
+    cost_ratio: float
+    gain: Range
+    elasticity: Range
+
+
 class Candidate(Answer):
     """A configuration worth measuring.
 
@@ -255,6 +276,7 @@ class Recommendation(Answer):
     budgets: tuple[BudgetReport, ...]
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
+    elasticities: tuple[Elasticity, ...]
     pareto_front: Front
     verification: VerificationPlan
     runnable: bool

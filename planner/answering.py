@@ -21,6 +21,7 @@ from planner.answer import (
 from planner.cost import utterance_flops
 from planner.costing import memory_of, rtf_by_phase
 from planner.evidence import METRIC_OF, Evidence
+from planner.moves import elasticities
 from planner.question import TIMED, UNITS, CostName
 from planner.table import Table
 from planner.verification import plan_verification
@@ -62,6 +63,7 @@ class _Answering:
             probability_within=confidence.probability_within,
             runnable=self.evidence.runnable,
         )
+        steps = elasticities(table.landscape, chosen, table.cost_name)
         return Recommendation(
             configuration=table.lattice[chosen],
             predictions=self._predictions(chosen),
@@ -69,8 +71,9 @@ class _Answering:
             deployment=self._deployment(chosen),
             confidence=confidence,
             budgets=budgets,
-            reasons=tuple(words.reasons(table, chosen, self.evidence, budgets)),
+            reasons=tuple(words.reasons(table, chosen, self.evidence, budgets, steps)),
             alternatives=self._alternatives(),
+            elasticities=steps,
             pareto_front=table.landscape.front(table.cost_name, "quality"),
             verification=plan,
             runnable=self._runnable(chosen),

@@ -15,6 +15,7 @@ from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
 from planner.fronts import front
 from planner.lattice import Lattice
+from planner.moves import kept_by
 from planner.quality import Quality
 from planner.question import CostName, FrontAxis
 
@@ -35,6 +36,7 @@ class Landscape:
     costs: Costs
     device: DeviceModel | None
     _limits: dict[tuple[CostName, float], Array] = field(default_factory=dict)
+    _kept: dict[str, Index] = field(default_factory=dict)
     _fronts: dict[tuple[FrontAxis, FrontAxis], Front] = field(default_factory=dict)
 
     def limit(self, name: CostName, probability: float) -> Array:
@@ -59,6 +61,14 @@ class Landscape:
         if (x, y) not in self._fronts:
             self._fronts[x, y] = front(self, x, y)
         return self._fronts[x, y]
+
+    def neighbours(self, axis: str, row: int) -> Index:
+        """Rows that differ from one along an axis of :data:`planner.moves.AXES` alone."""
+        if axis not in self._kept:
+            fields = (*self.lattice.labels, *self.lattice.numbers, "depth")
+            self._kept[axis] = self.lattice.hashed(kept_by(axis, fields))
+        found = self._kept[axis]
+        return np.flatnonzero(found == found[row])
 
     def estimate(self, row: int) -> Estimate:
         """A row's quality in the metric's own direction."""

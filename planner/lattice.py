@@ -187,15 +187,31 @@ class Lattice:
     @cached_property
     def hashes(self) -> Index:
         """A number for each row, the same for equal rows of any lattice."""
+        return self.hashed((*self.labels, *self.numbers))
+
+    def hashed(self, fields: Sequence[str]) -> Index:
+        """A number for each row, the same where some fields are.
+
+        Args:
+            fields: Names of fields, or ``depth``: the share of the layers below a reduction.
+        """
         total = np.zeros(len(self), dtype=np.uint64)
-        columns = [np.array([_hash(n) for n in v.names], np.uint64) for v in self.labels.values()]
-        named = [hashes[v.codes] for hashes, v in zip(columns, self.labels.values(), strict=True)]
-        plain = [np.nan_to_num(c, nan=-1.0).view(np.uint64) for c in self.numbers.values()]
-        for column in (*named, *plain):
+        for name in fields:
+            if name in self.labels:
+                labels = self.labels[name]
+                column = np.array([_hash(n) for n in labels.names], np.uint64)[labels.codes]
+            else:
+                number = self.depth if name == "depth" else self.numbers[name]
+                column = np.nan_to_num(number, nan=-1.0).view(np.uint64)
             # Multiply and mix, so that no field's bits stay in one place.
             total = (total ^ column) * np.uint64(0x9E3779B97F4A7C15)
             total ^= total >> np.uint64(29)
         return total.view(np.int64)
+
+    @cached_property
+    def depth(self) -> Array:
+        """Share of the layers that run below a reduction; NaN without one."""
+        return np.round(self.numbers["reduction_layer"] / self.last_layer, 2)
 
     def by_model(self, value: Callable[[Any], float]) -> Array:
         """A number of each row's architecture."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from planner.answer import BudgetReport, Step
+import numpy as np
+
+from planner.answer import BudgetReport, Elasticity, Step
 from planner.evidence import METRIC_OF, Evidence
 from planner.question import UNITS
 from planner.workload import Workload
@@ -24,6 +26,18 @@ COST_NAMES: dict[str, str] = {
     "usd_per_audio_hour": "price per hour of audio",
     "joules_per_audio_second": "energy per second of audio",
 }
+
+
+AXIS_NAMES = {
+    "xN": "a larger model (xN)",
+    "xT": "longer windows (xT)",
+    "xV": "more encoder tokens (xV)",
+    "exit": "a later exit",
+    "rank": "a higher rank",
+    "precision": "a finer precision",
+}
+
+_MORE = 0.1
 
 
 def amount(name: str, value: float) -> str:
@@ -52,7 +66,11 @@ def workload(served: Workload) -> str:
 
 
 def reasons(
-    table: Table, chosen: int, evidence: Evidence, budgets: Sequence[BudgetReport]
+    table: Table,
+    chosen: int,
+    evidence: Evidence,
+    budgets: Sequence[BudgetReport],
+    steps: Sequence[Elasticity],
 ) -> Iterator[str]:
     """Why this configuration: the field, the evidence, what binds, what more would buy."""
     task, question = table.question.task, table.question
@@ -72,6 +90,13 @@ def reasons(
         f" {table.quality.provenance(chosen)}."
     )
     yield from _what_binds(table, budgets)
+    if steps:
+        best = steps[0]
+        saved = float(mean[chosen]) * -np.expm1(best.elasticity.mean * np.log1p(_MORE))
+        yield (
+            f"{_MORE:.0%} more {COST_NAMES[best.cost]} buys about {100 * saved:.2f} points, best"
+            f" spent on {AXIS_NAMES[best.axis]}."
+        )
     configuration = table.lattice[chosen]
     if configuration.adapter != "none":
         yield "It needs an adapter of that kind, trained; the figure is for one that was."

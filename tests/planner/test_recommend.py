@@ -385,3 +385,21 @@ def test_a_long_workload_is_costed_in_few_groups(planner):
     assert few.mean_audio_s == pytest.approx(whole.mean_audio_s)
     c = Configuration(model="base", window_s=10)
     assert utterance_flops(c, few).total == pytest.approx(utterance_flops(c, whole).total, rel=0.02)
+
+
+def test_more_of_each_axis_is_weighed(planner):
+    answer = ask(planner, gflops_per_utterance=60)
+    own, steps = answer.configuration, answer.elasticities
+    assert [s.elasticity.mean for s in steps] == sorted(s.elasticity.mean for s in steps)
+    by_axis = {step.axis: step for step in steps}
+    larger = by_axis["xN"].configuration
+    assert larger.architecture.parameters > own.architecture.parameters
+    same = {"window_s", "token_stride", "window_policy", "precision"}
+    assert larger.model_dump(include=same) == own.model_dump(include=same)
+    for step in steps:
+        assert step.cost_ratio > 1
+        assert step.gain.lower <= step.gain.mean <= step.gain.upper
+        error = answer.predictions["wer"].mean
+        grown = np.log(1 - step.gain.mean / error) / np.log(step.cost_ratio)
+        assert step.elasticity.mean == pytest.approx(grown)
+    assert any("best spent on" in reason for reason in answer.reasons)

@@ -1,0 +1,89 @@
+"""Steps along each axis from a configuration: what more of one axis alone buys.
+
+The axes are those of arXiv 2606.22790: model size (xN), audio per forward pass (xT) and
+encoder tokens (xV); and the precision, the rank and the batch beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.answer import Elasticity, Range
+from planner.arrays import Array, Index
+
+if TYPE_CHECKING:
+    from planner.landscape import Landscape
+    from planner.question import CostName
+
+AXES: Mapping[str, tuple[str, ...]] = {
+    "xN": ("model",),
+    "xT": ("window_s", "window_policy", "tail_s"),
+    "xV": ("token_stride", "reduction_layer", "depth"),
+    "exit": ("exit_layer", "depth"),
+    "rank": ("rank", "unfrozen_layers"),
+    "precision": ("precision",),
+}
+"""Fields that a step along an axis may change; ``depth`` is the share of the layers below the
+reduction, which a step along another axis keeps."""
+
+_LEAST_STEP = 0.02
+"""Share of the cost below which a step is no step."""
+
+
+def elasticities(landscape: Landscape, chosen: int, cost: CostName) -> tuple[Elasticity, ...]:
+    """The next dearer step along each axis that is predicted to help, the best one first.
+
+    Args:
+        landscape: The candidates.
+        chosen: Row to start from.
+        cost: What dearer means.
+    """
+    found = []
+    spent = landscape.costs.centre[cost]
+    for axis in AXES:
+        rows = landscape.neighbours(axis, chosen)
+        rows = rows[spent[rows] > spent[chosen] * (1 + _LEAST_STEP)]
+        rows = rows[landscape.quality.mean[rows] < landscape.quality.mean[chosen]]
+        if rows.size:
+            best = _steepest(landscape, chosen, rows, spent)
+            found.append(_elasticity(landscape, axis, chosen, best, cost))
+    return tuple(sorted(found, key=lambda one: one.elasticity.mean))
+
+
+def _steepest(landscape: Landscape, chosen: int, rows: Index, spent: Array) -> int:
+    error = landscape.quality.mean
+    slope = np.log(error[rows] / error[chosen]) / np.log(spent[rows] / spent[chosen])
+    return int(rows[np.argmin(slope)])
+
+
+def _elasticity(
+    landscape: Landscape, axis: str, chosen: int, row: int, cost: CostName
+) -> Elasticity:
+    quality, spent = landscape.quality, landscape.costs.centre[cost]
+    ratio = float(spent[row] / spent[chosen])
+    own, other = quality.draws_of(chosen).astype(float), quality.draws_of(row).astype(float)
+    tail = (1 - quality.level) / 2
+    gained = np.quantile(own - other, [tail, 1 - tail])
+    slopes = np.quantile(np.log(other / own) / np.log(ratio), [tail, 1 - tail])
+    mean = float(quality.mean[chosen] - quality.mean[row])
+    slope = float(np.log(quality.mean[row] / quality.mean[chosen]) / np.log(ratio))
+    return Elasticity(
+        axis=axis,
+        configuration=landscape.lattice[row],
+        cost=cost,
+        cost_ratio=ratio,
+        gain=Range(mean=mean, lower=float(gained[0]), upper=float(gained[1])),
+        elasticity=Range(mean=slope, lower=float(slopes[0]), upper=float(slopes[1])),
+    )
+
+
+def kept_by(axis: str, fields: Sequence[str]) -> list[str]:
+    """Fields that a step along an axis keeps."""
+    moved = AXES[axis]
+    if "model" in moved:
+        # A layer's number means another depth in another model.
+        moved = (*moved, "reduction_layer", "exit_layer")
+    return [name for name in fields if name not in moved]
