@@ -41,14 +41,17 @@ class Planner:
     Args:
         evidence: What is known, and for which study to plan.
         seed: Seed of the fits.
+        lattice: Candidates of one's own, at batch size 1; those of :mod:`planner.space` when
+            left out.
     """
 
-    def __init__(self, evidence: Evidence, seed: int = 0) -> None:
+    def __init__(self, evidence: Evidence, seed: int = 0, lattice: Lattice | None = None) -> None:
         self.evidence = evidence
         self._seed = seed
+        self._own = lattice
         self._devices: dict[str, DeviceModel] = {}
         self._lattices: dict[_Space, Lattice] = {}
-        self._quality: dict[tuple[_Space, float], Quality] = {}
+        self._quality: dict[tuple[int, float], Quality] = {}
         self._landscapes: OrderedDict[tuple[object, ...], Landscape] = OrderedDict()
 
     @cached_property
@@ -141,10 +144,8 @@ class Planner:
     def _landscape(self, question: Setting) -> Landscape:
         """The whole lattice; what does not depend on the budget is kept."""
         device = None if question.device is None else self.device(question.device)
-        at_once = 1 if question.workload is None else question.workload.max_batch_size
-        space = question.models, at_once
-        lattice = self._lattice(space)
-        qualities = space, question.level
+        lattice = self.lattice(question)
+        qualities = id(lattice), question.level
         if qualities not in self._quality:
             self._quality[qualities] = self.quality.predict(
                 lattice, level=question.level, draws=DRAWS
@@ -171,9 +172,12 @@ class Planner:
             )
         return found
 
-    def _lattice(self, space: _Space) -> Lattice:
+    def lattice(self, question: Setting) -> Lattice:
+        """Every candidate for a question."""
+        at_once = 1 if question.workload is None else question.workload.max_batch_size
+        space = question.models, at_once
         if space not in self._lattices:
-            self._lattices[space] = candidates(self.evidence, *space)
+            self._lattices[space] = candidates(self.evidence, *space, lattice=self._own)
         return self._lattices[space]
 
     def _refined(self, table: Table, question: Question) -> Table:

@@ -23,7 +23,10 @@ SER_WINDOWS_S = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def candidates(
-    evidence: Evidence, models: Sequence[str] | None = None, max_batch_size: int = 1
+    evidence: Evidence,
+    models: Sequence[str] | None = None,
+    max_batch_size: int = 1,
+    lattice: Lattice | None = None,
 ) -> Lattice:
     """The lattice of a task, and what its study has observed besides.
 
@@ -36,21 +39,25 @@ def candidates(
         evidence: Whose task and study to plan for.
         models: Only these models; all when left out.
         max_batch_size: Recordings that may run together.
+        lattice: What to offer beside what was observed, instead of the task's own.
 
     Raises:
         UnknownNameError: A model is not in the registry.
     """
     wanted = None if models is None else {MODELS.canonical(name) for name in models}
     observed = list(dict.fromkeys(observation.configuration for observation in evidence.in_study))
-    if evidence.task == "asr":
-        seen = (o.configuration.precision for o in evidence.observations)
-        lattice = asr_lattice(tuple(dict.fromkeys(["fp32", *seen])))
-    else:
-        lattice = Lattice.of(list(dict.fromkeys(_ser_lattice(observed))), "ser")
+    lattice = _offered(evidence, observed) if lattice is None else lattice
     lattice = lattice.joined(Lattice.of(observed, evidence.task))
     if max_batch_size > 1:
         lattice = lattice.batched([size for size in BATCH_SIZES if size <= max_batch_size])
     return lattice if wanted is None else lattice.take(lattice.labels["model"].mask(*wanted))
+
+
+def _offered(evidence: Evidence, observed: Sequence[Configuration]) -> Lattice:
+    if evidence.task == "ser":
+        return Lattice.of(list(dict.fromkeys(_ser_lattice(observed))), "ser")
+    seen = (o.configuration.precision for o in evidence.observations)
+    return asr_lattice(tuple(dict.fromkeys(["fp32", *seen])))
 
 
 def asr_lattice(precisions: tuple[Precision, ...]) -> Lattice:
