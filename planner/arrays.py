@@ -60,3 +60,15 @@ class Labels:
         places = np.array([names.index(name) for name in other.names], dtype=np.int64)
         codes = places[other.codes] if len(places) else other.codes
         return Labels(np.concatenate([self.codes, codes]), names)
+
+
+def distinct(columns: Sequence[Array | Index]) -> tuple[Index, Index]:
+    """A row of each distinct combination, and which of them each row has."""
+    code = first = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        values, place = np.unique(column, return_inverse=True)
+        # Numbered anew each time, so that codes stay small.
+        _, first, code = np.unique(
+            code * len(values) + place, return_index=True, return_inverse=True
+        )
+    return first, code

@@ -8,7 +8,7 @@ import numpy as np
 
 from models_registry.architectures import FRAMES_PER_SECOND
 from models_registry.configuration import Task
-from planner.arrays import Array, Index, Labels
+from planner.arrays import Array, Index, Labels, distinct
 from planner.lattice import Lattice
 
 FULL_WINDOW_S = 30.0
@@ -105,15 +105,3 @@ def _named(columns: Sequence[Array | Index], name: Callable[..., str]) -> Labels
     first, place = distinct(columns)
     rows = zip(*(column[first].tolist() for column in columns), strict=True)
     return Labels(place, tuple(name(*row) for row in rows))
-
-
-def distinct(columns: Sequence[Array | Index]) -> tuple[Index, Index]:
-    """A row of each distinct combination, and which of them each row has."""
-    code = first = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        values, place = np.unique(column, return_inverse=True)
-        # Numbered anew each time, so that codes stay small.
-        _, first, code = np.unique(
-            code * len(values) + place, return_index=True, return_inverse=True
-        )
-    return first, code

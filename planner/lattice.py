@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,7 @@ class Lattice:
     task: Task
     labels: Mapping[str, Labels]
     numbers: Mapping[str, Array]
+    _made: dict[int, Configuration] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, configurations: Sequence[Configuration], task: Task | None = None) -> Lattice:
@@ -134,6 +135,11 @@ class Lattice:
         return len(self.numbers["window_s"])
 
     def __getitem__(self, row: int) -> Configuration:
+        if row not in self._made:
+            self._made[row] = self._make(row)
+        return self._made[row]
+
+    def _make(self, row: int) -> Configuration:
         fields: dict[str, Any] = {"task": self.task}
         for name, labels in self.labels.items():
             fields[name] = labels[row] or None

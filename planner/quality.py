@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 
 from models_registry.configuration import Configuration
-from planner.arrays import Array, Draws, Index, Labels
-from planner.axes import STUDY_SD, axes_of, distinct, group_sd, groups_of
+from planner.arrays import Array, Draws, Index, Labels, distinct
+from planner.axes import STUDY_SD, axes_of, group_sd, groups_of
 from planner.curves import ScalingModel, fit
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
@@ -33,7 +35,7 @@ class Quality:
         upper: Upper end.
         level: Probability of the interval.
         place: Row of each among the draws.
-        draws: Joint draws of what differs, shape ``(columns, draws)``.
+        draw: Makes the draws when they are asked for.
         basis: What each rests on.
         fitted: Where a prediction comes from, in one line.
         observed: Where the rows come from that were observed.
@@ -44,10 +46,15 @@ class Quality:
     upper: Array
     level: float
     place: Index
-    draws: Draws
+    draw: Callable[[], Draws]
     basis: Labels
     fitted: str
     observed: Mapping[int, str]
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Joint draws of what differs, shape ``(columns, draws)``."""
+        return self.draw()
 
     def draws_of(self, rows: int | Index) -> Draws:
         """Joint draws of a row, shape ``(draws,)``, or of some, shape ``(rows, draws)``."""
@@ -121,57 +128,68 @@ class QualityModel:
             "study": Labels(np.zeros(len(first), dtype=np.int64), (self._evidence.study,)),
             **{name: labels.take(first) for name, labels in groups.items()},
         }
-        mean, lower, upper = self.curves.predict(axes, level, groups=factors)
-        joint = self.curves.draws(axes, draws, groups=factors, seed=self._seed).T
+        predictive = self.curves.at(axes, groups=factors)
+        mean, lower, upper = predictive.interval(level)
         reach = normal_quantile(0.5 + level / 2)
         up, down = np.log(upper / mean), np.log(mean / lower)
         upper = mean * np.exp(np.hypot(up, reach * self._common_sd))
         lower = mean * np.exp(-np.hypot(down, reach * self._common_sd))
-        far = self.curves.extrapolation(axes) > 0
-        far |= ~lattice.labels["model"].take(first).mask(*self._known_models)
+        far = predictive.beyond | ~lattice.labels["model"].take(first).mask(*self._known_models)
         codes = np.where(far, BASES.index("extrapolated"), BASES.index("interpolated"))[place]
         mean, lower, upper = mean[place], lower[place], upper[place]
 
-        known = sorted(self._observed, key=lambda configuration: configuration.key)
-        # What is heard does not depend on how many are run together.
-        sizes = np.unique(lattice.numbers["batch_size"]).astype(int).tolist()
-        rows = [
-            lattice.rows_of([c.model_copy(update={"batch_size": size}) for c in known])
-            for size in sizes
-        ]
         observed: dict[int, str] = {}
-        rng = np.random.default_rng(self._seed + 1)
-        own_draws: list[Array] = []
-        for configuration, places in zip(known, np.transpose(rows).tolist(), strict=True):
+        measured: list[Observation] = []
+        for configuration, rows in self._rows_observed(lattice):
             observation = self._observed[configuration]
-            # Drawn for every observation, so that a draw does not depend on what is asked for.
-            noise = rng.standard_normal(draws)
-            here = [row for row in places if row >= 0]
-            if not here:
+            if not rows:
                 continue
-            own = _fit_se(observation) / observation.error
-            spread = np.hypot(own, self._common_sd)
-            mean[here] = observation.error
-            lower[here] = observation.error * np.exp(-reach * spread)
-            upper[here] = observation.error * np.exp(reach * spread)
-            place[here] = len(joint) + len(own_draws)
-            own_draws.append(observation.error * np.exp(own * noise))
-            codes[here] = BASES.index(observation.source)
-            observed |= dict.fromkeys(here, observation.provenance)
-        joint = np.vstack([joint, *own_draws])
-        joint *= np.exp(self._common_sd * rng.standard_normal(draws))
+            spread = np.hypot(_fit_se(observation) / observation.error, self._common_sd)
+            mean[rows] = observation.error
+            lower[rows] = observation.error * np.exp(-reach * spread)
+            upper[rows] = observation.error * np.exp(reach * spread)
+            place[rows] = len(first) + len(measured)
+            codes[rows] = BASES.index(observation.source)
+            observed |= dict.fromkeys(rows, observation.provenance)
+            measured.append(observation)
         top = 1.0 if self._evidence.task == "ser" else np.inf
+
+        def drawn() -> Draws:
+            curves: Draws = predictive.draws(draws, self._seed, np.float32).T
+            joint: Draws = np.vstack([curves, *(self._draws_of(one, draws) for one in measured)])
+            rng = np.random.default_rng((self._seed, draws))
+            joint *= np.exp(self._common_sd * rng.standard_normal(draws)).astype(np.float32)
+            return np.minimum(joint, top, out=joint)
+
         return Quality(
             np.minimum(mean, top),
             np.minimum(lower, top),
             np.minimum(upper, top),
             level,
             place,
-            np.minimum(joint, top).astype(np.float32),
+            drawn,
             Labels(codes, BASES),
             f"curves over {self.curves.observed.rows} observations",
             observed,
         )
+
+    def _rows_observed(self, lattice: Lattice) -> Iterator[tuple[Configuration, list[int]]]:
+        """Rows of each observed configuration: what is heard is the same in any batch."""
+        known = sorted(self._observed, key=lambda configuration: configuration.key)
+        sizes = np.unique(lattice.numbers["batch_size"]).astype(int).tolist()
+        rows = [
+            lattice.rows_of([c.model_copy(update={"batch_size": size}) for c in known])
+            for size in sizes
+        ]
+        for configuration, found in zip(known, np.transpose(rows).tolist(), strict=True):
+            yield configuration, [row for row in found if row >= 0]
+
+    def _draws_of(self, observation: Observation, draws: int) -> Draws:
+        """Draws of an observation, the same whatever is asked for beside it."""
+        digest = hashlib.blake2b(observation.configuration.key.encode(), digest_size=8).digest()
+        rng = np.random.default_rng((self._seed, int.from_bytes(digest, "little")))
+        own = _fit_se(observation) / observation.error
+        return (observation.error * np.exp(own * rng.standard_normal(draws))).astype(np.float32)
 
 
 def _by_configuration(

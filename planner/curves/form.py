@@ -16,8 +16,10 @@ from functools import cached_property
 
 import numpy as np
 
-from planner.arrays import Array, Index
+from planner.arrays import Array, Index, distinct
 from planner.curves.shapes import Shape
+
+_LARGEST_LOG = 200.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,23 @@ class Design:
         """
         return [np.unique(column, return_inverse=True) for column in self.log_axes.T]
 
-    def take(self, index: Index) -> Design:
+    @cached_property
+    def combined(self) -> tuple[Index, Index]:
+        """Distinct combinations of group columns, and which of them each row has."""
+        if not self.groups.size:
+            return self.groups[:1], np.zeros(self.rows, dtype=np.int64)
+        first, place = distinct(list(self.groups.T))
+        return self.groups[first], place
+
+    def take(self, index: Index | slice) -> Design:
         """Some of the rows."""
-        return Design(self.log_axes[index], self.groups[index])
+        part = Design(self.log_axes[index], self.groups[index])
+        # They have no other values than all of them.
+        known = [(values, row[index]) for values, row in self.distinct]
+        object.__setattr__(part, "distinct", known)
+        combinations, place = self.combined
+        object.__setattr__(part, "combined", (combinations, place[index]))
+        return part
 
 
 @dataclass(frozen=True)
@@ -121,19 +137,31 @@ class Form:
                 place += shape.size
         return logs
 
-    def offset(self, parameters: Array, groups: Index) -> Array:
+    def offset(self, parameters: Array, design: Design) -> Array:
         """Sum of the rows' offsets, shape ``(vectors, rows)``."""
-        total = np.zeros((len(parameters), len(groups)))
-        offsets = parameters[:, self.shared :]
-        for column in groups.T:
-            known = column >= 0
-            total[:, known] += offsets[:, column[known]]
+        combinations, place = design.combined
+        # A column of none stands for the labels that have no offset.
+        offsets = np.pad(parameters[:, self.shared :], ((0, 0), (0, 1)))
+        total: Array = offsets[:, combinations].sum(axis=2)[:, place]
         return total
 
     def log_value(self, parameters: Array, design: Design) -> Array:
-        """Log of the error, shape ``(vectors, rows)``."""
-        total, _ = _log_sum(self.log_terms(parameters, design))
-        return total + self.offset(parameters, design.groups)
+        """Log of the error, shape ``(vectors, rows)``.
+
+        Shapes are evaluated where axes have distinct values, of which a lattice has few.
+        """
+        total = np.repeat(_exp(parameters[:, :1]), design.rows, axis=1)
+        for term, first in zip(self.terms, self.firsts, strict=True):
+            logs, place = parameters[:, first : first + 1], first + 1
+            product: Array | None = None
+            for axis, shape in term.factors:
+                values, row = design.distinct[axis]
+                logs = logs + shape.log_value(parameters[:, place : place + shape.size], values)
+                part = _exp(logs)[:, row]
+                product = part if product is None else product * part
+                place, logs = place + shape.size, np.zeros(1)
+            total += _exp(logs) if product is None else product
+        return np.log(total) + self.offset(parameters, design)
 
     def jacobian(self, parameters: Array, design: Design) -> tuple[Array, Array]:
         """Log error and its derivatives.
@@ -157,7 +185,7 @@ class Form:
         for column in design.groups.T:
             known = column >= 0
             derivatives[:, rows[known], self.shared + column[known]] = 1.0
-        return total + self.offset(parameters, design.groups), derivatives
+        return total + self.offset(parameters, design), derivatives
 
     def slope(self, axis: int, parameters: Array, design: Design) -> Array:
         """``d log error / d log x`` along an axis, shape ``(vectors, rows)``."""
@@ -172,6 +200,11 @@ class Form:
                     total += share[index] * slopes[:, row]
                 place += shape.size
         return total
+
+
+def _exp(logs: Array) -> Array:
+    """``exp`` that stays finite where a fit has wandered off."""
+    return np.exp(np.clip(logs, -_LARGEST_LOG, _LARGEST_LOG))
 
 
 def _log_sum(logs: Array) -> tuple[Array, Array]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from planner.arrays import Array, Index, Labels
+from planner.arrays import Array, Labels, Mask
 from planner.curves.data import GroupFactor
 from planner.curves.form import Design, Form
 from planner.errors import InvalidDataError
@@ -17,6 +17,9 @@ from planner.quantiles import t_quantile
 
 EXTRAPOLATION_SD = 0.1
 """Spread in log error added for each factor of e beyond the observed range of an axis."""
+
+_CHUNK = 4096
+"""Rows whose curves fit a processor's cache."""
 
 
 class Prediction(NamedTuple):
@@ -70,18 +73,16 @@ class ScalingModel:
     held_out_residuals: Array
     seed: int
 
-    def predict(
+    def at(
         self,
         axes: Mapping[str, ArrayLike],
-        level: float = 0.90,
         *,
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
-    ) -> Prediction:
-        """Mean and interval of the error.
+    ) -> Predictive:
+        """The predictive distribution of some rows, for intervals and draws of any number.
 
         Args:
             axes: Positive numbers by axis name, broadcast together.
-            level: Probability that the interval holds the error.
             groups: Labels by factor. A factor left out is taken at its centre
                 (no offset, no spread of its own); a label never seen widens the
                 interval by the spread of the factor.
@@ -89,12 +90,32 @@ class ScalingModel:
         Raises:
             InvalidDataError: An axis is missing, or not positive.
         """
-        if not 0 < level < 1:
-            raise InvalidDataError(f"level {level} is not between 0 and 1")
         design, unseen = self._design(axes, groups)
-        centre, spread = self._centre_and_spread(design, unseen)
-        reach = t_quantile(0.5 + level / 2, self.freedom) * spread
-        return Prediction(np.exp(centre), np.exp(centre - reach), np.exp(centre + reach))
+        beyond = self._beyond(design)
+        more = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1) + self.misfit_sd**2
+        centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
+        for part, curves in self._chunks(design):
+            centre[part], curve_sd[part] = curves.mean(axis=0), curves.std(axis=0)
+        return Predictive(self, design, centre, curve_sd, np.sqrt(more), beyond.sum(axis=1) > 0)
+
+    def predict(
+        self,
+        axes: Mapping[str, ArrayLike],
+        level: float = 0.90,
+        *,
+        groups: Mapping[str, Sequence[str] | Labels] | None = None,
+    ) -> Prediction:
+        """Mean and interval of the error; see :meth:`at` for the arguments.
+
+        Args:
+            axes: Positive numbers by axis name.
+            level: Probability that the interval holds the error.
+            groups: Labels by factor.
+
+        Raises:
+            InvalidDataError: An axis is missing, or not positive.
+        """
+        return self.at(axes, groups=groups).interval(level)
 
     def draws(
         self,
@@ -104,27 +125,8 @@ class ScalingModel:
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
         seed: int = 0,
     ) -> Array:
-        """Joint draws of the error, shape ``(n, rows)``.
-
-        A draw takes one bagged refit for all rows, so rows that lie close move
-        together. What the form misses is shared by the rows of a group and
-        independent between groups.
-        """
-        design, unseen = self._design(axes, groups)
-        centre, spread = self._centre_and_spread(design, unseen)
-        rng = np.random.default_rng(seed)
-        curves = self.form.log_value(self.bags, design)
-        curve_sd = curves.std(axis=0)
-        picked = (curves - curves.mean(axis=0))[rng.integers(len(self.bags), size=n)]
-        base = np.square(spread / self.inflation)
-        rest = np.sqrt(np.maximum(base - np.square(curve_sd), 0.0))
-        label = _group_index(design.groups)
-        shared = rng.standard_normal((n, int(label.max(initial=-1)) + 1))
-        standard = picked + rest * shared[:, label]
-        # The t distribution's heavier tails: one scale a draw, for all rows.
-        tails = np.sqrt(self.freedom / rng.chisquare(self.freedom, size=(n, 1)))
-        draws: Array = np.exp(centre + self.inflation * tails * standard)
-        return draws
+        """Joint draws of the error, shape ``(n, rows)``; see :meth:`Predictive.draws`."""
+        return self.at(axes, groups=groups).draws(n, seed)
 
     def curves(
         self,
@@ -149,12 +151,6 @@ class ScalingModel:
         tail = (1 - level) / 2
         lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
         return Prediction(values.mean(axis=0), lower, upper)
-
-    def extrapolation(self, axes: Mapping[str, ArrayLike]) -> Array:
-        """How far rows lie outside the observed range: sum of logs, 0 inside."""
-        design, _ = self._design(axes, None)
-        total: Array = self._beyond(design).sum(axis=1)
-        return total
 
     @property
     def held_out_rmsle(self) -> float:
@@ -221,11 +217,11 @@ class ScalingModel:
         index = np.column_stack(indices) if indices else np.zeros((rows, 0), dtype=np.int64)
         return Design(np.log(values) - self.centres, index), unseen
 
-    def _centre_and_spread(self, design: Design, unseen: Array) -> tuple[Array, Array]:
-        curves = self.form.log_value(self.bags, design)
-        reach = EXTRAPOLATION_SD * self._beyond(design)
-        variance = curves.var(axis=0) + self.misfit_sd**2 + unseen + np.square(reach).sum(axis=1)
-        return curves.mean(axis=0), self.inflation * np.sqrt(variance)
+    def _chunks(self, design: Design) -> Iterator[tuple[slice, Array]]:
+        """The bagged refits' curves, some rows at a time: a million of them at once are slow."""
+        for first in range(0, design.rows, _CHUNK):
+            part = slice(first, first + _CHUNK)
+            yield part, self.form.log_value(self.bags, design.take(part))
 
     def _beyond(self, design: Design) -> Array:
         low = self.observed.log_axes.min(axis=0)
@@ -234,9 +230,58 @@ class ScalingModel:
         return beyond
 
 
-def _group_index(groups: Index) -> Index:
-    """A number for each distinct combination of labels."""
-    if groups.shape[1] == 0:
-        return np.zeros(len(groups), dtype=np.int64)
-    _, index = np.unique(groups, axis=0, return_inverse=True)
-    return index.ravel()
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """The predictive distribution of some rows.
+
+    Attributes:
+        model: Whose.
+        design: The rows.
+        centre: Mean of log error, shape ``(rows,)``.
+        curve_sd: Spread of the bagged refits.
+        rest_sd: What the form misses, labels never seen, and extrapolation.
+        beyond: Rows outside of the observed range.
+    """
+
+    model: ScalingModel
+    design: Design
+    centre: Array
+    curve_sd: Array
+    rest_sd: Array
+    beyond: Mask
+
+    def interval(self, level: float) -> Prediction:
+        """Mean and interval of the error.
+
+        Raises:
+            InvalidDataError: The level is none.
+        """
+        if not 0 < level < 1:
+            raise InvalidDataError(f"level {level} is not between 0 and 1")
+        spread = self.model.inflation * np.hypot(self.curve_sd, self.rest_sd)
+        reach = t_quantile(0.5 + level / 2, self.model.freedom) * spread
+        return Prediction(
+            np.exp(self.centre), np.exp(self.centre - reach), np.exp(self.centre + reach)
+        )
+
+    def draws(self, n: int, seed: int = 0, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Joint draws of the error, shape ``(n, rows)``.
+
+        A draw takes one bagged refit for all rows, so rows that lie close move
+        together. What the form misses is shared by the rows of a group and
+        independent between groups.
+        """
+        model, rng = self.model, np.random.default_rng(seed)
+        picked = rng.integers(len(model.bags), size=n)
+        _, label = self.design.combined
+        shared = rng.standard_normal((n, int(label.max(initial=-1)) + 1))
+        # The t distribution's heavier tails: one scale a draw, for all rows.
+        scale = model.inflation * np.sqrt(model.freedom / rng.chisquare(model.freedom, size=(n, 1)))
+        found = np.empty((self.design.rows, n), dtype)
+        for part, curves in model._chunks(self.design):
+            moved = (curves - self.centre[part])[picked]
+            moved += self.rest_sd[part] * shared[:, label[part]]
+            moved *= scale
+            moved += self.centre[part]
+            found[part] = np.exp(moved, out=moved).T
+        return found.T

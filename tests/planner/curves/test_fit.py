@@ -63,7 +63,7 @@ def test_spread_grows_outside_the_data():
     width = np.log(upper / lower)
     assert width[1] > 1.5 * width[0]
     assert width[2] > 1.5 * width[0]
-    assert model.extrapolation({"n": [2e8, 5e6], "t": [15, 15]}).tolist()[0] == 0
+    assert model.at({"n": [2e8, 5e6], "t": [15, 15]}).beyond.tolist() == [False, True]
 
 
 @given(st.integers(0, 1000), st.permutations(range(12)))
