@@ -19,7 +19,8 @@ from planner.answer import (
     Step,
 )
 from planner.cost import utterance_flops
-from planner.costing import memory_of, rtf_by_phase
+from planner.cost_groups import memory_of
+from planner.costing import rtf_by_phase
 from planner.evidence import METRIC_OF, Evidence
 from planner.moves import elasticities
 from planner.question import TIMED, UNITS, CostName

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from models_registry import MODELS
-from models_registry.architectures import FRAMES_PER_SECOND, WhisperArchitecture
-from models_registry.configuration import Configuration, Precision
-from planner.arrays import Array, Index, Mask
-from planner.cost import (
-    END_OF_TEXT,
-    Convention,
-    Passes,
-    memory_bytes,
-    passes_of,
-    utterance_flops,
-    whisper_memory,
-    whisper_utterance_flops,
-)
-from planner.cost.conventions import Number
+from models_registry.configuration import Configuration
+from planner.arrays import Array, Index, Mask, distinct
+from planner.cost_groups import Group, groups_of
 from planner.device import DeviceModel
-from planner.device.work import Work, read_out_work, stacked, work
+from planner.device.work import in_batch
 from planner.evidence import Evidence
 from planner.lattice import Lattice
 from planner.quantiles import normal_probability, normal_quantile
@@ -71,23 +59,13 @@ def all_costs(
     """Costs of candidates for a workload, and on a device where one is named."""
     asked = question.workload or evidence.workload
     workload = asked.binned()
-    rows = len(lattice)
-    gflops, memory = np.empty(rows), np.empty(rows)
     retries = retry_rates(lattice, evidence.observations)
-    recordings = {
-        "mean": workload,
-        "p50": asked.only(asked.duration_at(0.5)),
-        "p95": asked.only(asked.duration_at(0.95)),
-    }
-    takes = None if device is None else _Taken.empty(rows, recordings)
-    for group in _groups(lattice, retries):
-        gflops[group.rows] = group.flops(workload, question.convention) / 1e9
-        memory[group.rows] = group.memory_bytes(workload)
-        if takes is not None and device is not None:
-            takes.fill(group, recordings, device)
+    counted = _Counted.of(lattice, retries)
+    none = np.zeros(len(lattice))
+    gflops = counted.alone(lambda group: group.flops(workload, question.convention) / 1e9)
+    memory = counted.in_batches(lambda group, size: group.memory_bytes(workload, size))
     heard_s = lattice.numbers["window_s"]
-    audio_s = np.full(rows, workload.mean_audio_s) if lattice.task == "asr" else heard_s
-    none = np.zeros(rows)
+    audio_s = np.full(len(lattice), workload.mean_audio_s) if lattice.task == "asr" else heard_s
     centre: dict[CostName, Array] = {
         "gflops_per_utterance": gflops,
         "gflops_per_audio_second": gflops / audio_s,
@@ -95,195 +73,119 @@ def all_costs(
         "parameters": lattice.parameters,
     }
     log_sd: dict[CostName, Array] = dict.fromkeys(centre, none)
-    if takes is None or device is None:
+    if device is None:
         return Costs(centre, log_sd, none.astype(bool), retries)
-    takes.correct(lattice, device)
     log_peak, log_sd["memory_gib"] = device.log_bytes(memory)
     centre["memory_gib"] = np.exp(log_peak) / GIB
+    timed = _timed(lattice, device)
     batch = lattice.numbers["batch_size"]
-    centre["rtf"] = np.exp(takes.log_s["mean"]) / audio_s
-    centre["latency_p50_s"] = np.exp(takes.log_s["p50"]) * batch
-    centre["latency_p95_s"] = np.exp(takes.log_s["p95"]) * batch
-    log_sd["rtf"], log_sd["latency_p50_s"], log_sd["latency_p95_s"] = takes.sd.values()
+    # A recording is done when all of its batch are.
+    parts: dict[CostName, tuple[Workload, Array]] = {
+        "rtf": (workload, 1 / audio_s),
+        "latency_p50_s": (asked.only(asked.duration_at(0.5)), batch),
+        "latency_p95_s": (asked.only(asked.duration_at(0.95)), batch),
+    }
+    for name, (recordings, unit) in parts.items():
+        log_s, log_sd[name] = _log_seconds(counted, recordings, device, timed)
+        centre[name] = np.exp(log_s) * unit
     if question.usd_per_device_hour is not None:
         centre["usd_per_audio_hour"] = centre["rtf"] * question.usd_per_device_hour
-        log_sd["usd_per_audio_hour"] = takes.sd["mean"]
+        log_sd["usd_per_audio_hour"] = log_sd["rtf"]
     power = device.power_w if question.device_watts is None else (question.device_watts, 0.0)
     if power is not None:
         centre["joules_per_audio_second"] = centre["rtf"] * power[0]
-        log_sd["joules_per_audio_second"] = np.hypot(takes.sd["mean"], power[1])
-    return Costs(centre, log_sd, takes.timed, retries)
+        log_sd["joules_per_audio_second"] = np.hypot(log_sd["rtf"], power[1])
+    mask = none.astype(bool)
+    mask[list(timed)] = True
+    return Costs(centre, log_sd, mask, retries)
+
+
+def _timed(lattice: Lattice, device: DeviceModel) -> dict[int, tuple[float, float]]:
+    """Rows that were timed on the device: by how much the fit is off in log seconds."""
+    known = list(device.corrections)
+    rows = lattice.rows_of(known).tolist()
+    return {row: device.corrections[c] for row, c in zip(rows, known, strict=True) if row >= 0}
+
+
+def _log_seconds(
+    counted: _Counted,
+    workload: Workload,
+    device: DeviceModel,
+    timed: Mapping[int, tuple[float, float]],
+) -> tuple[Array, Array]:
+    """Mean and spread of the log seconds of a recording, each of shape ``(n,)``."""
+    works = {id(group): group.work(workload) for group in counted.groups}
+
+    def predicted(group: Group, size: int) -> Array:
+        once, again = works[id(group)]
+        together = in_batch(once, size)
+        amounts = {phase: own + again[phase] for phase, own in together.items()}
+        return np.stack(device.log_seconds(amounts, group.precision), axis=1)
+
+    log_s, sd = counted.in_batches(predicted, 2).T
+    for row, (shift, sd_of_mean) in timed.items():
+        log_s[row] += shift
+        sd[row] = sd_of_mean
+    return log_s, sd
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """Log seconds of a recording: the mean one, the median and a long one."""
+class _Counted:
+    """Candidates, those that differ in their batch size alone counted once.
 
-    log_s: dict[str, Array]
-    sd: dict[str, Array]
-    timed: Mask
+    Attributes:
+        groups: What is counted, together where it can be.
+        rows: How many those are.
+        place: Which of them each candidate is.
+        sizes: Candidates of each batch size.
+    """
+
+    groups: list[Group]
+    rows: int
+    place: Index
+    sizes: dict[int, Index]
 
     @classmethod
-    def empty(cls, rows: int, names: Iterable[str]) -> _Taken:
+    def of(cls, lattice: Lattice, retries: Array) -> _Counted:
+        """Of these candidates."""
+        first, place = distinct([lattice.hashed(lattice.fields - {"batch_size"})])
+        batch = lattice.numbers["batch_size"]
         return cls(
-            {name: np.empty(rows) for name in names},
-            {name: np.empty(rows) for name in names},
-            np.zeros(rows, dtype=bool),
+            list(groups_of(lattice.take(first), retries[first])),
+            len(first),
+            place,
+            {int(size): np.flatnonzero(batch == size) for size in np.unique(batch)},
         )
 
-    def fill(self, group: _Group, recordings: dict[str, Workload], device: DeviceModel) -> None:
-        """Fits say how long a group takes."""
-        for name, workload in recordings.items():
-            log_s, sd = device.log_seconds(group.work(workload), group.precision)
-            self.log_s[name][group.rows], self.sd[name][group.rows] = log_s, sd
+    def alone(self, count: Callable[[Group], Array]) -> Array:
+        """What does not depend on the batch size, shape ``(n,)``."""
+        found = np.empty(self.rows)
+        for group in self.groups:
+            found[group.rows] = count(group)
+        return found[self.place]
 
-    def correct(self, lattice: Lattice, device: DeviceModel) -> None:
-        """Where it was timed, that is the answer."""
-        known = list(device.corrections)
-        for row, configuration in zip(lattice.rows_of(known).tolist(), known, strict=True):
-            if row >= 0:
-                shift, sd_of_mean = device.corrections[configuration]
-                for name in self.log_s:
-                    self.log_s[name][row] += shift
-                    self.sd[name][row] = sd_of_mean
-                self.timed[row] = True
-
-
-def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int]:
-    """Bytes by part, for the most that a window of the workload can hold."""
-    longest_s = min(configuration.speech_s, float(workload.durations.max()))
-    return memory_bytes(configuration, END_OF_TEXT + workload.tokens_per_audio_s * longest_s)
+    def in_batches(self, count: Callable[[Group, int], Array], columns: int = 1) -> Array:
+        """What depends on it, shape ``(n,)`` or ``(n, columns)``."""
+        shape = (columns,) if columns > 1 else ()
+        found = np.empty((len(self.place), *shape))
+        for size, rows in self.sizes.items():
+            one = np.empty((self.rows, *shape))
+            for group in self.groups:
+                one[group.rows] = count(group, size)
+            found[rows] = one[self.place[rows]]
+        return found
 
 
 def rtf_by_phase(
     configuration: Configuration, workload: Workload, device: DeviceModel, retries: float
 ) -> dict[str, float]:
     """Median seconds of each phase per second of audio."""
-    (group,) = _groups(Lattice.of([configuration]), np.array([retries]))
-    seconds = device.phase_seconds(group.work(workload), configuration.precision)
+    (group,) = groups_of(Lattice.of([configuration]), np.array([retries]))
+    once, again = group.work(workload)
+    together = in_batch(once, configuration.batch_size)
+    amounts = {phase: own + again[phase] for phase, own in together.items()}
+    seconds = device.phase_seconds(amounts, configuration.precision)
     audio_s = workload.mean_audio_s if configuration.task == "asr" else configuration.window_s
     return {
         phase: float(s[0]) / audio_s for phase, s in seconds.items() if s[0] / audio_s > _LEAST_RTF
     }
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Rows of one model, precision and window policy, costed together."""
-
-    lattice: Lattice
-    rows: Index
-    retries: Array
-
-    @property
-    def precision(self) -> Precision:
-        return self.lattice.labels["precision"][0]  # type: ignore[return-value]
-
-    def flops(self, workload: Workload, convention: Convention) -> Array:
-        whisper = self._whisper()
-        if whisper is None or convention != "counted-1":
-            totals = (utterance_flops(c, workload, convention).total for c in self.lattice)
-            return np.array([float(total) for total in totals])
-        counted = whisper_utterance_flops(
-            whisper,
-            workload,
-            self._passes(workload),
-            token_stride=self._column("token_stride"),
-            reduction_layer=self._reduction_layers(),
-        )
-        total: Array = counted.total
-        return total
-
-    def memory_bytes(self, workload: Workload) -> Array:
-        whisper = self._whisper()
-        if whisper is None:
-            return np.array([sum(memory_of(c, workload).values()) for c in self.lattice])
-        speech_s = self.lattice.speech_s[:, None]
-        longest_s = np.minimum(speech_s, workload.durations.max())
-        truncates = self.lattice.labels["window_policy"][0] == "truncate"
-        window_s = self.lattice.full_window_s if truncates else self.lattice.numbers["window_s"]
-        parts = whisper_memory(
-            whisper,
-            np.rint(window_s * FRAMES_PER_SECOND)[:, None],
-            precision=self.precision,
-            token_stride=self._column("token_stride"),
-            reduction_layer=self._reduction_layers(),
-            output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
-            batch_size=self._column("batch_size"),
-        )
-        total = np.asarray(sum(parts.values()), dtype=np.float64)
-        return total.ravel()
-
-    def work(self, workload: Workload) -> Work:
-        """What a recording asks of a device, the mean over the workload."""
-        whisper = self._whisper()
-        if whisper is None:
-            return stacked(
-                [
-                    read_out_work(c, round(c.window_s * FRAMES_PER_SECOND), c.batch_size)
-                    for c in self.lattice
-                ]
-            )
-        passes = self._passes(workload)
-        bins = len(workload.shares)
-
-        def mean_work(frames: Number, windows: Array, batch_size: Number) -> Work:
-            said = workload.tokens_per_audio_s * passes.heard_s / passes.windows
-            amounts = work(
-                whisper,
-                frames=frames,
-                token_stride=self._column("token_stride"),
-                reduction_layer=self._reduction_layers(),
-                precision=self.precision,
-                windows=windows,
-                output_tokens=windows * (END_OF_TEXT + said),
-                batch_size=batch_size,
-            )
-            return {
-                phase: np.einsum(
-                    "b,rbk->rk", workload.shares, amount.reshape(-1, bins, amount.shape[1])
-                )
-                for phase, amount in amounts.items()
-            }
-
-        once = mean_work(passes.frames, passes.windows, self._column("batch_size"))
-        # A rate of exactly none would divide by it.
-        retried = np.maximum(passes.windows * passes.retries, 1e-12)
-        again = mean_work(passes.full_frames, retried, 1)
-        return {phase: amount + again[phase] for phase, amount in once.items()}
-
-    def _passes(self, workload: Workload) -> Passes:
-        return passes_of(
-            workload,
-            policy=self.lattice.labels["window_policy"][0],  # type: ignore[arg-type]
-            window_s=self.lattice.numbers["window_s"],
-            speech_s=self.lattice.speech_s,
-            silence_s=self.lattice.silence_s,
-            full_window_s=float(self.lattice.full_window_s[0]),
-            retries=self.retries,
-        )
-
-    def _whisper(self) -> WhisperArchitecture | None:
-        architecture = MODELS.get(self.lattice.labels["model"][0])
-        if isinstance(architecture, WhisperArchitecture) and self.lattice.task == "asr":
-            return architecture
-        return None
-
-    def _column(self, name: str) -> Array:
-        return self.lattice.numbers[name][:, None]
-
-    def _reduction_layers(self) -> Array:
-        """Layers of reduction, shape ``(n, 1)``; the last where there is none."""
-        layers = self.lattice.numbers["reduction_layer"]
-        return np.where(np.isnan(layers), self.lattice.last_layer, layers)[:, None]
-
-
-def _groups(lattice: Lattice, retries: Array) -> Iterator[_Group]:
-    code = np.zeros(len(lattice), dtype=np.int64)
-    for name in ("model", "precision", "window_policy"):
-        labels = lattice.labels[name]
-        code = code * len(labels.names) + labels.codes
-    order = np.argsort(code, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
-        if rows.size:
-            yield _Group(lattice.take(rows), rows, retries[rows])

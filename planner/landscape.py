@@ -65,8 +65,7 @@ class Landscape:
     def neighbours(self, axis: str, row: int) -> Index:
         """Rows that differ from one along an axis of :data:`planner.moves.AXES` alone."""
         if axis not in self._kept:
-            fields = (*self.lattice.labels, *self.lattice.numbers, "depth")
-            self._kept[axis] = self.lattice.hashed(kept_by(axis, fields))
+            self._kept[axis] = self.lattice.hashed(kept_by(axis, self.lattice.fields | {"depth"}))
         found = self._kept[axis]
         return np.flatnonzero(found == found[row])
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models_registry import MODELS
 from models_registry.configuration import (
@@ -19,7 +20,7 @@ from models_registry.configuration import (
     Task,
     WindowPolicy,
 )
-from planner.arrays import Array, Index, Labels, Mask
+from planner.arrays import Array, Index, Labels, Mask, mixed
 
 _LABELS = ("model", "window_policy", "reduction", "readout", "adapter", "recipe", "precision")
 _NUMBERS = (
@@ -183,36 +184,44 @@ class Lattice:
 
     def rows_of(self, configurations: Sequence[Configuration]) -> Index:
         """Row of each configuration, -1 where it is not here."""
-        order = np.argsort(self.hashes)
         wanted = Lattice.of(configurations, self.task).hashes
-        place = np.searchsorted(self.hashes, wanted, sorter=order)
-        row = order[np.minimum(place, len(order) - 1)] if len(order) else np.full(len(wanted), -1)
-        found: Index = np.where(self.hashes[row] == wanted, row, -1) if len(order) else row
+        found = np.full(len(wanted), -1, dtype=np.int64)
+        if len(self) and len(wanted):
+            # Few are looked for among many.
+            order = np.argsort(wanted)
+            place = order[
+                np.minimum(np.searchsorted(wanted, self.hashes, sorter=order), len(wanted) - 1)
+            ]
+            here = np.flatnonzero(wanted[place] == self.hashes)
+            found[place[here]] = here
         return found
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Names of the columns."""
+        return frozenset((*self.labels, *self.numbers))
 
     @cached_property
     def hashes(self) -> Index:
         """A number for each row, the same for equal rows of any lattice."""
-        return self.hashed((*self.labels, *self.numbers))
+        return self.hashed(self.fields)
 
-    def hashed(self, fields: Sequence[str]) -> Index:
+    def hashed(self, fields: Iterable[str]) -> Index:
         """A number for each row, the same where some fields are.
 
         Args:
             fields: Names of fields, or ``depth``: the share of the layers below a reduction.
         """
-        total = np.zeros(len(self), dtype=np.uint64)
-        for name in fields:
-            if name in self.labels:
-                labels = self.labels[name]
-                column = np.array([_hash(n) for n in labels.names], np.uint64)[labels.codes]
-            else:
-                number = self.depth if name == "depth" else self.numbers[name]
-                column = np.nan_to_num(number, nan=-1.0).view(np.uint64)
-            # Multiply and mix, so that no field's bits stay in one place.
-            total = (total ^ column) * np.uint64(0x9E3779B97F4A7C15)
-            total ^= total >> np.uint64(29)
-        return total.view(np.int64)
+        return mixed((self._column(name) for name in sorted(fields)), len(self))
+
+    def _column(self, name: str) -> Array | NDArray[np.uint64]:
+        if name == "depth":
+            return self.depth
+        if name in self.numbers:
+            return self.numbers[name]
+        # Names instead of codes, which are the lattice's own.
+        labels = self.labels[name]
+        return np.array([_hash(n) for n in labels.names], np.uint64)[labels.codes]
 
     @cached_property
     def depth(self) -> Array:

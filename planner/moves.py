@@ -6,7 +6,7 @@ encoder tokens (xV); and the precision, the rank and the batch beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +80,7 @@ def _elasticity(
     )
 
 
-def kept_by(axis: str, fields: Sequence[str]) -> list[str]:
+def kept_by(axis: str, fields: Iterable[str]) -> list[str]:
     """Fields that a step along an axis keeps."""
     moved = AXES[axis]
     if "model" in moved:

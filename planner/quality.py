@@ -177,11 +177,9 @@ class QualityModel:
         """Rows of each observed configuration: what is heard is the same in any batch."""
         known = sorted(self._observed, key=lambda configuration: configuration.key)
         sizes = np.unique(lattice.numbers["batch_size"]).astype(int).tolist()
-        rows = [
-            lattice.rows_of([c.model_copy(update={"batch_size": size}) for c in known])
-            for size in sizes
-        ]
-        for configuration, found in zip(known, np.transpose(rows).tolist(), strict=True):
+        batched = [c.model_copy(update={"batch_size": size}) for c in known for size in sizes]
+        rows = lattice.rows_of(batched).reshape(len(known), len(sizes))
+        for configuration, found in zip(known, rows.tolist(), strict=True):
             yield configuration, [row for row in found if row >= 0]
 
     def _draws_of(self, observation: Observation, draws: int) -> Draws:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planner.arrays import Array, Mask
+from planner.arrays import Array, Mask, distinct
 from planner.evidence import Observation
 from planner.lattice import Lattice
 
@@ -37,11 +37,13 @@ def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Array:
     retried = np.array([o.retried or 0 for o in counted], dtype=float)[kept]
     overall = (retried.sum() + 0.5) / (windows.sum() + 1)
     # Most rows of a lattice share their place with others.
-    places, place = np.unique(_places(lattice.take(rows)), axis=0, return_inverse=True)
+    places = _places(lattice.take(rows))
+    first, place = distinct(list(places.T.copy()))
+    places = places[first]
     distance = places[:, None, :] - _places(seen.take(kept))[None, :, :]
     near = np.exp(-0.5 * np.square(distance).sum(axis=2))
     expected = (near @ retried + _PRIOR_WINDOWS * overall) / (near @ windows + _PRIOR_WINDOWS)
-    rates[rows] = expected[place.ravel()]
+    rates[rows] = expected[place]
     chosen, own = np.unique(seen.take(kept).hashes, return_inverse=True)
     known = [counted[kept[int(np.argmax(own == n))]].configuration for n in range(len(chosen))]
     for n, row in enumerate(lattice.rows_of(known).tolist()):

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from planner.arrays import Array, Index, distinct
 from planner.curves.shapes import Shape
 
-_LARGEST_LOG = 200.0
+_LARGEST_LOG = 80.0
 
 
 @dataclass(frozen=True)
@@ -137,31 +139,38 @@ class Form:
                 place += shape.size
         return logs
 
-    def offset(self, parameters: Array, design: Design) -> Array:
+    def offset(
+        self, parameters: Array, design: Design, dtype: DTypeLike = np.float64
+    ) -> NDArray[Any]:
         """Sum of the rows' offsets, shape ``(vectors, rows)``."""
         combinations, place = design.combined
         # A column of none stands for the labels that have no offset.
         offsets = np.pad(parameters[:, self.shared :], ((0, 0), (0, 1)))
-        total: Array = offsets[:, combinations].sum(axis=2)[:, place]
+        total: NDArray[Any] = offsets[:, combinations].sum(axis=2).astype(dtype)[:, place]
         return total
 
-    def log_value(self, parameters: Array, design: Design) -> Array:
+    def log_value(
+        self, parameters: Array, design: Design, dtype: DTypeLike = np.float64
+    ) -> NDArray[Any]:
         """Log of the error, shape ``(vectors, rows)``.
 
-        Shapes are evaluated where axes have distinct values, of which a lattice has few.
+        Shapes are evaluated where axes have distinct values, of which a lattice has few; what
+        is then done for every row may be done in single precision.
         """
-        total = np.repeat(_exp(parameters[:, :1]), design.rows, axis=1)
+        total = np.repeat(_exp(parameters[:, :1]).astype(dtype), design.rows, axis=1)
         for term, first in zip(self.terms, self.firsts, strict=True):
             logs, place = parameters[:, first : first + 1], first + 1
-            product: Array | None = None
+            product: NDArray[Any] | None = None
             for axis, shape in term.factors:
                 values, row = design.distinct[axis]
                 logs = logs + shape.log_value(parameters[:, place : place + shape.size], values)
-                part = _exp(logs)[:, row]
+                part = _exp(logs).astype(dtype)[:, row]
                 product = part if product is None else product * part
                 place, logs = place + shape.size, np.zeros(1)
-            total += _exp(logs) if product is None else product
-        return np.log(total) + self.offset(parameters, design)
+            total += _exp(logs).astype(dtype) if product is None else product
+        np.log(total, out=total)
+        total += self.offset(parameters, design, dtype)
+        return total
 
     def jacobian(self, parameters: Array, design: Design) -> tuple[Array, Array]:
         """Log error and its derivatives.

@@ -95,7 +95,8 @@ class ScalingModel:
         more = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1) + self.misfit_sd**2
         centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
         for part, curves in self._chunks(design):
-            centre[part], curve_sd[part] = curves.mean(axis=0), curves.std(axis=0)
+            centre[part] = curves.mean(axis=0, dtype=np.float64)
+            curve_sd[part] = curves.std(axis=0)
         return Predictive(self, design, centre, curve_sd, np.sqrt(more), beyond.sum(axis=1) > 0)
 
     def predict(
@@ -217,11 +218,11 @@ class ScalingModel:
         index = np.column_stack(indices) if indices else np.zeros((rows, 0), dtype=np.int64)
         return Design(np.log(values) - self.centres, index), unseen
 
-    def _chunks(self, design: Design) -> Iterator[tuple[slice, Array]]:
+    def _chunks(self, design: Design) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """The bagged refits' curves, some rows at a time: a million of them at once are slow."""
         for first in range(0, design.rows, _CHUNK):
             part = slice(first, first + _CHUNK)
-            yield part, self.form.log_value(self.bags, design.take(part))
+            yield part, self.form.log_value(self.bags, design.take(part), np.float32)
 
     def _beyond(self, design: Design) -> Array:
         low = self.observed.log_axes.min(axis=0)

@@ -28,6 +28,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """Kinds of work by phase."""
 
+_SHARED = frozenset({"layer", "weight byte"})
+
 PHASES = tuple(KINDS)
 
 Work = Mapping[str, Array]
@@ -43,11 +45,8 @@ def work(
     precision: Precision,
     windows: Number,
     output_tokens: Number,
-    batch_size: Number = 1,
 ) -> Work:
     """What transcribing a recording takes; numbers or arrays that broadcast.
-
-    Of what windows that run together share, a recording takes its part.
 
     Args:
         architecture: The model.
@@ -57,7 +56,6 @@ def work(
         precision: Number format of the weights.
         windows: Forward passes.
         output_tokens: Tokens decoded, over all windows.
-        batch_size: Windows that run together.
     """
     a = architecture
     flops = whisper.counted(
@@ -66,8 +64,7 @@ def work(
     tokens_out = whisper.reduced(frames, token_stride)
     steps = output_tokens - windows
     d, layers = a.d_model, a.decoder_layers
-    passes = windows / batch_size
-    # Every step reads the decoder's weights and the LM head once, whatever the batch.
+    # Every step reads the decoder's weights and the LM head once.
     weights = (layers * (8 * d * d + 2 * d * a.ffn) + a.vocab_size * d) * (
         BYTES_PER_WEIGHT[precision]
     )
@@ -77,32 +74,42 @@ def work(
     return {
         "features": _columns(windows * frames),
         "encoder": _columns(
-            passes * a.encoder_layers, windows * (flops["stem"] + flops["encoder"])
+            windows * a.encoder_layers, windows * (flops["stem"] + flops["encoder"])
         ),
         "prefill": _columns(
-            passes * layers,
+            windows * layers,
             windows * (flops["cross_kv"] + flops["decoder"] + flops["lm_head"]),
         ),
-        "decode": _columns(
-            steps / batch_size * layers, steps / batch_size * weights, steps * cached, steps * token
-        ),
+        "decode": _columns(steps * layers, steps * weights, steps * cached, steps * token),
     }
 
 
-def read_out_work(configuration: Configuration, frames: int, batch_size: int = 1) -> Work:
+def in_batch(amounts: Work, size: int) -> Work:
+    """A recording's part of what it takes where so many run together.
+
+    Layers are launched and weights are read once for all of them.
+    """
+    if size == 1:
+        return amounts
+    return {
+        phase: amounts[phase] / [size if kind in _SHARED else 1 for kind in kinds]
+        for phase, kinds in KINDS.items()
+    }
+
+
+def read_out_work(configuration: Configuration, frames: int) -> Work:
     """What one pass of an encoder with a read-out takes.
 
     Args:
         configuration: What runs, for ``ser``.
         frames: Encoder frames of its window.
-        batch_size: Windows that run together.
     """
     c, a = configuration, configuration.architecture
     launched = len(a.conv_dim) if isinstance(a, SpeechEncoderArchitecture) else 0
     layers = launched + (c.exit_layer or a.encoder_layers)
     return {
         "features": _columns(frames),
-        "encoder": _columns(layers / batch_size, pass_flops(c, frames=frames).total),
+        "encoder": _columns(layers, pass_flops(c, frames=frames).total),
         "prefill": np.full((1, len(KINDS["prefill"])), _NOTHING),
         "decode": np.full((1, len(KINDS["decode"])), _NOTHING),
     }
@@ -117,7 +124,8 @@ def run_work(run: TimedRun) -> Work:
         for first in range(0, len(tokens), c.batch_size):
             batch = tokens[first : first + c.batch_size]
             # All go on until the last has ended.
-            works.append((_pass_work(c, frames, max(batch), len(batch)), len(batch)))
+            one = in_batch(_pass_work(c, frames, max(batch)), len(batch))
+            works.append((one, len(batch)))
     return {
         phase: np.sum([amounts[phase] * count for amounts, count in works], axis=0)
         for phase in PHASES
@@ -133,12 +141,10 @@ def stacked(works: Sequence[Work]) -> Work:
 
 
 @lru_cache(maxsize=16384)
-def _pass_work(
-    configuration: Configuration, frames: int, output_tokens: int, batch_size: int
-) -> Work:
+def _pass_work(configuration: Configuration, frames: int, output_tokens: int) -> Work:
     c, architecture = configuration, configuration.architecture
     if c.task == "ser":
-        return read_out_work(c, frames, batch_size)
+        return read_out_work(c, frames)
     assert isinstance(architecture, WhisperArchitecture)
     return work(
         architecture,
@@ -148,7 +154,6 @@ def _pass_work(
         precision=c.precision,
         windows=1,
         output_tokens=output_tokens,
-        batch_size=batch_size,
     )
 
 

@@ -1,0 +1,170 @@
+"""Candidates that can be counted together, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models_registry import MODELS
+from models_registry.architectures import FRAMES_PER_SECOND, WhisperArchitecture
+from models_registry.configuration import Configuration, Precision
+from planner.arrays import Array, Index
+from planner.cost import (
+    END_OF_TEXT,
+    Convention,
+    Passes,
+    memory_bytes,
+    passes_of,
+    utterance_flops,
+    whisper_memory,
+    whisper_utterance_flops,
+)
+from planner.cost.conventions import Number
+from planner.device.work import Work, read_out_work, stacked, work
+from planner.lattice import Lattice
+from planner.workload import Workload
+
+
+def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int]:
+    """Bytes by part, for the most that a window of the workload can hold."""
+    longest_s = min(configuration.speech_s, float(workload.durations.max()))
+    return memory_bytes(configuration, END_OF_TEXT + workload.tokens_per_audio_s * longest_s)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one model, precision and window policy, counted together.
+
+    Attributes:
+        lattice: The rows alone.
+        rows: Where they are among all.
+        retries: Share of their windows that are run again.
+    """
+
+    lattice: Lattice
+    rows: Index
+    retries: Array
+
+    @property
+    def precision(self) -> Precision:
+        """Theirs."""
+        return self.lattice.labels["precision"][0]  # type: ignore[return-value]
+
+    def flops(self, workload: Workload, convention: Convention) -> Array:
+        """FLOPs of a recording, the mean over a workload, shape ``(n,)``."""
+        whisper = self._whisper()
+        if whisper is None or convention != "counted-1":
+            totals = (utterance_flops(c, workload, convention).total for c in self.lattice)
+            return np.array([float(total) for total in totals])
+        counted = whisper_utterance_flops(
+            whisper,
+            workload,
+            self._passes(workload),
+            token_stride=self._column("token_stride"),
+            reduction_layer=self._reduction_layers(),
+        )
+        total: Array = counted.total
+        return total
+
+    def memory_bytes(self, workload: Workload, batch_size: int) -> Array:
+        """Bytes for the most that a window can hold, shape ``(n,)``."""
+        whisper = self._whisper()
+        if whisper is None:
+            rows = (c.model_copy(update={"batch_size": batch_size}) for c in self.lattice)
+            return np.array([sum(memory_of(c, workload).values()) for c in rows])
+        speech_s = self.lattice.speech_s[:, None]
+        longest_s = np.minimum(speech_s, workload.durations.max())
+        truncates = self.lattice.labels["window_policy"][0] == "truncate"
+        window_s = self.lattice.full_window_s if truncates else self.lattice.numbers["window_s"]
+        parts = whisper_memory(
+            whisper,
+            np.rint(window_s * FRAMES_PER_SECOND)[:, None],
+            precision=self.precision,
+            token_stride=self._column("token_stride"),
+            reduction_layer=self._reduction_layers(),
+            output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
+            batch_size=batch_size,
+        )
+        total = np.asarray(sum(parts.values()), dtype=np.float64)
+        return total.ravel()
+
+    def work(self, workload: Workload) -> tuple[Work, Work]:
+        """What a recording asks of a device, the mean over the workload.
+
+        Returns:
+            What is run once, and what is run again, which never shares a batch.
+        """
+        whisper = self._whisper()
+        if whisper is None:
+            rows = (round(c.window_s * FRAMES_PER_SECOND) for c in self.lattice)
+            once = stacked([read_out_work(c, n) for c, n in zip(self.lattice, rows, strict=True)])
+            return once, {phase: np.zeros_like(amounts) for phase, amounts in once.items()}
+        passes = self._passes(workload)
+        bins = len(workload.shares)
+
+        def mean_work(frames: Number, windows: Array) -> Work:
+            said = workload.tokens_per_audio_s * passes.heard_s / passes.windows
+            amounts = work(
+                whisper,
+                frames=frames,
+                token_stride=self._column("token_stride"),
+                reduction_layer=self._reduction_layers(),
+                precision=self.precision,
+                windows=windows,
+                output_tokens=windows * (END_OF_TEXT + said),
+            )
+            return {
+                phase: np.einsum(
+                    "b,rbk->rk", workload.shares, amount.reshape(-1, bins, amount.shape[1])
+                )
+                for phase, amount in amounts.items()
+            }
+
+        once = mean_work(passes.frames, passes.windows)
+        # A rate of exactly none would divide by it.
+        retried = np.maximum(passes.windows * passes.retries, 1e-12)
+        return once, mean_work(passes.full_frames, retried)
+
+    def _passes(self, workload: Workload) -> Passes:
+        return passes_of(
+            workload,
+            policy=self.lattice.labels["window_policy"][0],  # type: ignore[arg-type]
+            window_s=self.lattice.numbers["window_s"],
+            speech_s=self.lattice.speech_s,
+            silence_s=self.lattice.silence_s,
+            full_window_s=float(self.lattice.full_window_s[0]),
+            retries=self.retries,
+        )
+
+    def _whisper(self) -> WhisperArchitecture | None:
+        architecture = MODELS.get(self.lattice.labels["model"][0])
+        if isinstance(architecture, WhisperArchitecture) and self.lattice.task == "asr":
+            return architecture
+        return None
+
+    def _column(self, name: str) -> Array:
+        return self.lattice.numbers[name][:, None]
+
+    def _reduction_layers(self) -> Array:
+        """Layers of reduction, shape ``(n, 1)``; the last where there is none."""
+        layers = self.lattice.numbers["reduction_layer"]
+        return np.where(np.isnan(layers), self.lattice.last_layer, layers)[:, None]
+
+
+def groups_of(lattice: Lattice, retries: Array) -> Iterator[Group]:
+    """Groups of the rows.
+
+    Args:
+        lattice: The rows.
+        retries: Share of the windows of each that are run again.
+    """
+    code = np.zeros(len(lattice), dtype=np.int64)
+    for name in ("model", "precision", "window_policy"):
+        labels = lattice.labels[name]
+        code = code * len(labels.names) + labels.codes
+    order = np.argsort(code, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
+        if rows.size:
+            yield Group(lattice.take(rows), rows, retries[rows])
