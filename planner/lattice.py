@@ -184,17 +184,15 @@ class Lattice:
 
     def rows_of(self, configurations: Sequence[Configuration]) -> Index:
         """Row of each configuration, -1 where it is not here."""
-        wanted = Lattice.of(configurations, self.task).hashes
+        # Few are looked for among many.
+        own = Lattice.of(configurations, self.task).hashes
+        wanted, place = np.unique(own, return_inverse=True)
         found = np.full(len(wanted), -1, dtype=np.int64)
         if len(self) and len(wanted):
-            # Few are looked for among many.
-            order = np.argsort(wanted)
-            place = order[
-                np.minimum(np.searchsorted(wanted, self.hashes, sorter=order), len(wanted) - 1)
-            ]
-            here = np.flatnonzero(wanted[place] == self.hashes)
-            found[place[here]] = here
-        return found
+            nearest = np.minimum(np.searchsorted(wanted, self.hashes), len(wanted) - 1)
+            here = np.flatnonzero(wanted[nearest] == self.hashes)
+            found[nearest[here]] = here
+        return found[place]
 
     @property
     def fields(self) -> frozenset[str]:

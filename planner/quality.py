@@ -193,12 +193,13 @@ class QualityModel:
 def _by_configuration(
     observations: Sequence[Observation],
 ) -> dict[Configuration, Observation]:
-    """The surest observation of each configuration."""
+    """The surest observation of each configuration, in whatever batch it was made."""
     surest: dict[Configuration, Observation] = {}
     for observation in observations:
-        known = surest.get(observation.configuration)
+        alone = observation.configuration.model_copy(update={"batch_size": 1})
+        known = surest.get(alone)
         if known is None or _se(observation) < _se(known):
-            surest[observation.configuration] = observation
+            surest[alone] = observation
     return surest
 
 
