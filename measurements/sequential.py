@@ -1,9 +1,10 @@
-"""Measures no more utterances than the interval of the WER needs."""
+"""Measures no more utterances than it takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from measurements.evaluation import Evaluation
 from measurements.progress import Progress
@@ -14,6 +15,36 @@ MINIMUM = 100
 GROWTH = 1.25
 LOOKS = 2
 """How often in a row the interval has to be narrow enough: a lucky look is not."""
+
+
+@dataclass
+class Stages:
+    """A run over more and more utterances.
+
+    They are taken in the seeded random order of :meth:`Dataset.limited`, never by
+    length, so what is measured up to a stage is that of ``--limit n --seed s``: one of a
+    random subset, with its own fingerprint, complete in itself. What was evaluated at a
+    smaller n is carried on to the next and, should the run be stopped, found again.
+
+    Attributes:
+        whole: The run over all of the data set.
+        sizes: Utterances after each stage.
+        command: The command that repeats it on so many.
+    """
+
+    whole: Evaluation
+    sizes: Sequence[int]
+    command: Callable[[int], str]
+    _made: dict[int, Evaluation] = field(default_factory=dict)
+
+    def at(self, stage: int) -> Evaluation:
+        """The run up to a stage, knowing what was found up to the one before."""
+        if stage not in self._made:
+            before = self.at(stage - 1) if stage else self.whole
+            speech = self.whole.dataset.limited(self.sizes[stage], self.whole.seed)
+            self._made[stage] = before.on(speech, self.command(self.sizes[stage]))
+            _carry_on(before, self._made[stage])
+        return self._made[stage]
 
 
 def sizes(total: float) -> Iterator[int]:
@@ -34,12 +65,6 @@ def run_until(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Measurement:
     """Evaluates more and more utterances until the interval of their WER is narrow.
-
-    They are taken in the seeded random order of :meth:`Dataset.limited`, never by
-    length, so the measurement is that of ``--limit n --seed s`` with the n it stopped
-    at: one of a random subset, with its own fingerprint, complete in itself. What
-    was evaluated at a smaller n is carried on to the next and, should the run be
-    stopped, found again.
 
     Looking often and stopping at the first narrow interval favours lucky intervals;
     two in a row are asked for, from 100 utterances on. On simulated speech of 10 % WER
@@ -62,11 +87,10 @@ def run_until(
         raise ValueError("stopping by the WER's interval is for asr")
     if not 0 < halfwidth < math.inf:
         raise ValueError(f"half width {halfwidth:g} is not a positive number")
-    whole, narrow = evaluation.dataset, 0
-    for size in sizes(min(len(whole.utterances), most or math.inf)):
-        before = evaluation
-        evaluation = before.on(whole.limited(size, evaluation.seed), command(size))
-        _carry_on(before, evaluation)
+    total = min(len(evaluation.dataset.utterances), most or math.inf)
+    stages, narrow = Stages(evaluation, list(sizes(total)), command), 0
+    for stage in range(len(stages.sizes)):
+        evaluation = stages.at(stage)
         for index in range(len(evaluation.batches)):
             if evaluation.run_batch(index) and on_progress is not None:
                 on_progress(evaluation.progress())

@@ -1,13 +1,12 @@
-"""Verifications: a real run of a predicted configuration, and the verdict on the prediction.
+"""Verifications: real runs of predicted configurations until the decision is safe.
 
-Creating one needs no torch and happens where the question is asked; running it
-happens in a worker. Everything in between is in the store.
+Nothing here needs torch: questions are asked and answered where they come in, while
+:mod:`measurements.verifying` runs in a worker. Everything in between is in the store.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -15,18 +14,27 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
-from measurements.progress import Progress
 from measurements.records import Measurement, Metric
 from measurements.store import Store
-from measurements.studies import dataset_of_study, evidence_for, resolve_device
+from measurements.studies import (
+    all_measurements,
+    dataset_of_study,
+    evidence_for,
+    resolve_device,
+)
 from models_registry import Configuration
 from models_registry.weights import available
 from planner.answer import Estimate, Recommendation
 from planner.errors import PlannerError
 from planner.question import Question
 from planner.recommend import Planner
+from planner.stopping import Verdict
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+MAX_RUNS = 3
+"""Real runs of a verification, unless told otherwise."""
 
 
 class NothingToVerifyError(PlannerError):
@@ -35,27 +43,53 @@ class NothingToVerifyError(PlannerError):
     code = "nothing-to-verify"
 
 
-class Outcome(BaseModel):
-    """What a verification found.
+class Run(BaseModel):
+    """A real run of a verification and the verdict on what was predicted of it.
 
     Attributes:
+        configuration: What ran.
+        predicted: What was predicted of it beforehand.
         measurement: Key of the measurement.
         measured: The metric as measured.
         inside: Whether it lies in the interval that was predicted.
-        recommendation: The answer to the same question afterwards; none if there
-            no longer is one.
-        no_answer: Why there is none.
-        changed: Whether another configuration is recommended now.
+        utterances: On how many utterances.
+        rival: The best configuration measured on the same utterances before, with which it
+            was compared as it went on; none where there is none.
+        stopped: ``better`` or ``worse`` than the rival where that was settled before the
+            last utterance.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    configuration: Configuration
+    predicted: Estimate
     measurement: str
     measured: Metric
     inside: bool
+    utterances: int
+    rival: Configuration | None = None
+    stopped: Verdict | None = None
+
+
+class Outcome(BaseModel):
+    """What a verification came to.
+
+    Attributes:
+        recommendation: The answer to the same question afterwards; none if there
+            no longer is one.
+        no_answer: Why there is none.
+        changed: Whether another configuration is recommended now.
+        settled: Whether the decision is safe now, at the tolerated risk.
+        why: Why it ended there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     recommendation: Recommendation | None
     no_answer: str | None = None
     changed: bool
+    settled: bool
+    why: str
 
 
 class Verification(BaseModel):
@@ -66,18 +100,23 @@ class Verification(BaseModel):
         status: How far it is.
         study: Study it belongs to.
         question: The question whose answer is verified.
-        configuration: What is run.
+        configuration: What is run now, or was last.
         dataset: On which data set.
         subset: Which part of it.
         limit: On how many utterances.
-        predicted: What was predicted of it beforehand.
-        recommendation: The answer beforehand.
-        done: Utterances finished.
-        total: Utterances altogether.
-        wer_so_far: Word error rate of those.
+        max_runs: Real runs at most.
+        max_seconds: Seconds after which none is begun.
+        predicted: What was predicted of the configuration beforehand.
+        rival: The best configuration measured on the same utterances before.
+        recommendation: The answer before all of it.
+        runs: What was run.
+        done: Utterances of the run that are finished.
+        total: Utterances that it has.
+        wer_so_far: Word error rate of those finished.
         outcome: What came out; none before the end.
         error: Why it failed, if it did.
         created_at: When it was asked for.
+        began_at: When the first run began.
         finished_at: When it ended.
     """
 
@@ -91,14 +130,19 @@ class Verification(BaseModel):
     dataset: str
     subset: str | None = None
     limit: int | None = None
+    max_runs: int = 1
+    max_seconds: float | None = None
     predicted: Estimate
+    rival: str | None = None
     recommendation: Recommendation
+    runs: tuple[Run, ...] = ()
     done: int = 0
     total: int
     wer_so_far: float | None = None
     outcome: Outcome | None = None
     error: str | None = None
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    began_at: datetime | None = None
     finished_at: datetime | None = None
 
     def open_dataset(self) -> Dataset:
@@ -114,9 +158,11 @@ def create(
     dataset: str | None = None,
     subset: str | None = None,
     limit: int | None = None,
+    max_runs: int | None = None,
+    max_seconds: float | None = None,
     identifier: str | None = None,
 ) -> Verification:
-    """Asks the question, notes the answer, and stores what is to be run.
+    """Asks the question, notes the answer, and stores what is to be run first.
 
     Args:
         question: The question whose answer is to be verified.
@@ -126,6 +172,9 @@ def create(
         dataset: On what; the study's own speech when left out.
         subset: Which part of it.
         limit: On how many utterances at most.
+        max_runs: Real runs at most; one of a configuration that was named, otherwise
+            :data:`MAX_RUNS`.
+        max_seconds: Seconds after which no other run is begun.
         identifier: Its id; a new one when left out.
 
     Raises:
@@ -146,76 +195,96 @@ def create(
         raise NothingToVerifyError(
             f"weights of {chosen.model} are not on this machine", model=chosen.model
         )
-    (predictions,) = planner.predict([chosen], question.level)
-    verification = Verification(
-        id=identifier or str(uuid.uuid4()),
-        study=planner.evidence.study,
-        question=question,
-        configuration=chosen,
-        dataset=name,
-        subset=subset,
-        limit=limit,
-        predicted=next(iter(predictions.values())),
-        recommendation=recommendation,
-        total=len(speech.limited(limit).utterances),
+    verification = _turned_to(
+        chosen,
+        planner,
+        Verification(
+            id=identifier or str(uuid.uuid4()),
+            study=planner.evidence.study,
+            question=question,
+            configuration=chosen,
+            dataset=name,
+            subset=subset,
+            limit=limit,
+            max_runs=max_runs or (MAX_RUNS if configuration is None else 1),
+            max_seconds=max_seconds,
+            predicted=_predicted(planner, chosen, question),
+            recommendation=recommendation,
+            total=len(speech.limited(limit).utterances),
+        ),
+        store,
     )
     save(verification, store)
     return verification
 
 
-def run(
-    verification: Verification,
-    store: Store,
-    *,
-    device: str = "auto",
-    on_progress: Callable[[Progress], None] | None = None,
+def note(
+    verification: Verification, measurement: Measurement, stopped: Verdict | None, store: Store
 ) -> Verification:
-    """Runs a verification to its end in this process.
+    """The verification with a run's measurement and the verdict on what was predicted of it.
 
-    Args:
-        verification: What to run.
-        store: Where it is kept.
-        device: Where the model runs.
-        on_progress: Called as the run goes on.
-
-    Raises:
-        DatasetError: An audio file can't be read.
-        WeightsError: The weights can't be had.
+    It is stored with what follows from it, by :func:`proceed`.
     """
-    from measurements.evaluation import evaluation_of
-
-    evaluation = evaluation_of(
-        verification.configuration,
-        verification.open_dataset(),
-        store,
-        device=device,
-        command=command_of(verification),
+    metric, predicted = measurement.metric, verification.predicted
+    rival = rival_of(verification, store)
+    done = Run(
+        configuration=verification.configuration,
+        predicted=predicted,
+        measurement=measurement.key,
+        measured=metric,
+        inside=predicted.lower <= metric.value <= predicted.upper,
+        utterances=measurement.dataset.utterances or 0,
+        rival=None if rival is None else rival.configuration,
+        stopped=stopped,
     )
-    return conclude(verification, evaluation.run(on_progress), store)
+    return verification.model_copy(
+        update={
+            "runs": (*verification.runs, done),
+            "done": done.utterances,
+            "wer_so_far": metric.value,
+        }
+    )
 
 
-def conclude(verification: Verification, measurement: Measurement, store: Store) -> Verification:
-    """Holds the measurement against the prediction and answers the question again."""
-    metric = measurement.metric
+def proceed(verification: Verification, store: Store) -> Verification:
+    """Asks again with what is known now: the next run, or the end.
+
+    It ends where the decision is safe, where the runs or the seconds are used up, or where
+    nothing that would help can be run here.
+    """
     planner, resolved = _planner(verification.question, store)
-    after, no_answer = None, None
+    after, no_answer, settled = None, None, False
     try:
         after = planner.recommend(resolved)
+        settled = not after.verification.needed
     except PlannerError as error:
         no_answer = str(error)
+    following = None if after is None else _following(after, verification)
+    elapsed_s = (datetime.now(UTC) - (verification.began_at or datetime.now(UTC))).total_seconds()
+    if after is None:
+        why = "no configuration is within the budget any more"
+    elif settled:
+        why = "the decision is safe"
+    elif len(verification.runs) >= verification.max_runs:
+        why = f"{len(verification.runs)} of {verification.max_runs} runs were made"
+    elif verification.max_seconds is not None and elapsed_s >= verification.max_seconds:
+        why = f"{elapsed_s:.0f} s of {verification.max_seconds:.0f} s were used"
+    elif following is None:
+        why = "nothing else that would help can be run on this machine"
+    else:
+        going_on = _turned_to(following, planner, verification, store)
+        save(going_on, store)
+        return going_on
     before = verification.recommendation.configuration
     concluded = verification.model_copy(
         update={
             "status": "succeeded",
-            "done": verification.total,
-            "wer_so_far": metric.value,
             "outcome": Outcome(
-                measurement=measurement.key,
-                measured=metric,
-                inside=verification.predicted.lower <= metric.value <= verification.predicted.upper,
                 recommendation=after,
                 no_answer=no_answer,
                 changed=after is None or after.configuration != before,
+                settled=settled,
+                why=why,
             ),
             "finished_at": datetime.now(UTC),
         }
@@ -244,19 +313,27 @@ def save(verification: Verification, store: Store) -> None:
     )
 
 
+def rival_of(verification: Verification, store: Store) -> Measurement | None:
+    """The measurement that the run is compared with as it goes on."""
+    if verification.rival is None:
+        return None
+    known = all_measurements(store, verification.question.task)
+    return next((m for m in known if m.key == verification.rival), None)
+
+
 def find(identifier: str, store: Store) -> Verification | None:
     """The verification with an id, if there is one."""
     row = store.verification(identifier)
     return None if row is None else Verification.model_validate(row.document)
 
 
-def command_of(verification: Verification) -> str:
-    """The command that repeats the run by itself."""
+def command_of(verification: Verification, limit: int | None = None) -> str:
+    """The command that repeats the run by itself, on so many utterances."""
     return measure_command(
         verification.configuration,
         verification.dataset,
         subset=verification.subset,
-        limit=verification.limit,
+        limit=limit or verification.limit,
     )
 
 
@@ -264,6 +341,54 @@ def _planner(question: Question, store: Store) -> tuple[Planner, Question]:
     device = resolve_device(question.device, store)
     evidence = evidence_for(question.task, question.study, store, device=device)
     return Planner(evidence, question.seed), question.model_copy(update={"device": device})
+
+
+def _predicted(planner: Planner, configuration: Configuration, question: Question) -> Estimate:
+    (predictions,) = planner.predict([configuration], question.level)
+    return next(iter(predictions.values()))
+
+
+def _turned_to(
+    configuration: Configuration, planner: Planner, verification: Verification, store: Store
+) -> Verification:
+    """The verification with another configuration to run."""
+    rival = _rival(configuration, planner, verification, store)
+    return verification.model_copy(
+        update={
+            "configuration": configuration,
+            "predicted": _predicted(planner, configuration, verification.question),
+            "rival": None if rival is None else rival.key,
+            "done": 0,
+            "total": len(verification.open_dataset().utterances),
+            "wer_so_far": None,
+        }
+    )
+
+
+def _rival(
+    configuration: Configuration, planner: Planner, verification: Verification, store: Store
+) -> Measurement | None:
+    """The best of what is allowed and was measured on all of the same utterances."""
+    fingerprint = verification.open_dataset().fingerprint()
+    known = [
+        m
+        for m in all_measurements(store, verification.question.task)
+        if m.dataset.fingerprint == fingerprint
+        and m.utterance_errors
+        and m.configuration != configuration
+    ]
+    allowed = planner.allowed(verification.question, [m.configuration for m in known])
+    rivals = [m for m, holds in zip(known, allowed, strict=True) if holds]
+    return min(rivals, key=lambda m: m.metric.value, default=None)
+
+
+def _following(after: Recommendation, verification: Verification) -> Configuration | None:
+    """The next candidate that can be run here and was not yet."""
+    run = {one.configuration for one in verification.runs}
+    for candidate in after.verification.candidates:
+        if candidate.runnable and candidate.configuration not in run:
+            return candidate.configuration
+    return None
 
 
 def _first_runnable(recommendation: Recommendation) -> Configuration:

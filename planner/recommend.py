@@ -113,6 +113,13 @@ class Planner:
             raise NoFeasibleConfigurationError("no configuration holds every budget")
         return front(landscape, question.x, question.y, within)
 
+    def allowed(self, question: Question, configurations: Sequence[Configuration]) -> list[bool]:
+        """Whether configurations hold every budget and reach the target of a question."""
+        if not configurations:
+            return []
+        table = self.table(Lattice.of(configurations, self.evidence.task), question)
+        return [bool(holds) for holds in table.allowed]
+
     def predict(
         self, configurations: Sequence[Configuration], level: float = 0.90
     ) -> list[dict[str, Estimate]]:

@@ -37,6 +37,7 @@ def demo(
     with handled(), tempfile.TemporaryDirectory(prefix="speechplan-demo-") as folder:
         from api.services import PlanningService
         from measurements import verification as verifications
+        from measurements import verifying
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
         from measurements.evaluation import evaluation_of
@@ -76,8 +77,8 @@ def demo(
 
         console.rule("4. Verify by a real run")
         verification = verifications.create(question, store, limit=limit)
-        with run_progress(verification.configuration.label(), quiet=False) as report:
-            verification = verifications.run(verification, store, on_progress=report)
+        with run_progress("verifying", quiet=False) as report:
+            verification = verifying.run(verification, store, on_progress=report)
         console.rule("5. Before and after")
         show_verdict(verification)
         store.close()

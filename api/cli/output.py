@@ -192,25 +192,32 @@ def show_verdict(verification: Verification) -> None:
     """Prints what a verification found: before, measured, after."""
     outcome = verification.outcome
     assert outcome is not None
-    measured = outcome.measured
-    console.print(f"[bold]Verified {verification.configuration.label()}[/bold]")
-    console.print(f"  predicted {estimate_text(measured.name, verification.predicted)}")
-    interval = ""
-    if measured.lower is not None and measured.upper is not None and measured.level is not None:
-        interval = (
-            f" ({100 * measured.lower:.2f} to {100 * measured.upper:.2f} at {measured.level:.0%})"
+    for run in verification.runs:
+        measured, interval = run.measured, ""
+        console.print(f"[bold]Verified {run.configuration.label()}[/bold]")
+        console.print(f"  predicted {estimate_text(measured.name, run.predicted)}")
+        if measured.lower is not None and measured.upper is not None and measured.level is not None:
+            low, high = 100 * measured.lower, 100 * measured.upper
+            interval = f" ({low:.2f} to {high:.2f} at {measured.level:.0%})"
+        console.print(
+            f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}:"
+            f" {'inside' if run.inside else 'outside'} the predicted interval"
         )
-    console.print(
-        f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}:"
-        f" {'inside' if outcome.inside else 'outside'} the predicted interval"
-    )
+        if run.stopped is not None and run.rival is not None:
+            console.print(
+                f"  stopped after {run.utterances} utterances: {run.stopped} than"
+                f" {run.rival.label()}"
+            )
     before = verification.recommendation
     console.print(f"Before: {_choice(before)}")
     if outcome.recommendation is None:
         console.print(f"After:  no answer any more: {outcome.no_answer}")
     else:
         console.print(f"After:  {_choice(outcome.recommendation)}")
-    console.print(f"The recommendation {'changed' if outcome.changed else 'stands'}.")
+    console.print(
+        f"The recommendation {'changed' if outcome.changed else 'stands'}; it ended since"
+        f" {outcome.why}."
+    )
 
 
 def _choice(recommendation: Recommendation) -> str:

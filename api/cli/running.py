@@ -150,10 +150,17 @@ def verify(
     limit: options.Limit = None,
     model: Annotated[list[str] | None, typer.Option(help="Only these models.")] = None,
     run_on: Annotated[str, typer.Option(help="Where the model runs.")] = "auto",
+    max_runs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Real runs at most; 3 if left out.", show_default=False),
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which no other run is begun.")
+    ] = None,
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    r"""Verify an answer: run what it predicts, and answer again.
+    r"""Verify an answer: run what could change it until the decision is safe.
 
     \b
     speechplan verify --rtf 0.05 --device local
@@ -161,6 +168,7 @@ def verify(
     """
     with handled(as_json):
         from measurements import verification as verifications
+        from measurements import verifying
 
         question = make_question(
             task="asr",
@@ -173,10 +181,16 @@ def verify(
         )
         store = writable_store()
         verification = verifications.create(
-            question, store, dataset=dataset, subset=subset, limit=limit
+            question,
+            store,
+            dataset=dataset,
+            subset=subset,
+            limit=limit,
+            max_runs=max_runs,
+            max_seconds=max_seconds,
         )
-        with run_progress(verification.configuration.label(), quiet=as_json) as report:
-            verification = verifications.run(verification, store, device=run_on, on_progress=report)
+        with run_progress("verifying", quiet=as_json) as report:
+            verification = verifying.run(verification, store, device=run_on, on_progress=report)
         if as_json:
             print_json({"verification": verification.model_dump(mode="json")})
         else:

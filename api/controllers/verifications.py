@@ -31,6 +31,8 @@ class VerificationRequest(Schema):
         dataset: Data set to run on; the study's own when left out.
         subset: Part of the data set.
         limit: Utterances at most.
+        max_runs: Real runs at most; one of a configuration that is named, otherwise three.
+        max_seconds: Seconds after which no other run is begun.
     """
 
     question: Question
@@ -38,6 +40,8 @@ class VerificationRequest(Schema):
     dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_runs: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class VerificationResponse(Schema):
@@ -76,6 +80,8 @@ class VerificationController(Controller):
             dataset=data.dataset,
             subset=data.subset,
             limit=data.limit,
+            max_runs=data.max_runs,
+            max_seconds=data.max_seconds,
         )
         queue.enqueue_verification(verification.id)
         return Response(

@@ -16,8 +16,9 @@ from typing import Any
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from measurements import verification as verifications
-from measurements.evaluation import Evaluation, evaluation_of
+from measurements import verifying
 from measurements.jobs.queue import APPLICATION, QUEUE, SWEEP, VERIFY, application_version
+from measurements.sequential import Stages
 from measurements.settings import Settings
 from measurements.store import Store
 from measurements.sweeps import Sweep
@@ -35,15 +36,22 @@ class _Context:
 
 @DBOS.workflow(name=VERIFY)
 def verify(identifier: str) -> str:
-    """Runs one verification batch by batch and concludes it.
+    """Runs one configuration after another, batch by batch, until the decision is safe.
 
     Returns:
         Its final status.
     """
     try:
-        for index in range(_begin(identifier)):
-            _run_batch(identifier, index)
-        return _conclude(identifier)
+        number, stages = 0, _begin(identifier)
+        while stages:
+            for stage in range(stages):
+                for index in range(_batches(identifier, number, stage)):
+                    _run_batch(identifier, number, stage, index)
+                if _settled(identifier, number, stage):
+                    break
+            stages = _conclude(identifier, number, stage)
+            number += 1
+        return "succeeded"
     except Exception as error:  # whatever went wrong is the verification's result
         _log.exception("verification %s failed", identifier)
         return _give_up(identifier, f"{type(error).__name__}: {error}")
@@ -51,16 +59,21 @@ def verify(identifier: str) -> str:
 
 @DBOS.step()
 def _begin(identifier: str) -> int:
-    """Marks it as running; returns how many batches there are."""
-    found = _load(identifier)
-    verifications.save(found.model_copy(update={"status": "running"}), _Context.store)
-    return len(_evaluation(identifier).batches)
+    """Marks it as running; returns how many stages its first run has."""
+    verifying.begin(_load(identifier), _Context.store)
+    return len(_stages(identifier, 0).sizes)
 
 
 @DBOS.step()
-def _run_batch(identifier: str, index: int) -> int:
+def _batches(identifier: str, number: int, stage: int) -> int:
+    """How many batches a stage of a run has."""
+    return len(_stages(identifier, number).at(stage).batches)
+
+
+@DBOS.step()
+def _run_batch(identifier: str, number: int, stage: int, index: int) -> int:
     """Transcribes and stores a batch; what is in the store already is left out."""
-    evaluation = _evaluation(identifier)
+    evaluation = _stages(identifier, number).at(stage)
     done = evaluation.run_batch(index)
     progress = evaluation.progress()
     update: dict[str, Any] = {"done": progress.done, "wer_so_far": progress.value}
@@ -69,10 +82,27 @@ def _run_batch(identifier: str, index: int) -> int:
 
 
 @DBOS.step()
-def _conclude(identifier: str) -> str:
-    """Times it, stores the measurement and the verdict, and answers again."""
-    measurement = _evaluation(identifier).finish()
-    return verifications.conclude(_load(identifier), measurement, _Context.store).status
+def _settled(identifier: str, number: int, stage: int) -> bool:
+    """Whether the utterances so far are enough."""
+    stages = _stages(identifier, number)
+    return verifying.settled(_load(identifier), stages, stage, _Context.store) is not None
+
+
+@DBOS.step()
+def _conclude(identifier: str, number: int, stage: int) -> int:
+    """Times and stores the measurement, and asks again.
+
+    Returns:
+        Stages of the next run; none at the end.
+    """
+    found = _load(identifier)
+    if len(found.runs) == number:  # not done by a worker that was killed right after
+        stages = _stages(identifier, number)
+        stopped = verifying.settled(found, stages, stage, _Context.store)
+        measurement = stages.at(stage).finish()
+        noted = verifications.note(found, measurement, stopped, _Context.store)
+        found = verifications.proceed(noted, _Context.store)
+    return 0 if found.outcome is not None else len(_stages(identifier, number + 1).sizes)
 
 
 @DBOS.step()
@@ -114,15 +144,9 @@ def _load(identifier: str) -> Verification:
 
 
 @lru_cache(maxsize=1)
-def _evaluation(identifier: str) -> Evaluation:
-    found = _load(identifier)
-    return evaluation_of(
-        found.configuration,
-        found.open_dataset(),
-        _Context.store,
-        device=_Context.device,
-        command=verifications.command_of(found),
-    )
+def _stages(identifier: str, number: int) -> Stages:
+    """A run of a verification, the one under way; its model stays loaded."""
+    return verifying.stages_of(_load(identifier), _Context.store, device=_Context.device)
 
 
 def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-1") -> None:

@@ -279,7 +279,7 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
             assert time.monotonic() < end + 120
             time.sleep(0.3)
         assert found["status"] == "succeeded", found["error"]
-        assert found["outcome"]["measured"]["name"] == "wer"
+        assert found["runs"][0]["measured"]["name"] == "wer"
         page = client.get("/v1/studies/asr-demo/measurements").json()
         assert [m["source"] for m in page["items"]] == ["measured"]
     finally:

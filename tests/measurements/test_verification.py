@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from measurements import coverage, verifying
 from measurements import verification as verifications
 from measurements.datasets import DatasetError, open_dataset
 from measurements.evaluation import evaluation_of
@@ -20,6 +21,7 @@ from measurements.settings import Settings
 from measurements.store import Store
 from measurements.verification import NothingToVerifyError
 from models_registry import Configuration
+from planner import stopping
 from planner.errors import NoFeasibleConfigurationError
 from planner.question import Budget, Question
 from tests.conftest import needs_weights
@@ -44,7 +46,7 @@ def store(settings):
 
 
 def test_before_run_and_after(store):
-    verification = verifications.create(QUESTION, store, limit=6)
+    verification = verifications.create(QUESTION, store, limit=6, max_runs=1)
     assert verification.status == "queued"
     assert verification.total == 6
     assert verifications.find(verification.id, store) == verification
@@ -52,24 +54,60 @@ def test_before_run_and_after(store):
     assert first_basis in ("interpolated", "extrapolated")
 
     progress = []
-    done = verifications.run(verification, store, on_progress=progress.append)
+    done = verifying.run(verification, store, on_progress=progress.append)
     assert progress[-1].done == 6
     assert done.status == "succeeded"
-    outcome = done.outcome
-    assert outcome.inside == (
-        done.predicted.lower <= outcome.measured.value <= done.predicted.upper
-    )
+    outcome, (run,) = done.outcome, done.runs
+    assert run.predicted == verification.predicted
+    assert run.inside == (run.predicted.lower <= run.measured.value <= run.predicted.upper)
+    assert outcome.settled or outcome.why == "1 of 1 runs were made"
     assert verifications.find(done.id, store) == done
-    measurement = store.measurement(outcome.measurement)
-    assert measurement.configuration == done.configuration
-    assert measurement.metric == outcome.measured
+    measurement = store.measurement(run.measurement)
+    assert measurement.configuration == run.configuration == verification.configuration
+    assert measurement.metric == run.measured
     # What was verified is answered as measured from now on.
     again = verifications.create(QUESTION, store, configuration=done.configuration, limit=6)
     assert again.predicted.basis == "measured"
-    assert again.predicted.mean == pytest.approx(outcome.measured.value)
+    assert again.predicted.mean == pytest.approx(run.measured.value)
     assert outcome.changed == (
         outcome.recommendation.configuration != done.recommendation.configuration
     )
+
+
+def test_runs_go_on_until_the_decision_is_safe_or_the_runs_are_used_up(store):
+    """Each run is another configuration, compared with the best measured before it."""
+    verification = verifications.create(QUESTION, store, limit=6, max_runs=2)
+    done = verifying.run(verification, store)
+    assert 1 <= len(done.runs) <= 2
+    assert len({run.configuration for run in done.runs}) == len(done.runs)
+    assert len(store.measurements()) == len(done.runs)
+    outcome = done.outcome
+    assert outcome.settled == (not outcome.recommendation.verification.needed)
+    assert outcome.settled or "2 of 2 runs" in outcome.why or "can be run" in outcome.why
+    if len(done.runs) == 2:
+        assert done.runs[1].rival == done.runs[0].configuration
+    whole = coverage.coverage(store)[0]
+    assert (whole.predictions, whole.inside) == (len(done.runs), sum(r.inside for r in done.runs))
+    assert whole.lower <= whole.share <= whole.upper
+
+
+def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
+    """A hopeless candidate is dropped at the first look; what it did is a measurement."""
+    monkeypatch.setattr(stopping, "FIRST_LOOK", 8)
+    good = Configuration(model="base")
+    speech = open_dataset("demo").limited(20)
+    evaluation_of(good, speech, store, timing=False).run()
+    # Of windows of 1 s hardly a word is left.
+    hopeless = Configuration(model="tiny.en", window_s=1)
+    ample = QUESTION.model_copy(update={"budget": Budget(gflops_per_utterance=400)})
+    verification = verifications.create(ample, store, configuration=hopeless, limit=20)
+    assert verification.rival is not None
+    done = verifying.run(verification, store)
+    (run,) = done.runs
+    assert (run.stopped, run.rival, run.utterances) == ("worse", good, 8)
+    stored = store.measurement(run.measurement)
+    assert stored.dataset.utterances == 8
+    assert "--limit 8" in stored.provenance
 
 
 def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store):
@@ -177,7 +215,7 @@ def test_a_worker_killed_in_the_middle_finishes_after_a_restart(settings, store)
         assert kept.get(result.utterance, result) == result
     assert len(store.measurements()) == 1
     measurement = store.measurement(evaluation.key)
-    assert finished.outcome.measurement == measurement.key
+    assert [run.measurement for run in finished.runs] == [measurement.key]
     assert measurement.errors.reference_words == sum(r.reference_words for r in results)
     assert stored_formats(settings) == {"portable_json"}
 

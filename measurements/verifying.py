@@ -1,0 +1,111 @@
+"""Runs verifications: one configuration after another, each no longer than it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from measurements import verification as verifications
+from measurements.evaluation import evaluation_of
+from measurements.progress import Progress
+from measurements.sequential import Stages
+from measurements.store import Store
+from measurements.verification import Verification
+from planner.stopping import Verdict, looks, verdict
+
+
+def run(
+    verification: Verification,
+    store: Store,
+    *,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Verification:
+    """Runs a verification to its end in this process.
+
+    Args:
+        verification: What to run.
+        store: Where it is kept.
+        device: Where the models run.
+        on_progress: Called as the runs go on.
+
+    Raises:
+        DatasetError: An audio file can't be read.
+        WeightsError: The weights can't be had.
+    """
+    verification = begin(verification, store)
+    while verification.outcome is None:
+        label = verification.configuration.label()
+
+        def report(progress: Progress, label: str = label) -> None:
+            if on_progress is not None:
+                on_progress(replace(progress, phase=f"{label}, {progress.phase}"))
+
+        stages, stopped = stages_of(verification, store, device=device), None
+        for stage in range(len(stages.sizes)):
+            evaluation = stages.at(stage)
+            for index in range(len(evaluation.batches)):
+                if evaluation.run_batch(index):
+                    report(evaluation.progress(evaluation.PHASE))
+            stopped = settled(verification, stages, stage, store)
+            if stopped is not None:
+                break
+        measurement = evaluation.run(report)
+        verification = verifications.proceed(
+            verifications.note(verification, measurement, stopped, store), store
+        )
+    return verification
+
+
+def begin(verification: Verification, store: Store) -> Verification:
+    """Notes that the first run begins."""
+    begun = verification.model_copy(
+        update={"status": "running", "began_at": verification.began_at or datetime.now(UTC)}
+    )
+    verifications.save(begun, store)
+    return begun
+
+
+def stages_of(verification: Verification, store: Store, *, device: str = "auto") -> Stages:
+    """The run under way; in stages only where there is a rival to compare it with."""
+    speech = verification.open_dataset()
+    total = len(speech.utterances)
+    sequential = verification.rival is not None and verification.question.task == "asr"
+    return Stages(
+        evaluation_of(
+            verification.configuration,
+            speech,
+            store,
+            device=device,
+            command=verifications.command_of(verification),
+        ),
+        list(looks(total)) if sequential else [total],
+        lambda size: verifications.command_of(
+            verification, size if size < total else verification.limit
+        ),
+    )
+
+
+def settled(verification: Verification, stages: Stages, stage: int, store: Store) -> Verdict | None:
+    """What the utterances up to a stage say against the rival's; none on the last."""
+    rival = None
+    if stage < len(stages.sizes) - 1:
+        rival = verifications.rival_of(verification, store)
+    if rival is None:
+        return None
+    # Errors are in the order of the utterances' ids, of both.
+    ids = sorted(utterance.id for utterance in stages.whole.dataset.utterances)
+    against = dict(zip(ids, rival.utterance_errors, strict=True))
+    results = store.utterances(stages.at(stage).key)
+    pairs = [(r.substitutions + r.deletions + r.insertions, *against[r.utterance]) for r in results]
+    question = verification.question
+    own, theirs, words = zip(*pairs, strict=True)
+    return verdict(
+        own,
+        theirs,
+        words,
+        tolerance=question.tolerance,
+        risk=question.risk,
+        of_looks=len(stages.sizes) - 1,
+    )
