@@ -1,7 +1,8 @@
-"""How well latency is predicted for architectures that were not timed."""
+"""How well latency is predicted for what was not timed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,17 +17,17 @@ from planner.quantiles import normal_quantile
 
 @dataclass(frozen=True)
 class HeldOutCheck:
-    """Predictions of each architecture's configurations from the others' runs.
+    """Predictions of each group's configurations from the others' runs.
 
     Attributes:
-        architectures: Architectures left out in turn.
+        groups: Groups left out in turn: architectures, or folds of configurations.
         configurations: Configurations predicted, with other token counts counted anew.
         median_error: Median of ``|predicted / measured - 1|`` of their seconds.
         coverage: Share of them inside the predicted interval.
         level: Probability of that interval.
     """
 
-    architectures: int
+    groups: int
     configurations: int
     median_error: float
     coverage: float
@@ -43,14 +44,37 @@ def leave_one_architecture_out(
     Returns:
         The check; none with fewer than three architectures.
     """
-    groups: dict[tuple[int, ...], list[TimedRun]] = {}
+    return leave_out(device, known, _shape, level=level, seed=seed)
+
+
+def leave_out(
+    device: str,
+    known: DeviceEvidence,
+    group_of: Callable[[Configuration], Hashable],
+    *,
+    level: float = 0.90,
+    seed: int = 0,
+) -> HeldOutCheck | None:
+    """Fits to all groups of configurations but one, predicts that one, in turn.
+
+    Args:
+        device: Id of the device.
+        known: What is known of it.
+        group_of: The group of a configuration.
+        level: Probability of the predicted intervals.
+        seed: Seed of the fits.
+
+    Returns:
+        The check; none with fewer than three groups.
+    """
+    groups: dict[Hashable, list[TimedRun]] = {}
     for run in known.runs:
-        groups.setdefault(_shape(run.configuration), []).append(run)
+        groups.setdefault(group_of(run.configuration), []).append(run)
     if len(groups) < 3:
         return None
     errors, inside = [], []
-    for shape, left_out in groups.items():
-        others = [run for other, group in groups.items() if other != shape for run in group]
+    for group, left_out in groups.items():
+        others = [run for other, runs in groups.items() if other != group for run in runs]
         model = fit_device(device, replace(known, runs=tuple(others)), seed=seed)
         measured: dict[tuple[Configuration, object], list[TimedRun]] = {}
         for run in left_out:
@@ -62,7 +86,7 @@ def leave_one_architecture_out(
             errors.append(abs(np.expm1(distance)))
             inside.append(abs(distance) <= normal_quantile((1 + level) / 2) * float(sd[0]))
     return HeldOutCheck(
-        architectures=len(groups),
+        groups=len(groups),
         configurations=len(errors),
         median_error=float(np.median(errors)),
         coverage=float(np.mean(inside)),

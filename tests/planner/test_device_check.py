@@ -17,7 +17,7 @@ TIMED = [
 def test_a_device_that_follows_the_model_is_predicted_and_covered():
     made = runs(TIMED, np.random.default_rng(0), noise=0.03)
     check = leave_one_architecture_out("d", DeviceEvidence(RATES, tuple(made)))
-    assert (check.architectures, check.configurations) == (4, 30)
+    assert (check.groups, check.configurations) == (4, 30)
     assert check.median_error < 0.15
     assert check.coverage >= 0.8
 
