@@ -7,6 +7,7 @@ Nothing here needs torch: questions are asked and answered where they come in, w
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -195,24 +196,21 @@ def create(
         raise NothingToVerifyError(
             f"weights of {chosen.model} are not on this machine", model=chosen.model
         )
-    verification = _turned_to(
-        chosen,
-        planner,
-        Verification(
-            id=identifier or str(uuid.uuid4()),
-            study=planner.evidence.study,
-            question=question,
-            configuration=chosen,
-            dataset=name,
-            subset=subset,
-            limit=limit,
-            max_runs=max_runs or (MAX_RUNS if configuration is None else 1),
-            max_seconds=max_seconds,
-            predicted=_predicted(planner, chosen, question),
-            recommendation=recommendation,
-            total=len(speech.limited(limit).utterances),
-        ),
-        store,
+    speech = speech.limited(limit)
+    verification = Verification(
+        id=identifier or str(uuid.uuid4()),
+        study=planner.evidence.study,
+        question=question,
+        configuration=chosen,
+        dataset=name,
+        subset=subset,
+        limit=limit,
+        max_runs=max_runs or (MAX_RUNS if configuration is None else 1),
+        max_seconds=max_seconds,
+        predicted=_predicted(planner, chosen, question),
+        rival=_rival(planner, resolved, chosen, speech, store),
+        recommendation=recommendation,
+        total=len(speech.utterances),
     )
     save(verification, store)
     return verification
@@ -259,8 +257,9 @@ def proceed(verification: Verification, store: Store) -> Verification:
         settled = not after.verification.needed
     except PlannerError as error:
         no_answer = str(error)
-    following = None if after is None else _following(after, verification)
-    elapsed_s = (datetime.now(UTC) - (verification.began_at or datetime.now(UTC))).total_seconds()
+    following = None if after is None else _following(after, verification.runs)
+    now = datetime.now(UTC)
+    elapsed_s = (now - (verification.began_at or now)).total_seconds()
     if after is None:
         why = "no configuration is within the budget any more"
     elif settled:
@@ -272,7 +271,17 @@ def proceed(verification: Verification, store: Store) -> Verification:
     elif following is None:
         why = "nothing else that would help can be run on this machine"
     else:
-        going_on = _turned_to(following, planner, verification, store)
+        speech = verification.open_dataset()
+        going_on = verification.model_copy(
+            update={
+                "configuration": following,
+                "predicted": _predicted(planner, following, resolved),
+                "rival": _rival(planner, resolved, following, speech, store),
+                "done": 0,
+                "total": len(speech.utterances),
+                "wer_so_far": None,
+            }
+        )
         save(going_on, store)
         return going_on
     before = verification.recommendation.configuration
@@ -348,53 +357,39 @@ def _predicted(planner: Planner, configuration: Configuration, question: Questio
     return next(iter(predictions.values()))
 
 
-def _turned_to(
-    configuration: Configuration, planner: Planner, verification: Verification, store: Store
-) -> Verification:
-    """The verification with another configuration to run."""
-    rival = _rival(configuration, planner, verification, store)
-    return verification.model_copy(
-        update={
-            "configuration": configuration,
-            "predicted": _predicted(planner, configuration, verification.question),
-            "rival": None if rival is None else rival.key,
-            "done": 0,
-            "total": len(verification.open_dataset().utterances),
-            "wer_so_far": None,
-        }
-    )
-
-
 def _rival(
-    configuration: Configuration, planner: Planner, verification: Verification, store: Store
-) -> Measurement | None:
-    """The best of what is allowed and was measured on all of the same utterances."""
-    fingerprint = verification.open_dataset().fingerprint()
+    planner: Planner,
+    question: Question,
+    configuration: Configuration,
+    speech: Dataset,
+    store: Store,
+) -> str | None:
+    """Key of the best of what is allowed and was measured on all of the same utterances."""
     known = [
         m
-        for m in all_measurements(store, verification.question.task)
-        if m.dataset.fingerprint == fingerprint
-        and m.utterance_errors
-        and m.configuration != configuration
+        for m in all_measurements(store, question.task)
+        if len(m.utterance_errors) == len(speech.utterances) and m.configuration != configuration
     ]
-    allowed = planner.allowed(verification.question, [m.configuration for m in known])
+    if not known:
+        return None
+    # All of the audio is read for it.
+    fingerprint = speech.fingerprint()
+    known = [m for m in known if m.dataset.fingerprint == fingerprint]
+    allowed = planner.allowed(question, [m.configuration for m in known])
     rivals = [m for m, holds in zip(known, allowed, strict=True) if holds]
-    return min(rivals, key=lambda m: m.metric.value, default=None)
+    return min(rivals, key=lambda m: m.metric.value).key if rivals else None
 
 
-def _following(after: Recommendation, verification: Verification) -> Configuration | None:
-    """The next candidate that can be run here and was not yet."""
-    run = {one.configuration for one in verification.runs}
-    for candidate in after.verification.candidates:
-        if candidate.runnable and candidate.configuration not in run:
-            return candidate.configuration
-    return None
+def _following(after: Recommendation, runs: Sequence[Run] = ()) -> Configuration | None:
+    """The first candidate that can be run here and was not yet."""
+    run = {one.configuration for one in runs}
+    left = (c.configuration for c in after.verification.candidates if c.runnable)
+    return next((configuration for configuration in left if configuration not in run), None)
 
 
 def _first_runnable(recommendation: Recommendation) -> Configuration:
-    for candidate in recommendation.verification.candidates:
-        if candidate.runnable:
-            return candidate.configuration
+    if (candidate := _following(recommendation)) is not None:
+        return candidate
     if recommendation.runnable:
         return recommendation.configuration
     raise NothingToVerifyError(

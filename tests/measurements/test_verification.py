@@ -91,6 +91,16 @@ def test_runs_go_on_until_the_decision_is_safe_or_the_runs_are_used_up(store):
     assert whole.lower <= whole.share <= whole.upper
 
 
+def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
+    """``local`` is another name of the device that was timed."""
+    known = Configuration(model="tiny.en", window_s=15)
+    measured = evaluation_of(known, open_dataset("demo").limited(4), store).run()
+    asked = QUESTION.model_copy(update={"budget": Budget(rtf=50), "device": "local"})
+    verification = verifications.create(asked, store, limit=4)
+    assert verification.rival == measured.key
+    assert verification.question.device == "local"
+
+
 def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
     """A hopeless candidate is dropped at the first look; what it did is a measurement."""
     monkeypatch.setattr(stopping, "FIRST_LOOK", 8)
