@@ -199,10 +199,8 @@ class Store(SweepTables):
         error: str | None = None,
     ) -> None:
         """Stores a verification, or what has become of it."""
-        with Session(self._engine) as session, session.begin():
-            row = session.get(VerificationRow, identifier) or VerificationRow(id=identifier)
-            row.study, row.status, row.document, row.error = study, status, document, error
-            session.add(row)
+        row = {"id": identifier, "study": study, "status": status, "document": document}
+        self._put(VerificationRow, {**row, "error": error})
 
     def verification(self, identifier: str) -> VerificationRow | None:
         """The verification with an id, if there is one."""

@@ -9,7 +9,14 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from measurements.store.tables import Base, ClaimRow, SweepRow, SweepRunRow
+from measurements.store.tables import (
+    Base,
+    ClaimRow,
+    SweepRow,
+    SweepRunRow,
+    VerificationRow,
+    now,
+)
 
 
 class SweepTables:
@@ -19,10 +26,7 @@ class SweepTables:
 
     def put_sweep(self, identifier: str, *, status: str, document: dict[str, Any]) -> None:
         """Stores a sweep, or what has become of it."""
-        with Session(self._engine) as session, session.begin():
-            row = session.get(SweepRow, identifier) or SweepRow(id=identifier)
-            row.status, row.document = status, document
-            session.add(row)
+        self._put(SweepRow, {"id": identifier, "status": status, "document": document})
 
     def sweep(self, identifier: str) -> SweepRow | None:
         """The sweep with an id, if there is one."""
@@ -105,10 +109,23 @@ class SweepTables:
         with self._engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
+    def _put(self, table: type[SweepRow | VerificationRow], row: dict[str, Any]) -> None:
+        """Inserts a row or, where its id is there already, changes it."""
+        changed = {name: value for name, value in row.items() if name != "id"}
+        statement = self._insert(table).values(row)
+        statement = statement.on_conflict_do_update(
+            index_elements=["id"], set_={**changed, "updated_at": now()}
+        )
+        with self._engine.begin() as connection:
+            connection.execute(statement)
+
     def _insert_new(self, table: type[Base], rows: list[dict[str, Any]]) -> int:
         if not rows:
             return 0
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table.__table__).on_conflict_do_nothing()
+        statement = self._insert(table).on_conflict_do_nothing()
         with self._engine.begin() as connection:
             return sum(connection.execute(statement, row).rowcount for row in rows)
+
+    def _insert(self, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table.__table__)

@@ -15,7 +15,8 @@ class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, datetime: DateTime(timezone=True)}  # noqa: RUF012
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -30,7 +31,7 @@ class MeasurementRow(Base):
     study: Mapped[str] = mapped_column(String(200))
     model: Mapped[str] = mapped_column(String(200))
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("measurements_by_study", "study", "id"),)
 
@@ -55,8 +56,8 @@ class VerificationRow(Base):
     status: Mapped[str] = mapped_column(String(16))
     document: Mapped[dict[str, Any]]
     error: Mapped[str | None] = mapped_column(Text, default=None)
-    created_at: Mapped[datetime] = mapped_column(default=_now)
-    updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 
 class SweepRow(Base):
@@ -67,8 +68,8 @@ class SweepRow(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     status: Mapped[str] = mapped_column(String(16))
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default=_now)
-    updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 
 class SweepRunRow(Base):
@@ -82,7 +83,7 @@ class SweepRunRow(Base):
     status: Mapped[str] = mapped_column(String(16))
     tries: Mapped[int] = mapped_column(default=0)
     document: Mapped[dict[str, Any]]
-    updated_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 
 class ClaimRow(Base):
@@ -103,4 +104,4 @@ class DeviceTimingRow(Base):
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     device: Mapped[str] = mapped_column(String(200), index=True)
     document: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)

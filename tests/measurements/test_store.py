@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -78,6 +79,23 @@ def test_writers_do_not_trip_over_each_other(store):
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(write, range(6))) == 50
     assert len(store.utterances("run")) == 50
+
+
+def test_whoever_comes_second_with_a_sweep_finds_it_there(store):
+    """Processes that start one sweep together all note it; none of them fails."""
+    others = [Store(store.url) for _ in range(4)]
+    together = Barrier(len(others), timeout=60)
+
+    def write(other):
+        for n in range(30):
+            together.wait()
+            other.put_sweep(f"s{n}", status="running", document={})
+            other.put_verification(f"v{n}", study="s", status="queued", document={})
+        other.close()
+
+    with ThreadPoolExecutor(len(others)) as pool:
+        list(pool.map(write, others))
+    assert len(store.sweeps()) == len(store.verifications()) == 30
 
 
 def test_verifications(store):
