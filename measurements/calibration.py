@@ -18,7 +18,7 @@ from measurements.memory import MemoryMeter, free_bytes, release, used_bytes
 from measurements.progress import Progress
 from measurements.records import DeviceInfo, DeviceTiming, Record, measurement_key
 from measurements.store import Store
-from measurements.timing import StoppingRule, real_time_factors, repeat, sample
+from measurements.timing import StoppingRule, real_time_factors, repeat, sample, slow_spells
 from models_registry import Configuration
 from models_registry.configuration import Precision
 from models_registry.loading import torch_device
@@ -221,7 +221,9 @@ def time_configuration(
     first = run()
     warmed_up = first_of_kind or 2 * first.total_s <= rule.max_seconds
     joules = counter() if counter else 0.0
-    samples = repeat([run], rule, before=() if warmed_up else (first,))
+    spells = slow_spells(device, rule)
+    wait = spells.wait if spells else lambda: 0.0
+    samples = repeat([run], rule, before=() if warmed_up else (first,), wait=wait)
     joules = counter() - joules if counter else 0.0
     counted = samples if warmed_up else samples[1:]
     factors = real_time_factors(samples)

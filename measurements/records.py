@@ -186,6 +186,8 @@ class Measurement(Record):
         rtfx_batch_size: How many.
         others_cpu_share: Share of the machine's processors that other processes took
             while it was timed.
+        processor_speed: Of the processors meanwhile, as a share of the fastest seen: below
+            a half a neighbour on the same host slowed them down.
         peak_memory_bytes: Peak resident memory of the process while timed (CPU)
             or peak reserved (CUDA).
         peak_allocated_bytes: What tensors took of it (CUDA).
@@ -220,6 +222,7 @@ class Measurement(Record):
     rtfx: float | None = None
     rtfx_batch_size: int | None = None
     others_cpu_share: float | None = None
+    processor_speed: float | None = None
     peak_memory_bytes: int | None = None
     peak_allocated_bytes: int | None = None
     joules_per_audio_second: float | None = None

@@ -24,6 +24,7 @@ from measurements.load import LoadMeter
 from measurements.memory import MemoryMeter, PeakMemory, release
 from measurements.records import LatencySummary, TimingSample
 from measurements.settings import Settings
+from measurements.slow_spells import SlowSpells
 from models_registry.loading.audio import Waveform, to_waveform
 from models_registry.loading.clock import BatchTimeable, PassCounts, PhaseClock, Timeable
 from models_registry.loading.whisper import silence
@@ -71,12 +72,14 @@ class Timing:
         peak: Memory at its peak meanwhile.
         joules_per_audio_s: Energy; none where the device does not count it.
         others_share: Share of the processors' time that other processes took meanwhile.
+        speed: Of the processors, as a share of the fastest seen; none elsewhere.
     """
 
     samples: tuple[TimingSample, ...]
     peak: PeakMemory
     joules_per_audio_s: float | None = None
     others_share: float | None = None
+    speed: float | None = None
 
 
 def quantile_interval(
@@ -109,6 +112,7 @@ def repeat(
     *,
     seed: int = 0,
     before: Sequence[TimingSample] = (),
+    wait: Callable[[], float] = lambda: 0.0,
 ) -> list[TimingSample]:
     """Runs everything once, then again and again until every median is known.
 
@@ -120,6 +124,7 @@ def repeat(
         rule: When to stop.
         seed: Seed of the order.
         before: Samples of the only recording that are there already.
+        wait: Waits until a run may begin; the seconds that it took do not count.
     """
     rng = np.random.default_rng(seed)
     samples: list[list[TimingSample]] = [[] for _ in runs]
@@ -128,6 +133,7 @@ def repeat(
     while not all(rule.holds([one.total_s for one in found]) for found in samples):
         for index in rng.permutation(len(runs)):
             found = samples[index]
+            began += wait()
             elapsed_s = time.perf_counter() - began
             if found and elapsed_s + found[-1].total_s > rule.max_seconds:
                 return [one for group in samples for one in group]
@@ -165,13 +171,16 @@ def time_utterances(
         )
 
     runs = [timed(u, w) for u, w in zip(utterances, waveforms, strict=True)]
-    samples = repeat(runs, rule or default_rule(), seed=seed)
+    rule = rule or default_rule()
+    spells = slow_spells(model.device, rule)
+    samples = repeat(runs, rule, seed=seed, wait=spells.wait if spells else lambda: 0.0)
     audio_s = sum(one.audio_s for one in samples)
     return Timing(
         samples=tuple(samples),
         peak=meter.read(),
         joules_per_audio_s=(counter() - joules) / audio_s if counter else None,
         others_share=load.others_share(),
+        speed=spells.speed if spells else None,
     )
 
 
@@ -213,6 +222,7 @@ def measured_fields(
         "latency": latency_summary(timing.samples),
         **throughput(model, waveforms),
         "others_cpu_share": timing.others_share,
+        "processor_speed": timing.speed,
         "peak_memory_bytes": None
         if timing.peak.peak_bytes is None
         else timing.peak.peak_bytes - held_bytes,
@@ -282,6 +292,11 @@ def latency_summary(samples: Sequence[TimingSample]) -> LatencySummary:
         n=len(seconds),
         recordings=len(_by_utterance(samples)),
     )
+
+
+def slow_spells(device: Any, rule: StoppingRule) -> SlowSpells | None:
+    """What to wait for on a device; a GPU has no neighbours."""
+    return SlowSpells(rule.max_seconds) if device.type == "cpu" else None
 
 
 def default_rule() -> StoppingRule:

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from measurements.progress import Progress
     from measurements.records import Measurement
     from measurements.verification import Verification
-    from planner.answer import Estimate, Recommendation, StudySummary
+    from planner.answer import Estimate, Front, Range, Recommendation, StudySummary
 
 
 PIPE_COLUMNS = 160
 
 BUSY = 0.1
 """Share of the processors taken by others from which a timing is doubted."""
+
+SLOW = 0.5
+"""Speed of the processors, as a share of the fastest seen, from which it is doubted too."""
 
 
 class _LazyConsole:
@@ -140,6 +143,40 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
         console.print(f"  - measure {candidate.configuration.label()}: {candidate.why}{place}")
 
 
+def show_front(front: Front, study: StudySummary) -> None:
+    """Prints a Pareto front for a reader."""
+
+    def cell(value: Range, unit: str) -> str:
+        if unit == "fraction":
+            return f"{100 * value.mean:.2f} % ({100 * value.lower:.2f} to {100 * value.upper:.2f})"
+        if value.lower == value.upper:
+            return f"{value.mean:.4g}"
+        return f"{value.mean:.3g} ({value.lower:.3g} to {value.upper:.3g})"
+
+    rows = (
+        (
+            cell(point.x, front.x_unit),
+            cell(point.y, front.y_unit),
+            point.configuration.label() + (" (knee)" if place == front.knee else ""),
+            point.basis,
+        )
+        for place, point in enumerate(front.points)
+    )
+    titles = (
+        name.upper() if unit == "fraction" else f"{name}, {unit}"
+        for name, unit in ((front.x, front.x_unit), (front.y, front.y_unit))
+    )
+    print_table((*titles, "configuration", "basis"), rows)
+    if front.hypervolume is not None:
+        covered = front.hypervolume
+        console.print(
+            f"Dominates {covered.mean:.1%} ({covered.lower:.1%} to {covered.upper:.1%}) of the box"
+            " between the best and the worst candidates, costs on a log scale."
+        )
+    console.print(f"Study: {study.id} ({study.measured} measured, {study.published} published)")
+    console.print(f"Workload: {study.workload}")
+
+
 def show_measurement(measurement: Measurement) -> None:
     """Prints a measurement for a reader."""
     metric, dataset = measurement.metric, measurement.dataset
@@ -178,6 +215,12 @@ def show_measurement(measurement: Measurement) -> None:
         console.print(
             f"  [yellow]other processes took {busy:.0%} of the processors meanwhile: these times"
             " are longer than a quiet machine's[/yellow]"
+        )
+    speed = measurement.processor_speed
+    if speed is not None and speed < SLOW:
+        console.print(
+            f"  [yellow]the processors ran at {speed:.0%} of the fastest seen meanwhile, slowed"
+            " by a neighbour on the host, perhaps: time it again[/yellow]"
         )
     if measurement.joules_per_audio_second is not None:
         console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")
