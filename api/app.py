@@ -14,8 +14,8 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from api import problems, security
 from api.controllers.catalogue import ModelController, StudyController
 from api.controllers.health import health
-from api.controllers.recommendations import RecommendationController
-from api.controllers.verifications import VerificationController
+from api.controllers.recommendations import FrontController, RecommendationController
+from api.controllers.verifications import CalibrationController, VerificationController
 from api.services import PlanningService
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
@@ -48,7 +48,9 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return Litestar(
         route_handlers=[
             RecommendationController,
+            FrontController,
             VerificationController,
+            CalibrationController,
             ModelController,
             StudyController,
             health,

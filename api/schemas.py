@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from measurements.coverage import Covered
 from measurements.records import Measurement
 from models_registry import Configuration
-from planner.answer import ComponentFlops, Recommendation, StudySummary
+from planner.answer import ComponentFlops, Front, Recommendation, StudySummary
 
 
 class Schema(BaseModel):
@@ -21,6 +22,13 @@ class RecommendationResponse(Schema):
     """An answer and the study that it is for."""
 
     recommendation: Recommendation
+    study: StudySummary
+
+
+class FrontResponse(Schema):
+    """A Pareto front and the study that it is for."""
+
+    front: Front
     study: StudySummary
 
 
@@ -91,6 +99,16 @@ class StudiesResponse(Schema):
     """Every study."""
 
     items: list[StudyInfo]
+
+
+class CoverageResponse(Schema):
+    """How often what was predicted came true.
+
+    Attributes:
+        items: All of the record, then by basis, then by study, for each level.
+    """
+
+    items: list[Covered]
 
 
 class MeasurementsPage(Schema):

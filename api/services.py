@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from api.schemas import (
     CostResponse,
+    FrontResponse,
     MeasurementsPage,
     ModelInfo,
     RecommendationResponse,
@@ -21,7 +22,7 @@ from models_registry.weights import available
 from planner.answer import ComponentFlops
 from planner.cost import Convention, memory_bytes, pass_flops
 from planner.cost.whisper import SEED_OUTPUT_TOKENS
-from planner.question import Question
+from planner.question import FrontQuestion, Question, Setting
 from planner.recommend import Planner
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from measurements.store import Store
 
 _PLANNERS_KEPT = 16
+
+_Asked = TypeVar("_Asked", bound=Setting)
 
 
 class PlanningService:
@@ -50,14 +53,28 @@ class PlanningService:
             PlannerError: There is none.
             UnknownNameError: A study, model or device is not known.
         """
-        device = resolve_device(question.device, self._store)
-        resolved = question.model_copy(update={"device": device})
-        planner = self._planner(resolved)
+        planner, resolved = self._resolved(question)
         return RecommendationResponse(
             recommendation=planner.recommend(resolved), study=planner.summary(resolved)
         )
 
-    def _planner(self, question: Question) -> Planner:
+    def front(self, question: FrontQuestion) -> FrontResponse:
+        """The Pareto front over two of quality and the costs.
+
+        Raises:
+            PlannerError: There is none.
+            UnknownNameError: A study, model or device is not known.
+        """
+        planner, resolved = self._resolved(question)
+        return FrontResponse(front=planner.front(resolved), study=planner.summary(resolved))
+
+    def _resolved(self, question: _Asked) -> tuple[Planner, _Asked]:
+        """The planner for a question, and the question with its device's own name."""
+        device = resolve_device(question.device, self._store)
+        resolved = question.model_copy(update={"device": device})
+        return self._planner(resolved), resolved
+
+    def _planner(self, question: Setting) -> Planner:
         revision = 0 if self._store is None else self._store.revision()
         key = (revision, question.task, question.study, question.device, question.seed)
         with self._lock:

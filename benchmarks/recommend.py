@@ -4,7 +4,8 @@
 
 Candidates are every Whisper model over ever finer windows and strides, two precisions and
 five batch sizes, on the built-in catalogue. *Evaluate* predicts the quality and every cost
-of all of them, once for a state of the evidence; *answer* is a recommendation after that,
+of all of them, once for a state of the evidence whose curves are fitted; *answer* is a
+recommendation after that,
 over budgets of FLOPs and memory from small to large. The alternatives see the same
 predictions: an Optuna study of 200 trials asks for one candidate at a time, a plain loop for
 each in turn.
@@ -93,6 +94,7 @@ def looped(planner: Planner, asked: Question, among: Lattice) -> float:
 def row_of(evidence: Evidence, size: int) -> dict[str, str]:
     """One line of the table."""
     planner = Planner(evidence, lattice=lattice(size))
+    _ = planner.quality
     workload = evidence.workload.model_copy(update={"max_batch_size": 16})
     evaluate_s = timed(lambda: planner.recommend(question(100, workload)))
     planner.recommend(question(101, workload))

@@ -62,7 +62,7 @@ class _Answering:
             chosen,
             probability_best=confidence.probability_best,
             probability_within=confidence.probability_within,
-            runnable=self.evidence.runnable,
+            evidence=self.evidence,
         )
         steps = elasticities(table.landscape, chosen, table.cost_name)
         return Recommendation(
@@ -77,7 +77,7 @@ class _Answering:
             elasticities=steps,
             pareto_front=table.landscape.front(table.cost_name, "quality"),
             verification=plan,
-            runnable=self._runnable(chosen),
+            runnable=self.evidence.can_run(self.table.lattice[chosen]),
         )
 
     def _predictions(self, row: int) -> dict[str, Estimate]:
@@ -235,10 +235,6 @@ class _Answering:
             gflops_per_utterance=float(table.costs.centre["gflops_per_utterance"][row]),
             rtf=None if rtf is None else float(rtf[row]),
             probability_better=float(np.mean(draws(row) < draws(self.chosen))),
-            runnable=self._runnable(row),
+            runnable=self.evidence.can_run(table.lattice[row]),
             trade=words.trade(table, self.chosen, row),
         )
-
-    def _runnable(self, row: int) -> bool:
-        configuration = self.table.lattice[row]
-        return configuration.model in self.evidence.runnable and configuration.adapter == "none"

@@ -118,8 +118,7 @@ def _log_seconds(
 
     def predicted(group: Group, size: int) -> Array:
         once, again = works[id(group)]
-        together = in_batch(once, size)
-        amounts = {phase: own + again[phase] for phase, own in together.items()}
+        amounts = in_batch(once, size, again)
         return np.stack(device.log_seconds(amounts, group.precision), axis=1)
 
     log_s, sd = counted.in_batches(predicted, 2).T
@@ -182,8 +181,7 @@ def rtf_by_phase(
     """Median seconds of each phase per second of audio."""
     (group,) = groups_of(Lattice.of([configuration]), np.array([retries]))
     once, again = group.work(workload)
-    together = in_batch(once, configuration.batch_size)
-    amounts = {phase: own + again[phase] for phase, own in together.items()}
+    amounts = in_batch(once, configuration.batch_size, again)
     seconds = device.phase_seconds(amounts, configuration.precision)
     audio_s = workload.mean_audio_s if configuration.task == "asr" else configuration.window_s
     return {

@@ -68,3 +68,7 @@ class Evidence:
     def in_study(self) -> tuple[Observation, ...]:
         """Observations of the study itself."""
         return tuple(o for o in self.observations if o.study == self.study)
+
+    def can_run(self, configuration: Configuration) -> bool:
+        """Whether this machine can run a configuration as it stands."""
+        return configuration.model in self.runnable and configuration.adapter == "none"

@@ -75,7 +75,7 @@ def _hypervolume(
     """Share of the box between the best and the worst of all candidates that is dominated.
 
     Costs count on a log scale. Its interval is over the joint draws of the errors of the
-    front's points; without quality among the axes there is none.
+    front's points; without quality among the axes it has no width.
     """
     boxes = []
     for axis in (x, y):

@@ -1,7 +1,7 @@
 """Steps along each axis from a configuration: what more of one axis alone buys.
 
 The axes are those of arXiv 2606.22790: model size (xN), audio per forward pass (xT) and
-encoder tokens (xV); and the precision, the rank and the batch beside them.
+encoder tokens (xV); and the exit, the rank and the precision beside them.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ CostName = Literal[
     "joules_per_audio_second",
 ]
 
-FrontAxis = CostName | Literal["quality"]
+FrontAxis = Literal[CostName, "quality"]
 """What a front can be drawn over; quality is WER or unweighted accuracy."""
 
 UNITS: dict[str, str] = {

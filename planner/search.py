@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration
 from planner.arrays import Array
 from planner.space import STRIDES, WINDOWS_S
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
 
 BATCH = 16
 WINDOW_STEP_S = 0.5
@@ -27,6 +31,7 @@ def search_between(
     *,
     trials: int,
     seed: int,
+    sampler: BaseSampler | None = None,
 ) -> list[Configuration]:
     """Searches windows, strides and layers of some models by ask and tell.
 
@@ -39,6 +44,7 @@ def search_between(
         start: Where to begin.
         trials: How many configurations to try.
         seed: Seed of the sampler.
+        sampler: Another than TPE.
 
     Returns:
         Feasible configurations that were tried, best first.
@@ -46,7 +52,8 @@ def search_between(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=BATCH)
+    if sampler is None:
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=BATCH)
     study = optuna.create_study(direction="minimize", sampler=sampler)
     for configuration in start:
         study.enqueue_trial(_parameters(configuration))

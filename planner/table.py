@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -69,11 +68,6 @@ class Table:
         return self.question.minimise
 
     @cached_property
-    def affordable(self) -> dict[CostName, Mask]:
-        """Rows that hold each budget, at the tolerated risk."""
-        return {name: self._holding(name, bound) for name, bound in self.bounds.items()}
-
-    @cached_property
     def reaching(self) -> Mask:
         """Rows that reach the target, at the tolerated risk; all where there is none."""
         target = self.question.target_error
@@ -89,7 +83,7 @@ class Table:
     @cached_property
     def within(self) -> Mask:
         """Rows that hold every budget, at the tolerated risk."""
-        return self._all_of(self.affordable.values())
+        return self.landscape.within(self.bounds, self.question.risk)
 
     def chances(self, row: int) -> dict[str, float]:
         """Probability that a row meets each budget, and the target."""
@@ -113,15 +107,6 @@ class Table:
         wanted &= self.landscape.luckiest <= below
         lowest: Draws = draws[wanted].min(axis=0, initial=np.inf)
         return lowest
-
-    def _all_of(self, masks: Iterable[Mask]) -> Mask:
-        every = np.ones(len(self.lattice), dtype=bool)
-        for mask in masks:
-            every &= mask
-        return every
-
-    def _holding(self, name: CostName, bound: float) -> Mask:
-        return self.landscape.holding(name, bound, self.question.risk)
 
     @cached_property
     def objective(self) -> Array:
@@ -168,14 +153,15 @@ class Table:
 
     def relaxed(self, name: CostName, factor: float) -> int | None:
         """The answer if one budget were larger by a factor."""
-        more = {**self.affordable, name: self._holding(name, self.bounds[name] * factor)}
-        return self.best(self.reaching & self._all_of(more.values()))
+        more = {**self.bounds, name: self.bounds[name] * factor}
+        return self.best(self.reaching & self.landscape.within(more, self.question.risk))
 
     def next_step(self, name: CostName, chosen: int) -> int | None:
         """The row that is better than the choice and needs least more of one budget."""
-        others = (held for other, held in self.affordable.items() if other != name)
+        others = {other: bound for other, bound in self.bounds.items() if other != name}
+        within = self.landscape.within(others, self.question.risk)
         better = self.objective < self.objective[chosen] * (1 - _WORTH_NAMING)
-        rows = np.flatnonzero(self.reaching & self._all_of(others) & better)
+        rows = np.flatnonzero(self.reaching & within & better)
         if not rows.size:
             return None
         needed = self.landscape.limit(name, 1 - self.question.risk)[rows]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models_registry.configuration import Configuration
 from planner.answer import Candidate, VerificationPlan
+from planner.evidence import Evidence
 from planner.table import Table
 
 MAX_CANDIDATES = 4
@@ -22,7 +22,7 @@ def plan_verification(
     *,
     probability_best: float,
     probability_within: dict[str, float],
-    runnable: frozenset[str],
+    evidence: Evidence,
 ) -> VerificationPlan:
     """Decides by the risk of the decision, not by the width of an interval.
 
@@ -35,7 +35,7 @@ def plan_verification(
         chosen: Row of the choice.
         probability_best: Of the choice.
         probability_within: Of each budget, for the choice.
-        runnable: Models whose weights are at hand.
+        evidence: What it is answered from.
     """
     risk = table.question.risk
     reasons = []
@@ -49,7 +49,7 @@ def plan_verification(
             reasons.append(f"{name} is held with {chance:.0%} only")
     if table.quality.basis_of(chosen) == "extrapolated":
         reasons.append("the choice lies outside of what was observed")
-    candidates = _ranked(table, chosen, runnable) if reasons else ()
+    candidates = _ranked(table, chosen, evidence) if reasons else ()
     if reasons and not any(candidate.runnable for candidate in candidates):
         reasons.append("none of the candidates' weights are on this machine")
     if not reasons:
@@ -61,7 +61,7 @@ def plan_verification(
     return VerificationPlan(needed=True, reasons=tuple(reasons), candidates=candidates)
 
 
-def _ranked(table: Table, chosen: int, runnable: frozenset[str]) -> tuple[Candidate, ...]:
+def _ranked(table: Table, chosen: int, evidence: Evidence) -> tuple[Candidate, ...]:
     """The choice itself unless it was measured, and its rivals by expected gain.
 
     Knowing a rival's error is worth what it improves on the choice where it
@@ -106,19 +106,14 @@ def _ranked(table: Table, chosen: int, runnable: frozenset[str]) -> tuple[Candid
             break
         if all(row != known for known, _, _ in ranked):
             ranked.append((row, gain, _RIVAL))
-    ranked.sort(key=lambda item: models[item[0]] not in runnable)
-    return tuple(
-        _candidate(table.lattice[row], gain, why, runnable)
-        for row, gain, why in ranked[:MAX_CANDIDATES]
-    )
-
-
-def _candidate(
-    configuration: Configuration, gain: float, why: str, runnable: frozenset[str]
-) -> Candidate:
-    return Candidate(
-        configuration=configuration,
-        runnable=configuration.model in runnable and configuration.adapter == "none",
-        expected_gain=gain,
-        why=why,
-    )
+    candidates = [
+        Candidate(
+            configuration=table.lattice[row],
+            runnable=evidence.can_run(table.lattice[row]),
+            expected_gain=gain,
+            why=why,
+        )
+        for row, gain, why in ranked
+    ]
+    candidates.sort(key=lambda candidate: not candidate.runnable)
+    return tuple(candidates[:MAX_CANDIDATES])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import options
-from api.cli.axes import Axes, with_axes
+from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
+from api.cli.given import Given
 from api.cli.output import console, print_json, run_progress
 from models_registry import Configuration
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @with_axes(without=("readout", "precision", "batch_size"), adapter="lora")
 def adapt(
-    axes: Axes,
+    axes: Given,
     dataset: options.Dataset,
     subset: options.Subset = None,
     limit: options.Limit = None,

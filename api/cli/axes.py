@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
-from pydantic_core import PydanticUndefined
 
+from api.cli.given import with_options
 from api.cli.options import PANEL, Task
 from models_registry import Configuration
 from models_registry.configuration import (
@@ -133,10 +131,6 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-Axes = dict[str, Any]
-"""What was given of a configuration, by field."""
-
-
 def with_axes(
     *, without: Collection[str] = (), **defaults: Any
 ) -> Callable[[Callable[..., None]], Any]:
@@ -149,38 +143,12 @@ def with_axes(
         without: Fields that the command has no option for.
         defaults: Where the command's differs from the configuration's.
     """
-
-    def decorate(command: Callable[..., None]) -> Any:
-        fields = Configuration.model_fields
-        options = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=_default(defaults.get(name, fields[name].get_default())),
-                annotation=option,
-            )
+    fields = Configuration.model_fields
+    return with_options(
+        "axes",
+        {
+            name: (option, defaults.get(name, fields[name].get_default()))
             for name, option in _OPTIONS.items()
             if name not in without
-        ]
-
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            axes = {option.name: given.pop(option.name) for option in options}
-            command(axes=axes, **given)
-
-        hints = get_type_hints(command, include_extras=True)
-        own = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
-            for name, parameter in inspect.signature(command).parameters.items()
-            if name != "axes"
-        ]
-        both = [*options, *own]
-        run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in both}
-        return run
-
-    return decorate
-
-
-def _default(default: Any) -> Any:
-    return inspect.Parameter.empty if default is PydanticUndefined else default
+        },
+    )

@@ -9,7 +9,7 @@ import typer
 from api.cli import options
 from api.cli.errors import handled
 from api.cli.output import console, print_json, print_table, run_progress
-from api.cli.running import writable_store
+from api.cli.stores import writable_store
 
 if TYPE_CHECKING:
     from measurements.records import DeviceTiming

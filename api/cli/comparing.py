@@ -10,7 +10,7 @@ import typer
 from api.cli import options
 from api.cli.errors import handled, usage
 from api.cli.output import console, print_json, print_table
-from api.cli.planning import existing_store
+from api.cli.stores import existing_store
 
 if TYPE_CHECKING:
     from measurements.comparison import Comparison, Difference
@@ -119,9 +119,9 @@ def curves(
             for curve in measured_curves(group, axes=axis or (), seed=seed)
         ]
         if plot is not None:
-            from api.charts import draw
+            from api.charts import curves_chart, draw
 
-            draw(found, plot)
+            draw(curves_chart(found), plot)
         if as_json:
             print_json({"items": [curve.model_dump(mode="json") for curve in found]})
             return

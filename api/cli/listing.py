@@ -1,4 +1,4 @@
-"""Commands that look things up: ``cost``, ``models``, ``devices``, ``studies``."""
+"""Commands that look things up: ``cost``, ``models``, ``devices``, ``studies``, ``coverage``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import options
-from api.cli.axes import Axes, with_axes
+from api.cli.axes import with_axes
 from api.cli.errors import handled
+from api.cli.given import Given
 from api.cli.output import console, print_json, print_table
-from api.cli.planning import existing_store
+from api.cli.stores import existing_store
 from models_registry import Configuration
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @with_axes(without=("adapter", "rank", "unfrozen_layers", "recipe", "tail_s"))
 def cost(
-    axes: Axes,
+    axes: Given,
     output_tokens: Annotated[
         int, typer.Option(min=1, max=448, help="Tokens decoded, end of text included.")
     ] = 20,
@@ -138,3 +139,29 @@ def studies(as_json: options.Json = False) -> None:
             return
         rows = ((i.id, i.task, str(i.measured), str(i.published)) for i in items)
         print_table(("study", "task", "measured", "published"), rows)
+
+
+def coverage(as_json: options.Json = False) -> None:
+    """Show how often verified predictions came out inside of their interval."""
+    with handled(as_json):
+        from measurements.coverage import coverage as coverage_of
+
+        store = existing_store()
+        items = [] if store is None else coverage_of(store)
+        if as_json:
+            print_json({"items": [item.model_dump(mode="json") for item in items]})
+            return
+        if not items:
+            console.print("No prediction was verified yet: see 'speechplan verify'.")
+            return
+        rows = (
+            (
+                i.study or i.basis or "all",
+                f"{i.level:.0%}",
+                f"{i.inside} of {i.predictions}",
+                f"{i.share:.0%} ({i.lower:.0%} to {i.upper:.0%} at 95%)",
+                f"{i.median_error:.1%}",
+            )
+            for i in items
+        )
+        print_table(("predictions", "level", "inside", "share", "median error"), rows)

@@ -33,10 +33,12 @@ app = typer.Typer(
 
 for _command in (
     planning.recommend,
+    planning.pareto,
     listing.cost,
     listing.models,
     listing.devices,
     listing.studies,
+    listing.coverage,
     running.measure,
     running.verify,
     running.transcribe,

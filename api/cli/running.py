@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import options
-from api.cli.axes import Axes, with_axes
+from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
+from api.cli.given import Given
 from api.cli.output import (
     print_json,
     run_progress,
     show_measurement,
     show_verdict,
 )
-from api.cli.planning import make_question
+from api.cli.setting import setting, with_setting
+from api.cli.stores import writable_store
 from models_registry import Configuration
 
 if TYPE_CHECKING:
-    from measurements.store import Store
     from models_registry.configuration import Task
 
 
 @with_axes(without=("batch_size",))
 def measure(
-    axes: Axes,
+    axes: Given,
     dataset: options.Dataset = "demo",
     subset: options.Subset = None,
     limit: options.Limit = None,
@@ -120,6 +121,7 @@ def measure(
                 "rtfx": measurement.rtfx,
                 "rtfx_batch_size": measurement.rtfx_batch_size,
                 "others_cpu_share": measurement.others_cpu_share,
+                "processor_speed": measurement.processor_speed,
                 "peak_memory_bytes": measurement.peak_memory_bytes,
                 "peak_allocated_bytes": measurement.peak_allocated_bytes,
                 "joules_per_audio_second": measurement.joules_per_audio_second,
@@ -136,19 +138,15 @@ def measure(
         )
 
 
+@with_setting(study="asr-demo")
 def verify(
-    gflops: Annotated[float | None, typer.Option(help="GFLOPs per utterance.")] = None,
-    rtf: Annotated[float | None, typer.Option(help="Real-time factor on --device.")] = None,
-    memory_gib: Annotated[float | None, typer.Option(help="Memory in GiB.")] = None,
+    given: Given,
     target_wer: Annotated[float | None, typer.Option(help="WER to reach, a fraction.")] = None,
-    device: Annotated[str | None, typer.Option(help="Device of the question.")] = None,
-    study: Annotated[str | None, typer.Option(help="Study of the question.")] = "asr-demo",
     dataset: Annotated[
         str | None, typer.Option(help="Data set to run on; the study's own if left out.")
     ] = None,
     subset: options.Subset = None,
     limit: options.Limit = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only these models.")] = None,
     run_on: Annotated[str, typer.Option(help="Where the model runs.")] = "auto",
     max_runs: Annotated[
         int | None,
@@ -157,7 +155,6 @@ def verify(
     max_seconds: Annotated[
         float | None, typer.Option(min=1, help="Seconds after which no other run is begun.")
     ] = None,
-    seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
     r"""Verify an answer: run what could change it until the decision is safe.
@@ -169,16 +166,9 @@ def verify(
     with handled(as_json):
         from measurements import verification as verifications
         from measurements import verifying
+        from planner.question import Question
 
-        question = make_question(
-            task="asr",
-            study=study,
-            budget={"gflops_per_utterance": gflops, "rtf": rtf, "memory_gib": memory_gib},
-            target_wer=target_wer,
-            device=device,
-            models=model,
-            seed=seed,
-        )
+        question = Question(**setting(given), target_wer=target_wer)
         store = writable_store()
         verification = verifications.create(
             question,
@@ -199,7 +189,7 @@ def verify(
 
 @with_axes(without=("task", "model", "exit_layer", "readout", "batch_size"))
 def transcribe(
-    axes: Axes,
+    axes: Given,
     audio: Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
     plan: Annotated[
@@ -249,7 +239,7 @@ def transcribe(
 
 @with_axes(without=("task", "model", "window_policy", "tail_s", "batch_size"))
 def classify(
-    axes: Axes,
+    axes: Given,
     audio: Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
     plan: Annotated[
@@ -297,16 +287,8 @@ def classify(
             typer.echo(likely if len(found) == 1 else f"{name}: {likely}")
 
 
-def writable_store() -> Store:
-    """The store, made where there is none."""
-    from measurements.settings import Settings
-    from measurements.store import Store
-
-    return Store.open(Settings().database_url)
-
-
 def _configuration_to_run(
-    plan: Path | None, model: str | None, task: Task, axes: Axes
+    plan: Path | None, model: str | None, task: Task, axes: Given
 ) -> Configuration:
     if (plan is None) == (model is None):
         usage("name either --model or --plan")

@@ -13,8 +13,7 @@ import typer
 from api.cli import options
 from api.cli.errors import OTHER, handled, usage
 from api.cli.output import print_json, print_table
-from api.cli.planning import existing_store
-from api.cli.running import writable_store
+from api.cli.stores import existing_store, writable_store
 
 if TYPE_CHECKING:
     from rich.table import Table

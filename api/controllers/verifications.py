@@ -1,4 +1,4 @@
-"""``/v1/verifications``: check a prediction by a real run."""
+"""``/v1/verifications`` and ``/v1/calibration``: check predictions by real runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
 from api.problems import not_found, responses
-from api.schemas import Schema
+from api.schemas import CoverageResponse, Schema
 from api.services import check_dataset
 from measurements import verification as verifications
+from measurements.coverage import coverage
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
@@ -106,3 +107,21 @@ class VerificationController(Controller):
         if found is None:
             raise not_found("verification", verification_id)
         return VerificationResponse(verification=found)
+
+
+class CalibrationController(Controller):
+    """How well predictions are calibrated."""
+
+    path = "/v1/calibration"
+    tags = ["verifications"]  # noqa: RUF012
+
+    @get(
+        operation_id="getCoverage",
+        summary="Show the coverage record",
+        responses=responses(503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def record(self, store: NamedDependency[Store]) -> CoverageResponse:
+        """Of all verified predictions, how many came out inside of their interval."""
+        return CoverageResponse(items=coverage(store))

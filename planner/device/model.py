@@ -175,7 +175,7 @@ def _corrections(
     ratios: dict[Configuration, list[float]] = {}
     fitted = {phase: fit.units[phase].total(amounts[phase]) for phase in PHASES}
     for place, run in enumerate(runs):
-        measured = sum(run.phases_s[phase] for phase in run.phases_s)
+        measured = sum(run.phases_s.values())
         expected = sum(fitted[phase][place] for phase in PHASES)
         ratios.setdefault(run.configuration, []).append(float(np.log(measured / expected)))
     # One standard error of the mean, and never less than what repeats spread by.

@@ -84,17 +84,23 @@ def work(
     }
 
 
-def in_batch(amounts: Work, size: int) -> Work:
+def in_batch(once: Work, size: int, again: Work | None = None) -> Work:
     """A recording's part of what it takes where so many run together.
 
     Layers are launched and weights are read once for all of them.
+
+    Args:
+        once: What is run together.
+        size: How many recordings are.
+        again: What is run again for each, alone.
     """
-    if size == 1:
-        return amounts
-    return {
-        phase: amounts[phase] / [size if kind in _SHARED else 1 for kind in kinds]
+    shared = {
+        phase: once[phase] / [size if kind in _SHARED else 1 for kind in kinds]
         for phase, kinds in KINDS.items()
     }
+    if again is None:
+        return shared
+    return {phase: amounts + again[phase] for phase, amounts in shared.items()}
 
 
 def read_out_work(configuration: Configuration, frames: int) -> Work:

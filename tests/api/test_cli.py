@@ -64,6 +64,25 @@ def test_what_more_of_a_budget_would_buy():
     assert flops["relaxed"]["bound"] == 500
 
 
+def test_a_front_over_any_two_axes_and_its_chart(tmp_path):
+    asked = ("pareto", "--x", "memory_gib", "--y", "quality", "--gflops", "500")
+    points = ask(*asked)["front"]["points"]
+    assert [p["x"]["mean"] for p in points] == sorted(p["x"]["mean"] for p in points)
+    assert [p["y"]["mean"] for p in points] == sorted(p["y"]["mean"] for p in points)[::-1]
+    chart = tmp_path / "front.json"
+    result = run(*asked, "--plot", str(chart))
+    assert result.exit_code == 0, result.output
+    drawn = json.loads(chart.read_text())
+    (values,) = drawn["datasets"].values() if "datasets" in drawn else [drawn["data"]["values"]]
+    assert [v["x"] for v in values] == [p["x"]["mean"] for p in points]
+    assert result.stdout.count(" %") >= len(points)
+
+
+def test_nothing_verified_yet_is_said():
+    assert "No prediction was verified yet" in run("coverage").stdout
+    assert ask("coverage") == {"items": []}
+
+
 def test_recommend_for_readers():
     result = run("recommend", "--gflops", "300")
     assert result.exit_code == 0
@@ -83,6 +102,10 @@ def test_recommend_for_readers():
         (["recommend", "--gflops", "many"], 2, "valid number"),
         (["recommend", "--rtf", "0.1"], 2, "for example local"),
         (["recommend", "--gflops", "9", "--study", "nope"], 2, "unknown study"),
+        (["pareto", "--x", "speed"], 2, "'latency_p95_s'"),
+        (["pareto", "--x", "quality"], 2, "both are quality"),
+        (["pareto", "--plot", "front.gif"], 2, ".png, .svg"),
+        (["pareto", "--x", "rtf"], 2, "name one, for example local"),
         (["recommend", "--gflops", "9", "--device", "h10"], 2, "did you mean nvidia-h100-sxm"),
         (["recommend", "--gflops", "9", "--model", "whisper-bas"], 2, "whisper-base"),
         (["recommend", "--gflops", "0.01"], 3, "no configuration holds 0.01 GFLOPs"),
@@ -157,6 +180,8 @@ def test_lists():
     "command",
     [
         "recommend",
+        "pareto",
+        "coverage",
         "cost",
         "models",
         "studies",
@@ -280,6 +305,9 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
             time.sleep(0.3)
         assert found["status"] == "succeeded", found["error"]
         assert found["runs"][0]["measured"]["name"] == "wer"
+        record = client.get("/v1/calibration").json()["items"]
+        assert record[0]["predictions"] == 1
+        assert record[0]["inside"] == found["runs"][0]["inside"]
         page = client.get("/v1/studies/asr-demo/measurements").json()
         assert [m["source"] for m in page["items"]] == ["measured"]
     finally:

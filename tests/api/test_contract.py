@@ -14,8 +14,10 @@ pytestmark = pytest.mark.contract
 
 OPERATIONS = [
     "recommend",
+    "drawFront",
     "startVerification",
     "getVerification",
+    "getCoverage",
     "listModels",
     "getCost",
     "listStudies",

@@ -40,6 +40,16 @@ def test_recommendation(client):
     assert client.post("/v1/recommendations", json=question()).json() == body
 
 
+def test_a_front_between_time_and_memory(client):
+    body = {"x": "rtf", "y": "memory_gib", "device": "nvidia-l4", "budget": {"memory_gib": 4}}
+    response = client.post("/v1/pareto-fronts", json=body)
+    assert response.status_code == 200, response.text
+    front = response.json()["front"]
+    assert (front["x_unit"], front["y_unit"]) == ("s/s", "GiB")
+    assert all(point["y"]["mean"] <= 4 for point in front["points"])
+    assert client.post("/v1/pareto-fronts", json={"x": "rtf"}).status_code == 400
+
+
 def test_target_and_workload(client):
     response = client.post(
         "/v1/recommendations",
@@ -196,7 +206,7 @@ def test_health_and_schema(client):
     assert client.get("/health").json()["status"] == "ok"
     schema = client.get("/schema/openapi.json").json()
     operations = [op["operationId"] for path in schema["paths"].values() for op in path.values()]
-    assert len(operations) == len(set(operations)) == 8
+    assert len(operations) == len(set(operations)) == 10
     assert client.get("/schema/docs").status_code == 200
 
 

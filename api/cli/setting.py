@@ -1,0 +1,157 @@
+"""The options that say what a question is about: bounds, device, workload, care."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli import options
+from api.cli.errors import usage
+from api.cli.given import Given, with_options
+from api.cli.stores import existing_store
+
+if TYPE_CHECKING:
+    from planner.workload import Workload
+
+BUDGET = "Budget: upper bounds, all held at once"
+CARE = "How careful to be"
+_DEVICE = "Device and workload"
+
+CALLED = {"gflops_per_utterance": "gflops"}
+"""Options that are called otherwise than the cost."""
+
+COSTS = {
+    "gflops_per_utterance": "GFLOPs per utterance, the mean.",
+    "gflops_per_audio_second": "GFLOPs per second of audio.",
+    "rtf": "Computing seconds per second of audio.",
+    "latency_p50_s": "Seconds for a recording of median length.",
+    "latency_p95_s": "Seconds for one longer than 95 % of them.",
+    "memory_gib": "Weights, caches and activations in GiB.",
+    "parameters": "Parameters of the model.",
+    "usd_per_audio_hour": "USD per hour of audio.",
+    "joules_per_audio_second": "Joules per second of audio.",
+}
+"""What may be bounded, and in which unit."""
+
+
+def _option(kind: Any, text: str, panel: str = _DEVICE) -> Any:
+    return Annotated[kind, typer.Option(help=text, rich_help_panel=panel)]
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "task": (options.Task, "asr"),
+    **{
+        CALLED.get(cost, cost): (_option(float | None, text, BUDGET), None)
+        for cost, text in COSTS.items()
+    },
+    "device": (
+        _option(
+            str | None,
+            "Device that time and money belong to: local, or one that 'devices' lists.",
+        ),
+        None,
+    ),
+    "usd_per_device_hour": (_option(float | None, "Price of the device."), None),
+    "device_watts": (
+        _option(float | None, "Power that the device draws, where it is not known."),
+        None,
+    ),
+    "workload": (
+        _option(
+            Path | None,
+            "Plan for these recordings instead of the study's: a folder of audio, a CSV file"
+            " with a column duration_s, or a JSON file.",
+        ),
+        None,
+    ),
+    "arrivals_per_s": (
+        _option(
+            float | None,
+            "Recordings that come in a second; says how many devices it takes.",
+        ),
+        None,
+    ),
+    "max_batch_size": (_option(int | None, "Recordings that may run together."), None),
+    "audio_s": (
+        _option(float | None, "Plan for recordings of this duration instead of the study's."),
+        None,
+    ),
+    "tokens_per_audio_s": (_option(float | None, "Tokens said per second of audio."), None),
+    "study": (_option(str | None, "Study to answer for; 'studies' lists them."), None),
+    "model": (_option(list[str] | None, "Only these models; may be repeated."), None),
+    "convention": (options.Convention, options.ConventionName.counted),
+    "level": (_option(float, "Probability of the intervals.", CARE), 0.90),
+    "risk": (_option(float, "Tolerated probability of being wrong.", CARE), 0.10),
+    "seed": (options.Seed, 0),
+}
+
+
+def with_setting(**defaults: Any) -> Callable[[Callable[..., None]], Any]:
+    """Gives a command the options of a question's setting.
+
+    The command's parameter ``given`` receives what was given, for :func:`setting`.
+
+    Args:
+        defaults: Where the command's differs.
+    """
+    return with_options(
+        "given",
+        {name: (kind, defaults.get(name, own)) for name, (kind, own) in _OPTIONS.items()},
+    )
+
+
+def setting(given: Given) -> dict[str, Any]:
+    """The fields that every question has, from what was given.
+
+    Raises:
+        DatasetError: The workload's path holds none.
+        ValidationError: The workload's numbers are out of range.
+    """
+    models = given["model"]
+    return {
+        "task": given["task"],
+        "study": given["study"],
+        "budget": {cost: given[CALLED.get(cost, cost)] for cost in COSTS},
+        "convention": given["convention"].value,
+        "device": given["device"],
+        "usd_per_device_hour": given["usd_per_device_hour"],
+        "device_watts": given["device_watts"],
+        "workload": _workload(given),
+        "models": tuple(models) if models else None,
+        "level": given["level"],
+        "risk": given["risk"],
+        "seed": given["seed"],
+    }
+
+
+def _workload(given: Given) -> Workload | None:
+    """The workload that the options describe; none leaves the study's."""
+    from planner.workload import DEFAULT_WORKLOAD, Workload
+
+    path, audio_s, tokens = given["workload"], given["audio_s"], given["tokens_per_audio_s"]
+    how = {
+        name: given[name]
+        for name in ("arrivals_per_s", "max_batch_size")
+        if given[name] is not None
+    }
+    if path is not None and audio_s is not None:
+        usage("--workload says how long recordings are: leave --audio-s out")
+    if path is not None:
+        from measurements.workloads import workload_from
+
+        found = workload_from(path, tokens)
+    elif audio_s is not None:
+        found = Workload.fixed(audio_s)
+        how["tokens_per_audio_s"] = tokens or DEFAULT_WORKLOAD.tokens_per_audio_s
+    elif tokens is not None:
+        usage("--tokens-per-audio-s goes with --audio-s or --workload")
+    elif not how:
+        return None
+    else:
+        from measurements.studies import evidence_for
+
+        found = evidence_for(given["task"], given["study"], existing_store()).workload
+    return Workload.model_validate({**found.model_dump(), **how})
