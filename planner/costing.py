@@ -119,7 +119,7 @@ def _log_seconds(
     def predicted(group: Group, size: int) -> Array:
         once, again = works[id(group)]
         amounts = in_batch(once, size, again)
-        return np.stack(device.log_seconds(amounts, group.precision), axis=1)
+        return np.stack(device.log_seconds(amounts, group.lattice[0]), axis=1)
 
     log_s, sd = counted.in_batches(predicted, 2).T
     for row, (shift, sd_of_mean) in timed.items():

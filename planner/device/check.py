@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration
 from planner.device.evidence import DeviceEvidence, TimedRun
+from planner.device.held_out import LEAST_GROUPS, shape_of
 from planner.device.model import fit_device
 from planner.device.work import run_work
 from planner.quantiles import normal_quantile
@@ -44,7 +44,7 @@ def leave_one_architecture_out(
     Returns:
         The check; none with fewer than three architectures.
     """
-    return leave_out(device, known, _shape, level=level, seed=seed)
+    return leave_out(device, known, shape_of, level=level, seed=seed)
 
 
 def leave_out(
@@ -70,7 +70,7 @@ def leave_out(
     groups: dict[Hashable, list[TimedRun]] = {}
     for run in known.runs:
         groups.setdefault(group_of(run.configuration), []).append(run)
-    if len(groups) < 3:
+    if len(groups) < LEAST_GROUPS:
         return None
     errors, inside = [], []
     for group, left_out in groups.items():
@@ -80,7 +80,7 @@ def leave_out(
         for run in left_out:
             measured.setdefault((run.configuration, run.passes), []).append(run)
         for (configuration, _), repeats in measured.items():
-            centre, sd = model.log_seconds(run_work(repeats[0]), configuration.precision)
+            centre, sd = model.log_seconds(run_work(repeats[0]), configuration)
             seconds = float(np.median([sum(run.phases_s.values()) for run in repeats]))
             distance = float(centre[0]) - np.log(seconds)
             errors.append(abs(np.expm1(distance)))
@@ -92,10 +92,3 @@ def leave_out(
         coverage=float(np.mean(inside)),
         level=level,
     )
-
-
-def _shape(configuration: Configuration) -> tuple[int, ...]:
-    a = configuration.architecture
-    if isinstance(a, WhisperArchitecture):
-        return a.d_model, a.encoder_layers
-    return a.hidden, a.encoder_layers

@@ -10,7 +10,7 @@ times and plus what was measured beyond it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,10 +20,14 @@ from planner.cost.memory import BYTES_PER_WEIGHT
 from planner.curves.solver import Prior
 from planner.device.evidence import DeviceEvidence, DeviceRates, TimedRun
 from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
+from planner.device.held_out import shape_of, stretch
 from planner.device.work import PHASES, Work, run_work, stacked
 
 UNMEASURED_SD = 0.25
 """Spread in log time that a device never timed adds to its priors."""
+
+_UNSEEN_STRETCH = 2.0
+"""Of models of another shape, where too few shapes were timed to tell."""
 
 _DRAWN, _DRAWN_SD = 0.7, 0.25
 """Share of its stated power that a busy device draws, and the spread of its log."""
@@ -36,10 +40,25 @@ class PrecisionFit:
     Attributes:
         units: By phase, in seconds.
         runs: Timed runs that they were fitted to.
+        shapes: Width and depth of the models among them.
+        stretch: Factor on the spread, from runs left out of the fit.
+        stretch_of_others: The same for models of another shape.
     """
 
     units: Mapping[str, Units]
     runs: int
+    shapes: frozenset[tuple[int, int]] = frozenset()
+    stretch: float = 1.0
+    stretch_of_others: float = 1.0
+
+    def log_seconds(self, amounts: Work) -> tuple[Array, Array]:
+        """Mean and standard deviation of log seconds, each of shape ``(rows,)``, unstretched."""
+        seconds = {phase: self.units[phase].total(amounts[phase]) for phase in PHASES}
+        total = np.sum(list(seconds.values()), axis=0)
+        variance = np.full(len(total), 0.0 if self.runs else UNMEASURED_SD**2)
+        for phase, own in seconds.items():
+            variance += np.square(own / total) * self.units[phase].variance(amounts[phase])
+        return np.log(total), np.sqrt(variance)
 
 
 @dataclass(frozen=True)
@@ -67,15 +86,17 @@ class DeviceModel:
     source: str
     power_source: str
 
-    def log_seconds(self, amounts: Work, precision: Precision) -> tuple[Array, Array]:
-        """Mean and standard deviation of log seconds, each of shape ``(rows,)``."""
-        fitted = self.fits[precision]
-        seconds = self.phase_seconds(amounts, precision)
-        total = np.sum(list(seconds.values()), axis=0)
-        variance = np.full(len(total), 0.0 if fitted.runs else UNMEASURED_SD**2)
-        for phase, own in seconds.items():
-            variance += np.square(own / total) * fitted.units[phase].variance(amounts[phase])
-        return np.log(total), np.sqrt(variance)
+    def log_seconds(self, amounts: Work, configuration: Configuration) -> tuple[Array, Array]:
+        """Mean and standard deviation of log seconds, each of shape ``(rows,)``.
+
+        Args:
+            amounts: Of any configurations of one model and precision.
+            configuration: One of them.
+        """
+        fitted = self.fits[configuration.precision]
+        log_s, sd = fitted.log_seconds(amounts)
+        known = shape_of(configuration) in fitted.shapes
+        return log_s, sd * (fitted.stretch if known else fitted.stretch_of_others)
 
     def phase_seconds(self, amounts: Work, precision: Precision) -> dict[str, Array]:
         """Median seconds by phase, each of shape ``(rows,)``."""
@@ -114,7 +135,7 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
             ran = [place for place, run in enumerate(chosen) if phase in run.phases_s]
             seconds = np.array([max(chosen[place].phases_s[phase], 1e-7) for place in ran])
             units[phase] = fit_units(amounts[phase][ran], seconds, priors[phase], rng)
-        fits[precision] = PrecisionFit(units, len(chosen))
+        fits[precision] = _stretched(PrecisionFit(units, len(chosen)), chosen, amounts, priors)
         corrections |= _corrections(fits[precision], chosen, amounts)
         if chosen:
             priors = {phase: Prior(units[phase].log, priors[phase].sd) for phase in PHASES}
@@ -138,6 +159,26 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
         if runs
         else f"{known.rates.source}, never timed",
         power_source=power_source,
+    )
+
+
+def _stretched(
+    fit: PrecisionFit, runs: Sequence[TimedRun], amounts: Work, priors: Mapping[str, Prior]
+) -> PrecisionFit:
+    """The fit, its spreads as wide as what was left out of it asks for."""
+    if not runs:
+        return fit
+    _, sd = fit.log_seconds(amounts)
+    shapes = [shape_of(run.configuration) for run in runs]
+    own, others = (
+        stretch(amounts, runs, fit.units, priors, sd, groups)
+        for groups in ([run.configuration for run in runs], shapes)
+    )
+    return replace(
+        fit,
+        shapes=frozenset(shapes),
+        stretch=own or 1.0,
+        stretch_of_others=max(others or _UNSEEN_STRETCH, own or 1.0),
     )
 
 

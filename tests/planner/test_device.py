@@ -69,7 +69,7 @@ HELD_OUT = [
 def test_predicts_configurations_it_was_not_timed_on():
     model = fit("d", runs(TRAINED, np.random.default_rng(0)))
     for configuration in HELD_OUT:
-        centre, spread = model.log_seconds(amounts_of(configuration, 1, 25), "fp32")
+        centre, spread = model.log_seconds(amounts_of(configuration, 1, 25), configuration)
         truth = np.log(sum(true_seconds(configuration, 1, 25).values()))
         assert abs(centre[0] - truth) < 0.15
         assert abs(centre[0] - truth) < 3 * spread[0]
@@ -78,12 +78,14 @@ def test_predicts_configurations_it_was_not_timed_on():
 def test_a_device_never_timed_is_answered_widely():
     timed = fit("d", runs(TRAINED, np.random.default_rng(0)))
     never = fit("d", [])
-    amounts = amounts_of(HELD_OUT[0], 1, 25)
-    assert never.log_seconds(amounts, "fp32")[1][0] > 4 * timed.log_seconds(amounts, "fp32")[1][0]
+    asked = HELD_OUT[0]
+    amounts = amounts_of(asked, 1, 25)
+    assert never.log_seconds(amounts, asked)[1][0] > 4 * timed.log_seconds(amounts, asked)[1][0]
     assert "never timed" in never.source
     assert timed.fits["fp32"].runs == 27
     # A precision of the device that was never timed is as unsure as the device would be.
-    assert timed.log_seconds(amounts, "int8")[1][0] > 0.3
+    rounded = asked.model_copy(update={"precision": "int8"})
+    assert timed.log_seconds(amounts, rounded)[1][0] > 0.3
 
 
 def test_measured_configurations_are_answered_as_measured():
@@ -92,7 +94,7 @@ def test_measured_configurations_are_answered_as_measured():
     tripled = {phase: 3 * s for phase, s in true_seconds(slow, 1, 25).items()}
     surprise = [TimedRun(slow, ((slow.frames, 25),), tripled)] * 3
     correction, error = fit("d", [*made, *surprise]).corrections[slow]
-    centre, _ = fit("d", [*made, *surprise]).log_seconds(amounts_of(slow, 1, 25), "fp32")
+    centre, _ = fit("d", [*made, *surprise]).log_seconds(amounts_of(slow, 1, 25), slow)
     measured = np.log(3 * sum(true_seconds(slow, 1, 25).values()))
     assert centre[0] + correction == pytest.approx(measured, abs=1e-6)
     assert error < 0.1
@@ -141,7 +143,7 @@ def test_encoders_alone_are_predicted_from_their_runs():
             made.append(TimedRun(c, ((50 * window_s, 0),), {"features": 5e-4, "encoder": seconds}))
     asked = Configuration(task="ser", model="medium", window_s=3)
     amounts = read_out_work(asked, 150)
-    centre, spread = fit("d", made).log_seconds(amounts, "fp32")
+    centre, spread = fit("d", made).log_seconds(amounts, asked)
     truth = np.log(amounts["encoder"][0] @ [3e-4, 1 / 1.1e11])
     assert abs(centre[0] - truth) < min(0.15, 3 * spread[0])
 

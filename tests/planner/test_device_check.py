@@ -3,7 +3,7 @@
 import numpy as np
 
 from models_registry import Configuration
-from planner.device import DeviceEvidence
+from planner.device import DeviceEvidence, TimedRun, fit_device
 from planner.device.check import leave_one_architecture_out
 from tests.planner.test_device import RATES, runs
 
@@ -35,6 +35,29 @@ def test_a_twin_is_not_predicted_from_its_twin():
         for run in made
     ]  # fmt: skip
     assert leave_one_architecture_out("d", DeviceEvidence(RATES, tuple(odd))).coverage < 0.8
+
+
+def test_what_each_model_has_of_its_own_widens_the_others():
+    """Models off the law by a fifth each: known ones stay narrow, others are covered."""
+    rng = np.random.default_rng(1)
+    names = ("tiny", "base", "small", "medium", "large-v3", "distil-small.en", "distil-large-v3")
+    every = [Configuration(model=name, window_s=w) for name in names for w in (10, 20, 30)]
+    own = {name: float(np.exp(0.2 * rng.standard_normal())) for name in names}
+    made = [
+        TimedRun(
+            run.configuration,
+            run.passes,
+            {
+                phase: s * own[run.configuration.model.removeprefix("whisper-")]
+                for phase, s in run.phases_s.items()
+            },
+        )
+        for run in runs(every, rng, noise=0.02)
+    ]
+    known = DeviceEvidence(RATES, tuple(made))
+    fitted = fit_device("d", known).fits["fp32"]
+    assert fitted.stretch_of_others > fitted.stretch
+    assert leave_one_architecture_out("d", known).coverage >= 0.7
 
 
 def test_too_few_architectures_say_nothing():
