@@ -10,10 +10,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Task
 from planner.arrays import Array, Draws, Index, Labels, distinct
 from planner.axes import STUDY_SD, axes_of, group_sd, groups_of
 from planner.curves import ScalingModel, fit
+from planner.curves.stored import FORMAT, Fits
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
 from planner.lattice import Lattice
@@ -21,6 +22,8 @@ from planner.quantiles import normal_quantile
 
 Basis = Literal["measured", "published", "interpolated", "extrapolated"]
 BASES: tuple[Basis, ...] = get_args(Basis)
+
+_FITS = Fits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,31 +88,24 @@ class QualityModel:
     Args:
         evidence: What was observed.
         seed: Seed of the fit.
+        fits: Where curves are kept; those of this process when left out.
 
     Raises:
         InsufficientDataError: Too few observations for curves.
     """
 
-    def __init__(self, evidence: Evidence, seed: int = 0) -> None:
+    def __init__(self, evidence: Evidence, seed: int = 0, fits: Fits | None = None) -> None:
         self._evidence = evidence
         self._seed = seed
         self._observed = _by_configuration(evidence.in_study)
-        usable = [o for o in evidence.observations if _on_the_axes(o.configuration)]
+        usable = tuple(o for o in evidence.observations if _on_the_axes(o.configuration))
         known = {configuration.model for configuration in self._observed}
         if not self._observed and not usable:
             raise InsufficientDataError(
                 f"nothing is known about {evidence.task}: measure a configuration first",
                 measure=[{"task": evidence.task}],
             )
-        lattice = Lattice.of([o.configuration for o in usable], evidence.task)
-        self.curves: ScalingModel = fit(
-            axes_of(lattice),
-            [o.error for o in usable],
-            error_se=[_fit_se(o) for o in usable],
-            groups={"study": [o.study for o in usable], **groups_of(lattice)},
-            group_sd={"study": STUDY_SD, **group_sd(evidence.task)},
-            seed=seed,
-        )
+        self.curves = curves_of(evidence.task, usable, seed=seed, fits=fits)
         self._common_sd = _common_sd(evidence.in_study)
         self._known_models = known | {o.configuration.model for o in usable}
 
@@ -188,6 +184,45 @@ class QualityModel:
         rng = np.random.default_rng((self._seed, int.from_bytes(digest, "little")))
         own = _fit_se(observation) / observation.error
         return (observation.error * np.exp(own * rng.standard_normal(draws))).astype(np.float32)
+
+
+def curves_of(
+    task: Task, observations: Sequence[Observation], *, seed: int = 0, fits: Fits | None = None
+) -> ScalingModel:
+    """The curves of a task, the same for every study that is asked about.
+
+    Args:
+        task: Task of all of them.
+        observations: Of every study; those that the axes do not describe are left out.
+        seed: Seed of the fit.
+        fits: Where curves are kept; those of this process when left out.
+
+    Raises:
+        InsufficientDataError: Too few observations.
+    """
+    usable = [o for o in observations if _on_the_axes(o.configuration)]
+    lattice = Lattice.of([o.configuration for o in usable], task)
+    axes, groups = axes_of(lattice), groups_of(lattice)
+    error = np.array([o.error for o in usable])
+    error_se = np.array([_fit_se(o) for o in usable])
+    labels: dict[str, Labels] = {"study": Labels.read([o.study for o in usable]), **groups}
+    digest = hashlib.sha256(repr((FORMAT, task, seed, list(axes), list(labels))).encode())
+    for column in (*axes.values(), error, error_se):
+        # The last digits of a logarithm are another processor's own.
+        digest.update(" ".join(f"{value:.9g}" for value in column).encode())
+    for known in labels.values():
+        digest.update(repr([known[row] for row in range(len(known))]).encode())
+    return (fits or _FITS).get(
+        digest.hexdigest(),
+        lambda: fit(
+            axes,
+            error,
+            error_se=error_se,
+            groups=labels,
+            group_sd={"study": STUDY_SD, **group_sd(task)},
+            seed=seed,
+        ),
+    )
 
 
 def _by_configuration(

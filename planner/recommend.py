@@ -12,6 +12,7 @@ from planner.answer import Estimate, Front, Recommendation, StudySummary
 from planner.answering import answer
 from planner.arrays import Array
 from planner.costing import all_costs
+from planner.curves.stored import Fits
 from planner.device import DeviceModel, fit_device
 from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF, Evidence
@@ -43,10 +44,18 @@ class Planner:
         seed: Seed of the fits.
         lattice: Candidates of one's own, at batch size 1; those of :mod:`planner.space` when
             left out.
+        fits: Where fitted curves are kept; in this process when left out.
     """
 
-    def __init__(self, evidence: Evidence, seed: int = 0, lattice: Lattice | None = None) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        seed: int = 0,
+        lattice: Lattice | None = None,
+        fits: Fits | None = None,
+    ) -> None:
         self.evidence = evidence
+        self._fits = fits
         self._seed = seed
         self._own = lattice
         self._devices: dict[str, DeviceModel] = {}
@@ -61,7 +70,7 @@ class Planner:
         Raises:
             InsufficientDataError: Too few observations.
         """
-        return QualityModel(self.evidence, self._seed)
+        return QualityModel(self.evidence, self._seed, self._fits)
 
     def device(self, name: str) -> DeviceModel:
         """What a device takes.

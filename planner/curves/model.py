@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +22,9 @@ EXTRAPOLATION_SD = 0.1
 
 _CHUNK = 4096
 """Rows whose curves fit a processor's cache."""
+
+_WORTH_THREADS = 8
+"""Chunks from which threads are worth starting."""
 
 
 class Prediction(NamedTuple):
@@ -94,9 +99,12 @@ class ScalingModel:
         beyond = self._beyond(design)
         more = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1) + self.misfit_sd**2
         centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
-        for part, curves in self._chunks(design):
+
+        def summarise(part: slice, curves: NDArray[np.float32]) -> None:
             centre[part] = curves.mean(axis=0, dtype=np.float64)
             curve_sd[part] = curves.std(axis=0)
+
+        self._in_chunks(design, summarise)
         return Predictive(self, design, centre, curve_sd, np.sqrt(more), beyond.sum(axis=1) > 0)
 
     def predict(
@@ -218,11 +226,24 @@ class ScalingModel:
         index = np.column_stack(indices) if indices else np.zeros((rows, 0), dtype=np.int64)
         return Design(np.log(values) - self.centres, index), unseen
 
-    def _chunks(self, design: Design) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """The bagged refits' curves, some rows at a time: a million of them at once are slow."""
-        for first in range(0, design.rows, _CHUNK):
+    def _in_chunks(self, design: Design, use: Callable[[slice, NDArray[np.float32]], None]) -> None:
+        """Hands on the bagged refits' curves, some rows at a time, many of them in threads.
+
+        numpy lets go of the interpreter meanwhile; a million rows at once are slow.
+        """
+
+        def one(first: int) -> None:
             part = slice(first, first + _CHUNK)
-            yield part, self.form.log_value(self.bags, design.take(part), np.float32)
+            use(part, self.form.log_value(self.bags, design.take(part), np.float32))
+
+        chunks = range(0, design.rows, _CHUNK)
+        if len(chunks) < _WORTH_THREADS:
+            for first in chunks:
+                one(first)
+            return
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for done in [threads.submit(one, first) for first in chunks]:
+                done.result()
 
     def _beyond(self, design: Design) -> Array:
         low = self.observed.log_axes.min(axis=0)
@@ -279,10 +300,13 @@ class Predictive:
         # The t distribution's heavier tails: one scale a draw, for all rows.
         scale = model.inflation * np.sqrt(model.freedom / rng.chisquare(model.freedom, size=(n, 1)))
         found = np.empty((self.design.rows, n), dtype)
-        for part, curves in model._chunks(self.design):
+
+        def move(part: slice, curves: NDArray[np.float32]) -> None:
             moved = (curves - self.centre[part])[picked]
             moved += self.rest_sd[part] * shared[:, label[part]]
             moved *= scale
             moved += self.centre[part]
             found[part] = np.exp(moved, out=moved).T
+
+        model._in_chunks(self.design, move)
         return found.T

@@ -9,7 +9,9 @@ far end of each axis, since curves are asked about what lies beyond.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,14 +113,20 @@ def select(
         best = other if _better(other, best) else best
     seen = {candidate.fitted.form for candidate in tried}
     for _ in range(_ROUNDS if data.rows >= _LEAST_ROWS else 0):
-        found = []
-        for name, form in _neighbours(best, data, axis_names, forms):
-            if form in seen:
-                continue
-            seen.add(form)
+        steps = {form: name for name, form in _neighbours(best, data, axis_names, forms)}
+        steps = {form: name for form, name in steps.items() if form not in seen}
+        seen |= set(steps)
+
+        def scored(step: tuple[Form, str], best: Candidate = best) -> Candidate | None:
+            form, name = step
             start = _start(best.fitted, form, data)
-            if start is not None:
-                found.append(_scored(name, best_fit(form, data, start), data, folds))
+            if start is None:
+                return None
+            return _scored(name, best_fit(form, data, start), data, folds)
+
+        # numpy lets go of the interpreter for most of a fit.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            found = [one for one in threads.map(scored, steps.items()) if one is not None]
         tried += found
         better = [
             candidate

@@ -28,7 +28,7 @@ def test_keys_that_are_listed_can_be_compared():
     assert found["by_utterance"]["lower"] < found["difference"] < found["by_utterance"]["upper"]
     shown = runner.invoke(app, ["compare", a["key"][:10], b["key"][:10]])
     assert "B - A  WER +" in shown.stdout
-    assert "speakers are not known" in shown.stdout
+    assert "jackknife over speakers" in shown.stdout
 
 
 @pytest.mark.parametrize(
