@@ -39,6 +39,9 @@ AXIS_NAMES = {
 
 _MORE = 0.1
 
+_WORTH_SAYING = 0.1
+"""Share of a workload's audio."""
+
 
 def amount(name: str, value: float) -> str:
     """A cost with its unit."""
@@ -89,6 +92,8 @@ def reasons(
         f" ({100 * low:.2f} to {100 * high:.2f} at {question.level:.0%});"
         f" {table.quality.provenance(chosen)}."
     )
+    if question.workload is not None:
+        yield from _unlike_the_study(question.workload, evidence.workload)
     yield from _what_binds(table, budgets)
     if steps:
         best = steps[0]
@@ -105,6 +110,21 @@ def reasons(
             f"Weights of {configuration.model} are not on this machine;"
             f" loading it fetches {configuration.architecture.hub_id} from the hub."
         )
+
+
+def _unlike_the_study(served: Workload, studied: Workload) -> Iterator[str]:
+    """Where recordings are longer or shorter than those that errors were measured on."""
+    audio = served.durations * served.shares
+    for outside, which, end in (
+        (served.durations > studied.durations.max(), "longer", studied.durations.max()),
+        (served.durations < studied.durations.min(), "shorter", studied.durations.min()),
+    ):
+        share = float(audio[outside].sum() / audio.sum())
+        if share >= _WORTH_SAYING:
+            yield (
+                f"{share:.0%} of the audio is in recordings {which} than any of the study's"
+                f" ({end:.3g} s), whose error is taken for theirs: measure on ones like yours."
+            )
 
 
 def _what_binds(table: Table, budgets: Sequence[BudgetReport]) -> Iterator[str]:

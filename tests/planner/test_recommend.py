@@ -376,6 +376,19 @@ def test_energy_needs_power(planner):
     assert "60 W" in energy.provenance
 
 
+def test_recordings_unlike_the_study_s_are_pointed_out(planner):
+    """Catches an error measured on short utterances that is promised for hour-long talks."""
+    studied = planner.evidence.workload
+
+    def said(workload):
+        reasons = ask(planner, gflops_per_utterance=1e4, workload=workload).reasons
+        return [reason for reason in reasons if "than any of the study's" in reason]
+
+    assert said(studied) == []
+    assert "100% of the audio is in recordings longer" in said(studied.only(300.0))[0]
+    assert "recordings shorter" in said(studied.only(0.3))[0]
+
+
 def test_a_long_workload_is_costed_in_few_groups(planner):
     """500 durations: the mean is kept, and costs stay within a percent of all of them."""
     durations = tuple(np.random.default_rng(0).gamma(2, 4, 500) + 0.5)
