@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from measurements.comparison import ComparisonError
 from measurements.records import Measurement
-from models_registry import Configuration, UnknownNameError
+from models_registry import UnknownNameError, read_plan
 
 SHORT = 12
 """Characters of a key that are shown."""
@@ -25,7 +24,8 @@ def named(text: str, measurements: Sequence[Measurement]) -> list[Measurement]:
 
     Args:
         text: The beginning of a key (4 characters or more), a configuration's label,
-            or a JSON file with a configuration or with what ``recommend --json`` prints.
+            or a JSON or YAML file with a configuration, a plan or what ``recommend --json``
+            prints.
         measurements: What there is.
 
     Raises:
@@ -40,8 +40,8 @@ def named(text: str, measurements: Sequence[Measurement]) -> list[Measurement]:
             raise AmbiguousNameError(f"{text!r} begins {len(found)} keys: {keys}")
         if found:
             return found
-    if Path(text).suffix == ".json":
-        configuration = _configuration(Path(text))
+    if Path(text).suffix in (".json", ".yaml", ".yml"):
+        configuration = read_plan(Path(text)).configuration
         found = [m for m in measurements if m.configuration == configuration]
         text = configuration.label()
     else:
@@ -72,18 +72,3 @@ def pair(a: str, b: str, measurements: Sequence[Measurement]) -> tuple[Measureme
             if one.dataset.fingerprint and one.dataset.fingerprint == other.dataset.fingerprint:
                 return one, other
     return left[0], right[0]
-
-
-def _configuration(path: Path) -> Configuration:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise ValueError(f"{path}: is not JSON") from None
-    if isinstance(document, dict):
-        document = document.get("recommendation", document)
-        document = document.get("configuration", document)
-    if not isinstance(document, dict) or "model" not in document:
-        raise ValueError(f"{path}: holds no configuration")
-    return Configuration.model_validate(document)

