@@ -12,9 +12,14 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 
 from api import problems, security
-from api.controllers.catalogue import ModelController, StudyController
+from api.controllers.catalogue import MeasurementController, ModelController, StudyController
 from api.controllers.health import health
-from api.controllers.recommendations import FrontController, RecommendationController
+from api.controllers.recommendations import (
+    FrontController,
+    PredictionController,
+    RecommendationController,
+)
+from api.controllers.sweeps import SweepController
 from api.controllers.verifications import CalibrationController, VerificationController
 from api.services import PlanningService
 from measurements.jobs.queue import JobQueue
@@ -49,10 +54,13 @@ def create_app(settings: Settings | None = None) -> Litestar:
         route_handlers=[
             RecommendationController,
             FrontController,
+            PredictionController,
             VerificationController,
             CalibrationController,
+            SweepController,
             ModelController,
             StudyController,
+            MeasurementController,
             health,
         ],
         dependencies={
@@ -61,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "planning": always(planning),
             "settings": always(chosen),
         },
-        guards=[security.key_guard(chosen.api_key)] if chosen.api_key else [],
+        guards=[security.key_guard(store, chosen)],
         plugins=[problems.plugin()],
         lifespan=[close],
         request_max_body_size=chosen.max_body_bytes,
@@ -74,7 +82,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             ),
             path="/schema",
             components=security.COMPONENTS,
-            security=[{"apiKey": []}] if chosen.api_key else None,
+            security=[{"apiKey": []}] if security.has_keys(store, chosen) else None,
             render_plugins=[SwaggerRenderPlugin(path="/docs")],
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 from litestar.exceptions import HTTPException, ValidationException
@@ -17,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from measurements.datasets import DatasetError
+from measurements.exchange import RowsError
 from measurements.store import StoreError
+from measurements.sweeps.spec import SweepError
 from models_registry import UnknownNameError, WeightsError
 from planner.errors import (
     InsufficientDataError,
@@ -119,6 +122,17 @@ def _from_dataset(error: DatasetError) -> ProblemDetailsException:
     return problem(422, "dataset", "The data set can't be used", str(error))
 
 
+def _from_rows(error: RowsError) -> ProblemDetailsException:
+    errors = [asdict(wrong) for wrong in error.errors[:100]]
+    return problem(
+        422, "rows", "Rows are no measurements; none was stored", str(error), {"errors": errors}
+    )
+
+
+def _from_sweep(error: SweepError) -> ProblemDetailsException:
+    return problem(422, "sweep", "The sweep can't be begun", str(error))
+
+
 def _from_weights(error: WeightsError) -> ProblemDetailsException:
     return problem(422, "weights", "The weights can't be had", str(error))
 
@@ -142,8 +156,10 @@ def _from_anything(error: Exception) -> ProblemDetailsException:
 _NAMES = {
     400: ("invalid-request", "The request is not valid"),
     401: ("unauthorised", "A key is needed"),
+    403: ("forbidden", "The key does not reach that far"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
+    409: ("conflict", "That is over already"),
     413: ("body-too-large", "The body is too large"),
 }
 
@@ -166,6 +182,8 @@ def plugin() -> ProblemDetailsPlugin:
                 PlannerError: _from_planner,
                 UnknownNameError: _from_unknown_name,
                 DatasetError: _from_dataset,
+                RowsError: _from_rows,
+                SweepError: _from_sweep,
                 WeightsError: _from_weights,
                 StoreError: _from_store,
                 SQLAlchemyError: _from_database,
@@ -178,7 +196,9 @@ def plugin() -> ProblemDetailsPlugin:
 _DESCRIPTIONS = {
     400: "The request is not valid: the fields that are wrong are named.",
     401: "The service was started with a key and the request does not carry it.",
+    403: "The request's key is of another scope.",
     404: "There is no such resource.",
+    409: "It has ended already, so that nothing is left to cancel.",
     413: "The body is too large.",
     422: (
         "The request is valid but has no answer: no feasible configuration, too little data,"
@@ -197,7 +217,7 @@ def responses(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             examples=[Example(value=_example(status))],
         )
-        for status in (401, *statuses)
+        for status in (401, 403, *statuses)
     }
 
 

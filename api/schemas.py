@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from measurements.coverage import Covered
+from measurements.measured_curves import MeasuredCurve
+from measurements.profiles import DeviceProfile
 from measurements.records import Measurement
 from models_registry import Configuration
-from planner.answer import ComponentFlops, Front, Recommendation, StudySummary
+from planner.answer import ComponentFlops, Estimate, Front, Recommendation, StudySummary
+from planner.question import Probability
 
 
 class Schema(BaseModel):
@@ -86,6 +89,73 @@ class ModelsResponse(Schema):
     items: list[ModelInfo]
 
 
+class ListedDevice(Schema):
+    """A device that time, energy and money can be asked for.
+
+    Attributes:
+        name: Name to ask for it by.
+        kind: ``cpu`` or ``cuda``.
+        source: What its rates are known from.
+        local: Whether it is the one that the service runs on.
+        profile: What was timed on it; none if it never was.
+    """
+
+    name: str
+    kind: str
+    source: str
+    local: bool
+    profile: DeviceProfile | None
+
+
+class DevicesResponse(Schema):
+    """Every device, and the name of the one that ``local`` means."""
+
+    items: list[ListedDevice]
+    local: str
+
+
+class PredictionsRequest(Schema):
+    """Configurations whose quality is asked for.
+
+    Attributes:
+        configurations: All of one task.
+        study: Study to predict for; the task's default when left out.
+        level: Probability of the intervals.
+        seed: Seed of the fit.
+    """
+
+    configurations: Annotated[list[Configuration], Field(min_length=1, max_length=1000)]
+    study: str | None = None
+    level: Probability = 0.90
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _of_one_task(self) -> Self:
+        if len({configuration.task for configuration in self.configurations}) > 1:
+            raise ValueError("configurations are of more than one task")
+        return self
+
+
+class Predicted(Schema):
+    """A configuration and its quality by the metric's name."""
+
+    configuration: Configuration
+    predictions: dict[str, Estimate]
+
+
+class PredictionsResponse(Schema):
+    """In the order that was asked for."""
+
+    items: list[Predicted]
+    study: str
+
+
+class CurvesResponse(Schema):
+    """What was measured along each axis."""
+
+    items: list[MeasuredCurve]
+
+
 class StudyInfo(Schema):
     """A study and how much is known in it."""
 
@@ -121,6 +191,29 @@ class MeasurementsPage(Schema):
 
     items: list[Measurement]
     next_cursor: str | None
+
+
+class ImportRequest(Schema):
+    """Measurements that were made elsewhere, as flat rows or as whole records.
+
+    Attributes:
+        rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua`` as a
+            fraction, and the fields of its configuration.
+    """
+
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=10_000)]
+
+
+class Imported(Schema):
+    """What became of imported rows.
+
+    Attributes:
+        stored: Rows that were new.
+        known: Rows that were there already.
+    """
+
+    stored: int
+    known: int
 
 
 class Health(Schema):

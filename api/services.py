@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from api.schemas import (
     CostResponse,
+    CurvesResponse,
+    DevicesResponse,
     FrontResponse,
+    ListedDevice,
     MeasurementsPage,
     ModelInfo,
+    Predicted,
+    PredictionsRequest,
+    PredictionsResponse,
     RecommendationResponse,
     StudyInfo,
 )
 from measurements.datasets import DatasetError
+from measurements.devices import local_device
+from measurements.fits import FITS
+from measurements.measured_curves import measured_curves
+from measurements.profiles import device_profiles
 from measurements.studies import evidence_for, resolve_device, studies, study_of
-from models_registry import MODELS, Configuration
+from models_registry import MODELS, Configuration, Plan
+from models_registry.devices import DEVICES
 from models_registry.weights import available
-from planner.answer import ComponentFlops
+from planner.answer import ComponentFlops, StudySummary
 from planner.cost import Convention, memory_bytes, pass_flops
 from planner.cost.whisper import SEED_OUTPUT_TOKENS
 from planner.question import FrontQuestion, Question, Setting
@@ -68,6 +80,29 @@ class PlanningService:
         planner, resolved = self._resolved(question)
         return FrontResponse(front=planner.front(resolved), study=planner.summary(resolved))
 
+    def predict(self, asked: PredictionsRequest) -> PredictionsResponse:
+        """Quality of configurations, one by one.
+
+        Raises:
+            PlannerError: Too little is known.
+            UnknownNameError: The study is not known.
+        """
+        task = asked.configurations[0].task
+        planner = self._planner(Setting(task=task, study=asked.study, seed=asked.seed))
+        predictions = planner.predict(asked.configurations, asked.level)
+        return PredictionsResponse(
+            items=[
+                Predicted(configuration=configuration, predictions=predicted)
+                for configuration, predicted in zip(asked.configurations, predictions, strict=True)
+            ],
+            study=planner.evidence.study,
+        )
+
+    def summary(self, question: Question) -> StudySummary:
+        """Which study a question is answered for, and what that rests on."""
+        planner, resolved = self._resolved(question)
+        return planner.summary(resolved)
+
     def _resolved(self, question: _Asked) -> tuple[Planner, _Asked]:
         """The planner for a question, and the question with its device's own name."""
         device = resolve_device(question.device, self._store)
@@ -82,12 +117,24 @@ class PlanningService:
                 self._planners.move_to_end(key)
                 return self._planners[key]
         evidence = evidence_for(question.task, question.study, self._store, device=question.device)
-        planner = Planner(evidence, question.seed)
+        planner = Planner(evidence, question.seed, fits=FITS)
         with self._lock:
             self._planners[key] = planner
             while len(self._planners) > _PLANNERS_KEPT:
                 self._planners.popitem(last=False)
         return planner
+
+
+def plan_of(answer: RecommendationResponse, question: Question) -> Plan:
+    """An answer as a file that runs."""
+    found = answer.recommendation
+    return Plan(
+        configuration=found.configuration,
+        expected={name: one.model_dump() for name, one in found.predictions.items()},  # type: ignore[misc]
+        study=answer.study.id,
+        question=question.model_dump(mode="json", exclude_defaults=True),
+        made_by=f"speechplan {version('speechplan')}",
+    )
 
 
 def cost_of(
@@ -135,6 +182,39 @@ def list_models() -> list[ModelInfo]:
         )
         for model in MODELS
     ]
+
+
+def list_devices(store: Store | None) -> DevicesResponse:
+    """Every device: those that were timed, this machine, and those of data sheets."""
+    local = local_device()
+    profiles = {profile.device.id: profile for profile in device_profiles(store)}
+    known = {name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()}
+    known.setdefault(local.id, (local.kind, "a probe"))
+    known |= {device.name: (device.kind, device.source) for device in DEVICES}
+    return DevicesResponse(
+        items=[
+            ListedDevice(
+                name=name,
+                kind=kind,
+                source=source,
+                local=name == local.id,
+                profile=profiles.get(name),
+            )
+            for name, (kind, source) in known.items()
+        ],
+        local=local.id,
+    )
+
+
+def study_curves(store: Store | None, study: str, model: str | None, seed: int) -> CurvesResponse:
+    """What was measured along each axis of a study, in pairs against its centre.
+
+    Raises:
+        UnknownNameError: There is no such study or model.
+    """
+    wanted = None if model is None else MODELS.canonical(model)
+    found = measured_curves(study_of(store, study).measurements, model=wanted, seed=seed)
+    return CurvesResponse(items=found)
 
 
 def list_studies(store: Store | None) -> list[StudyInfo]:

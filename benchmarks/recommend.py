@@ -16,8 +16,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +38,7 @@ BUDGETS_GFLOPS = tuple(np.geomspace(30, 3000, 20).round(1).tolist())
 TRIALS = 200
 _BATCHES = 5
 _LOOPED = 1_000
+_STARTED = 5
 
 
 def lattice(rows: int) -> Lattice:
@@ -108,6 +112,13 @@ def row_of(evidence: Evidence, size: int) -> dict[str, str]:
     }
 
 
+def from_the_shell() -> float:
+    """Median seconds of the command, the interpreter's start and the fit included."""
+    command = [sys.executable, "-m", "api.cli", "recommend", "--gflops", "200", "--json"]
+    run = partial(subprocess.run, command, check=True, capture_output=True)
+    return statistics.median(timed(run) for _ in range(_STARTED))
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -115,7 +126,8 @@ def main() -> None:
     arguments = parser.parse_args()
     evidence = evidence_for("asr", None, None)
     fitted_s = timed(lambda: Planner(evidence).quality)
-    print(f"curves fitted in {fitted_s:.1f} s, {len(evidence.observations)} observations\n")
+    print(f"curves fitted in {fitted_s:.1f} s, {len(evidence.observations)} observations;")
+    print(f"`speechplan recommend --gflops 200`, start-up included: {from_the_shell():.1f} s\n")
     print(markdown([row_of(evidence, size) for size in arguments.sizes]))
     planner = Planner(evidence)
     few = lattice(_LOOPED * _BATCHES)

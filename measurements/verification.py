@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
+from measurements.fits import FITS
 from measurements.records import Measurement, Metric
 from measurements.store import Store
 from measurements.studies import (
@@ -311,6 +312,20 @@ def fail(verification: Verification, reason: str, store: Store) -> Verification:
     return failed
 
 
+def cancel(verification: Verification, store: Store) -> Verification:
+    """Ends a verification that is not over; what was measured stays.
+
+    A worker that is at it stops behind the batch under way.
+    """
+    if verification.finished_at is not None:
+        return verification
+    cancelled = verification.model_copy(
+        update={"status": "cancelled", "finished_at": datetime.now(UTC)}
+    )
+    save(cancelled, store)
+    return cancelled
+
+
 def save(verification: Verification, store: Store) -> None:
     """Stores a verification as it is now."""
     store.put_verification(
@@ -336,6 +351,12 @@ def find(identifier: str, store: Store) -> Verification | None:
     return None if row is None else Verification.model_validate(row.document)
 
 
+def find_all(store: Store, *, study: str | None = None) -> list[Verification]:
+    """Verifications, newest first."""
+    rows = store.verifications(study=study)
+    return [Verification.model_validate(row.document) for row in reversed(rows)]
+
+
 def command_of(verification: Verification, limit: int | None = None) -> str:
     """The command that repeats the run by itself, on so many utterances."""
     return measure_command(
@@ -349,7 +370,8 @@ def command_of(verification: Verification, limit: int | None = None) -> str:
 def _planner(question: Question, store: Store) -> tuple[Planner, Question]:
     device = resolve_device(question.device, store)
     evidence = evidence_for(question.task, question.study, store, device=device)
-    return Planner(evidence, question.seed), question.model_copy(update={"device": device})
+    planner = Planner(evidence, question.seed, fits=FITS)
+    return planner, question.model_copy(update={"device": device})
 
 
 def _predicted(planner: Planner, configuration: Configuration, question: Question) -> Estimate:

@@ -26,13 +26,28 @@ _Study = Annotated[str | None, typer.Option("--study", help="Only of this study.
 def measurements(
     study: _Study = None,
     model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write them into a .csv, .jsonl or .parquet file instead."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List measurements with the keys that other commands take."""
+    r"""List measurements with the keys that other commands take.
+
+    \b
+    speechplan measurements --study asr-librispeech-mini-test-other
+    speechplan measurements --output all.csv
+    """
     with handled(as_json):
         from measurements.naming import SHORT
 
         found = _measurements(study, model)
+        if output is not None:
+            from measurements.exchange import write_file
+
+            write_file(found, output)
+            console.print(f"{len(found)} measurements written to {output}")
+            return
         if as_json:
             print_json({"items": [_listed(m) for m in found]})
             return

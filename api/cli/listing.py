@@ -83,37 +83,20 @@ def models(as_json: options.Json = False) -> None:
 def devices(as_json: options.Json = False) -> None:
     """List the devices that time and money can be asked for, and what was timed on them."""
     with handled(as_json):
-        from measurements.devices import local_device
-        from measurements.profiles import device_profiles
-        from models_registry.devices import DEVICES
+        from api.services import list_devices
 
-        local = local_device()
-        profiles = {profile.device.id: profile for profile in device_profiles(existing_store())}
-        sources = {
-            name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()
-        }
-        sources.setdefault(local.id, (local.kind, "a probe"))
-        sources |= {d.name: (d.kind, d.source) for d in DEVICES}
+        found = list_devices(existing_store())
         if as_json:
-            items = [
-                {
-                    "name": name,
-                    "kind": kind,
-                    "source": source,
-                    "profile": profiles[name].model_dump(mode="json") if name in profiles else None,
-                }
-                for name, (kind, source) in sources.items()
-            ]
-            print_json({"items": items, "local": local.id})
+            print_json(found)
             return
         rows = (
             (
-                f"{name} (this machine)" if name == local.id else name,
-                kind,
-                source,
-                _timed(profiles.get(name)),
+                f"{item.name} (this machine)" if item.local else item.name,
+                item.kind,
+                item.source,
+                _timed(item.profile),
             )
-            for name, (kind, source) in sources.items()
+            for item in found.items
         )
         print_table(("device", "kind", "rates from", "timed"), rows)
 

@@ -13,6 +13,8 @@ from api.cli import (
     calibrating,
     comparing,
     demo,
+    exchanging,
+    keys,
     listing,
     planning,
     running,
@@ -53,10 +55,16 @@ for _command in (
     adapting.adapters,
     serving.serve,
     serving.worker,
+    exchanging.import_measurements,
     demo.demo,
 ):
     # Behind a backspace lines are kept as they are; docstrings spell it as the escape.
-    app.command(help=(getdoc(_command) or "").replace(r"\b", "\b"))(_command)
+    app.command(
+        # A word of the language can't be a function's name.
+        name="import" if _command is exchanging.import_measurements else None,
+        help=(getdoc(_command) or "").replace(r"\b", "\b"),
+    )(_command)
+app.add_typer(keys.keys, name="keys")
 app.add_typer(serving.db, name="db")
 
 

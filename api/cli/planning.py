@@ -15,7 +15,7 @@ from api.cli.given import Given
 from api.cli.output import console, print_json, show_front, show_recommendation
 from api.cli.setting import BUDGET, CALLED, CARE, COSTS, setting, with_setting
 from api.cli.stores import existing_store
-from models_registry import UnknownNameError
+from models_registry import UnknownNameError, write_plan
 
 _AXES = f"quality, {', '.join(COSTS)}"
 
@@ -53,6 +53,10 @@ def recommend(
             help="Optuna trials between the lattice's windows and strides.", rich_help_panel=CARE
         ),
     ] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the plan too: a .yaml or .json file that --plan runs."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     r"""Recommend a configuration for a budget, or the cheapest one for a target.
@@ -60,10 +64,10 @@ def recommend(
     \b
     speechplan recommend --gflops 200
     speechplan recommend --rtf 0.05 --device local --relax rtf=+50%
-    speechplan recommend --target-wer 0.06 --memory-gib 2 --json
+    speechplan recommend --target-wer 0.06 --memory-gib 2 --output plan.yaml
     """
     with handled(as_json):
-        from api.services import PlanningService
+        from api.services import PlanningService, plan_of
         from planner.question import Question
 
         question = Question(
@@ -75,10 +79,14 @@ def recommend(
             trials=trials,
         )
         answer = PlanningService(existing_store()).recommend(question)
+        if output is not None:
+            write_plan(plan_of(answer, question), output)
         if as_json:
             print_json(answer)
-        else:
-            show_recommendation(answer.recommendation, answer.study)
+            return
+        show_recommendation(answer.recommendation, answer.study)
+        if output is not None:
+            console.print(f"written to {output}: it runs with --plan {output}")
 
 
 @with_setting()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +19,7 @@ from api.cli.output import (
 )
 from api.cli.setting import setting, with_setting
 from api.cli.stores import writable_store
-from models_registry import Configuration
+from models_registry import Configuration, Plan, read_plan
 
 if TYPE_CHECKING:
     from models_registry.configuration import Task
@@ -194,10 +193,13 @@ def transcribe(
     model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
     plan: Annotated[
         Path | None,
-        typer.Option(help="What 'recommend --json' printed: its configuration is run."),
+        typer.Option(help="What 'recommend --output' wrote or --json printed is run."),
     ] = None,
     adapter_key: options.AdapterKey = None,
-    language: Annotated[str, typer.Option(help="Language of the speech.")] = "en",
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language of the speech; the plan's, or en, if left out."),
+    ] = None,
     weights: options.Weights = None,
     device: options.RunDevice = "auto",
     as_json: options.Json = False,
@@ -205,11 +207,12 @@ def transcribe(
     r"""Transcribe audio files with a configuration, named or recommended.
 
     \b
-    speechplan recommend --rtf 0.1 --device local --json > plan.json
-    speechplan transcribe --plan plan.json call.wav
+    speechplan recommend --rtf 0.1 --device local --output plan.yaml
+    speechplan transcribe --plan plan.yaml call.wav
     """
     with handled(as_json):
-        configuration = _configuration_to_run(plan, model, "asr", axes)
+        planned = _to_run(plan, model, "asr", axes)
+        configuration = planned.configuration
         from measurements.datasets import Utterance
         from models_registry import load
 
@@ -218,9 +221,7 @@ def transcribe(
         transcriber = load(
             configuration,
             device=device,
-            weights=options.weights_source(weights, configuration),
-            language=language,
-            adapter=adapter_key,
+            **_options(planned, weights=weights, adapter=adapter_key, language=language),
         )
         texts = {}
         for recording, (samples, rate) in zip(recordings, sounds, strict=True):
@@ -244,7 +245,7 @@ def classify(
     model: Annotated[str | None, typer.Option(help="Model, for example whisper-base.")] = None,
     plan: Annotated[
         Path | None,
-        typer.Option(help="What 'recommend --task ser --json' printed: its configuration is run."),
+        typer.Option(help="What 'recommend --output' wrote or --json printed is run."),
     ] = None,
     study: Annotated[
         str | None,
@@ -264,7 +265,8 @@ def classify(
     speechplan classify --model base --window-s 4 --exit-layer 3 call.wav
     """
     with handled(as_json):
-        configuration = _configuration_to_run(plan, model, "ser", axes)
+        planned = _to_run(plan, model, "ser", axes)
+        configuration = planned.configuration
         from measurements.datasets import Utterance
         from models_registry import load
 
@@ -272,9 +274,8 @@ def classify(
         recogniser = load(
             configuration,
             device=device,
-            weights=options.weights_source(weights, configuration),
             study=study,
-            adapter=adapter_key,
+            **_options(planned, weights=weights, adapter=adapter_key),
         )
         found = {name: recogniser.classify(*sound) for name, sound in sounds.items()}
         if as_json:
@@ -287,20 +288,19 @@ def classify(
             typer.echo(likely if len(found) == 1 else f"{name}: {likely}")
 
 
-def _configuration_to_run(
-    plan: Path | None, model: str | None, task: Task, axes: Given
-) -> Configuration:
+def _to_run(plan: Path | None, model: str | None, task: Task, axes: Given) -> Plan:
+    """What to run, by a file or by options."""
     if (plan is None) == (model is None):
         usage("name either --model or --plan")
     if plan is None:
-        return Configuration(task=task, model=model or "", **axes)
-    try:
-        document = json.loads(plan.read_text(encoding="utf-8"))
-        planned = Configuration.model_validate(document["recommendation"]["configuration"])
-    except OSError as error:
-        usage(f"{plan}: {error.strerror}")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        usage(f"{plan}: is not what 'recommend --json' prints")
-    if planned.task != task:
-        usage(f"{plan}: is a plan for {planned.task}, not {task}")
+        return Plan(configuration=Configuration(task=task, model=model or "", **axes))
+    planned = read_plan(plan)
+    if planned.configuration.task != task:
+        usage(f"{plan}: is a plan for {planned.configuration.task}, not {task}")
     return planned
+
+
+def _options(plan: Plan, *, weights: str | None, **given: str | None) -> dict[str, Any]:
+    """How to load it: what was given goes before what the file says."""
+    said = {**given, "weights": options.weights_source(weights, plan.configuration)}
+    return plan.options() | {name: value for name, value in said.items() if value is not None}

@@ -13,6 +13,7 @@ import typer
 
 from api.cli import options
 from api.cli.errors import handled, usage
+from api.cli.stores import writable_store
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True)
 
@@ -33,13 +34,16 @@ def serve(
         import uvicorn
 
         from api.app import create_app
-        from api.security import is_loopback
+        from api.security import has_keys, is_loopback
         from measurements.settings import Settings
 
         settings = Settings()
         address, number = host or settings.host, port or settings.port
-        if not is_loopback(address) and settings.api_key is None:
-            usage(f"{address} is not a loopback address: set SPEECHPLAN_API_KEY first")
+        if not is_loopback(address) and not has_keys(writable_store(), settings):
+            usage(
+                f"{address} is not a loopback address: make a key first, with"
+                " 'speechplan keys create', or set SPEECHPLAN_API_KEY"
+            )
         app = create_app(settings)
         worker_process = _start_worker(device) if with_worker else None
         typer.echo(f"speechplan listens on http://{address}:{number}", err=True)

@@ -1,16 +1,33 @@
-"""``/v1/models``, ``/v1/costs`` and ``/v1/studies``: what is known."""
+"""``/v1/models``, ``/v1/devices``, ``/v1/costs`` and ``/v1/studies``: what is known."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Controller, get
+from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.problems import not_found, problem, responses
-from api.schemas import CostResponse, MeasurementsPage, ModelsResponse, StudiesResponse
-from api.services import cost_of, list_models, list_studies, measurements_page
+from api.schemas import (
+    CostResponse,
+    CurvesResponse,
+    DevicesResponse,
+    Imported,
+    ImportRequest,
+    MeasurementsPage,
+    ModelsResponse,
+    StudiesResponse,
+)
+from api.services import (
+    cost_of,
+    list_devices,
+    list_models,
+    list_studies,
+    measurements_page,
+    study_curves,
+)
+from measurements import exchange
 from measurements.store import Store
 from models_registry import Configuration, UnknownNameError
 from models_registry.configuration import Precision, Reduction, Task, WindowPolicy
@@ -35,6 +52,18 @@ class ModelController(Controller):
     def models(self) -> ModelsResponse:
         """Every model of the registry, and whether its weights are on this machine."""
         return ModelsResponse(items=list_models())
+
+    @get(
+        "/devices",
+        operation_id="listDevices",
+        summary="List the devices",
+        responses=responses(503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def devices(self, store: NamedDependency[Store]) -> DevicesResponse:
+        """Devices that time, energy and money can be asked for, and what was timed on them."""
+        return list_devices(store)
 
     @get(
         "/costs",
@@ -112,6 +141,31 @@ class StudyController(Controller):
         return StudiesResponse(items=list_studies(store))
 
     @get(
+        "/{study_id:str}/curves",
+        operation_id="listCurves",
+        summary="Show a study's measured curves",
+        responses=responses(400, 404, 422, 503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def curves(
+        self,
+        study_id: FromPath[str],
+        store: NamedDependency[Store],
+        model: Annotated[
+            str | None, QueryParameter(description="Only of this model", max_length=200)
+        ] = None,
+        seed: Annotated[int, QueryParameter(description="Seed of intervals", ge=0)] = 0,
+    ) -> CurvesResponse:
+        """The metric along each axis, compared in pairs with the study's centre."""
+        try:
+            return study_curves(store, study_id, model, seed)
+        except UnknownNameError as error:
+            if error.kind == "study":
+                raise not_found("study", error.name) from None
+            raise
+
+    @get(
         "/{study_id:str}/measurements",
         operation_id="listMeasurements",
         summary="List a study's measurements",
@@ -133,3 +187,25 @@ class StudyController(Controller):
             return measurements_page(store, study_id, int(cursor), limit)
         except UnknownNameError as error:
             raise not_found("study", error.name) from None
+
+
+class MeasurementController(Controller):
+    """Measurements from elsewhere."""
+
+    path = "/v1/measurements"
+    tags = ["studies"]  # noqa: RUF012
+
+    @post(
+        operation_id="importMeasurements",
+        opt={"scope": "measure"},
+        summary="Take in measurements that were made elsewhere",
+        status_code=200,
+        responses=responses(400, 413, 422, 503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def take_in(self, data: JSONBody[ImportRequest], store: NamedDependency[Store]) -> Imported:
+        """All rows are stored, or none: what is wrong is named row by row."""
+        found = exchange.from_rows(data.rows)
+        new = store.add_measurements(found)
+        return Imported(stored=new, known=len(found) - new)

@@ -46,7 +46,8 @@ def verify(identifier: str) -> str:
         while stages:
             for stage in range(stages):
                 for index in range(_batches(identifier, number, stage)):
-                    _run_batch(identifier, number, stage, index)
+                    if _run_batch(identifier, number, stage, index) is None:
+                        return "cancelled"
                 if _settled(identifier, number, stage):
                     break
             stages = _conclude(identifier, number, stage)
@@ -59,8 +60,11 @@ def verify(identifier: str) -> str:
 
 @DBOS.step()
 def _begin(identifier: str) -> int:
-    """Marks it as running; returns how many stages its first run has."""
-    verifying.begin(_load(identifier), _Context.store)
+    """Marks it as running; returns how many stages its first run has: none if cancelled."""
+    found = _load(identifier)
+    if found.status == "cancelled":
+        return 0
+    verifying.begin(found, _Context.store)
     return len(_stages(identifier, 0).sizes)
 
 
@@ -71,8 +75,14 @@ def _batches(identifier: str, number: int, stage: int) -> int:
 
 
 @DBOS.step()
-def _run_batch(identifier: str, number: int, stage: int, index: int) -> int:
-    """Transcribes and stores a batch; what is in the store already is left out."""
+def _run_batch(identifier: str, number: int, stage: int, index: int) -> int | None:
+    """Transcribes and stores a batch; what is in the store already is left out.
+
+    Returns:
+        How many utterances were new; none where the verification was cancelled.
+    """
+    if _load(identifier).status == "cancelled":
+        return None
     evaluation = _stages(identifier, number).at(stage)
     done = evaluation.run_batch(index)
     progress = evaluation.progress()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from measurements.records import DeviceTiming, Measurement, UtteranceResult
+from measurements.store.keys import KeyTable
 from measurements.store.sweeps import SweepTables
 from measurements.store.tables import (
     DeviceTimingRow,
@@ -20,7 +21,7 @@ from measurements.store.tables import (
     VerificationRow,
 )
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
 
@@ -29,7 +30,7 @@ class StoreError(RuntimeError):
     """The store can't be used; the message says what to do."""
 
 
-class Store(SweepTables):
+class Store(SweepTables, KeyTable):
     """Measurements in SQLite or PostgreSQL.
 
     Rows of measurements are append-only and keyed by content: storing the same
@@ -92,14 +93,25 @@ class Store(SweepTables):
         Returns:
             Whether it was new.
         """
-        row = {
-            "key": measurement.key,
-            "task": measurement.configuration.task,
-            "study": measurement.study,
-            "model": measurement.configuration.model,
-            "document": measurement.model_dump(mode="json"),
-        }
-        return self._insert_new(MeasurementRow, [row]) == 1
+        return self.add_measurements([measurement]) == 1
+
+    def add_measurements(self, measurements: Iterable[Measurement]) -> int:
+        """Stores measurements, all of them or none.
+
+        Returns:
+            How many were new.
+        """
+        rows = [
+            {
+                "key": measurement.key,
+                "task": measurement.configuration.task,
+                "study": measurement.study,
+                "model": measurement.configuration.model,
+                "document": measurement.model_dump(mode="json"),
+            }
+            for measurement in measurements
+        ]
+        return self._insert_new(MeasurementRow, rows)
 
     def measurement(self, key: str) -> Measurement | None:
         """The measurement with a key, if there is one."""
@@ -198,9 +210,9 @@ class Store(SweepTables):
         document: dict[str, Any],
         error: str | None = None,
     ) -> None:
-        """Stores a verification, or what has become of it."""
+        """Stores a verification, or what has become of it; a cancelled one stays as it is."""
         row = {"id": identifier, "study": study, "status": status, "document": document}
-        self._put(VerificationRow, {**row, "error": error})
+        self._put(VerificationRow, {**row, "error": error}, unless="cancelled")
 
     def verification(self, identifier: str) -> VerificationRow | None:
         """The verification with an id, if there is one."""

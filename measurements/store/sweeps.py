@@ -109,12 +109,26 @@ class SweepTables:
         with self._engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
-    def _put(self, table: type[SweepRow | VerificationRow], row: dict[str, Any]) -> None:
-        """Inserts a row or, where its id is there already, changes it."""
+    def _put(
+        self,
+        table: type[SweepRow | VerificationRow],
+        row: dict[str, Any],
+        *,
+        unless: str | None = None,
+    ) -> None:
+        """Inserts a row or, where its id is there already, changes it.
+
+        Args:
+            table: Where.
+            row: What.
+            unless: Status of rows that are not changed any more.
+        """
         changed = {name: value for name, value in row.items() if name != "id"}
         statement = self._insert(table).values(row)
         statement = statement.on_conflict_do_update(
-            index_elements=["id"], set_={**changed, "updated_at": now()}
+            index_elements=["id"],
+            set_={**changed, "updated_at": now()},
+            where=None if unless is None else table.status != unless,
         )
         with self._engine.begin() as connection:
             connection.execute(statement)

@@ -96,6 +96,19 @@ class ClaimRow(Base):
     beat_s: Mapped[float]
 
 
+class KeyRow(Base):
+    """A key of the service, by the digest of its secret."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    scope: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    revoked_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
 class DeviceTimingRow(Base):
     """Timed runs of one configuration on one device, its weights random."""
 

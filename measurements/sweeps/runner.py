@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from measurements.datasets import DatasetError
-from measurements.progress import Progress
 from measurements.records import Metric
 from measurements.store import Store
-from measurements.sweeps.claims import Claims
+from measurements.sweeps.kept import KeptSweep, flops_of
 from measurements.sweeps.spec import Run, SweepError, SweepSpec
 from measurements.sweeps.states import Failure, RunState, Status, SweepProgress
 from models_registry import UnknownNameError
@@ -25,7 +24,7 @@ MAX_RETRIES = 2
 _POLL_S = 1.0
 
 
-class Sweep:
+class Sweep(KeptSweep):
     """A sweep in a store; several processes may run it at once.
 
     Args:
@@ -39,61 +38,8 @@ class Sweep:
     """
 
     def __init__(self, spec: SweepSpec, store: Store, *, device: str = "auto") -> None:
-        self.spec = spec
-        self.device = device
-        self.store = store
-        self.id = spec.key[:16]
-        self._candidates = spec.configurations()
-        self._claims = Claims(store)
-        self._pace: list[tuple[float, float]] = []
+        super().__init__(spec, store, device=device)
         self._prefixes: PrefixCache | None = None
-        if store.sweep(self.id) is None:
-            self._save("running")
-        if spec.design != "adaptive":
-            self._add(
-                spec.run_of(configuration, speech)
-                for speech in spec.speech
-                for configuration in self._candidates
-            )
-
-    @classmethod
-    def of(cls, identifier: str, store: Store, *, device: str = "auto") -> Sweep:
-        """The sweep with an id.
-
-        Raises:
-            UnknownNameError: There is none.
-        """
-        row = store.sweep(identifier)
-        if row is None:
-            raise UnknownNameError("sweep", identifier, [row.id for row in store.sweeps()])
-        return cls(SweepSpec.model_validate(row.document), store, device=device)
-
-    @property
-    def total(self) -> int:
-        """How many runs it has in the end."""
-        if self.spec.runs is not None:
-            return min(self.spec.runs, len(self._candidates))
-        return len(self._candidates) * len(self.spec.speech)
-
-    def states(self) -> tuple[RunState, ...]:
-        """Its runs, in their order."""
-        taken = self._claims.taken()
-        states = []
-        for row in self.store.sweep_runs(self.id):
-            status = "running" if row.status == "waiting" and row.run in taken else row.status
-            states.append(
-                RunState.model_validate({**row.document, "status": status, "tries": row.tries})
-            )
-        return tuple(states)
-
-    def retry_failed(self) -> int:
-        """Lets failed runs wait again; how many there were."""
-        failed = [state for state in self.states() if state.status == "failed"]
-        for state in failed:
-            self._put(state.model_copy(update={"status": "waiting", "tries": 0}))
-        if failed:
-            self._save("running")
-        return len(failed)
 
     def run(self, on_progress: Callable[[SweepProgress], None] | None = None) -> SweepProgress:
         """Runs what is left, and waits for what other processes are at work on.
@@ -102,19 +48,21 @@ class Sweep:
             on_progress: Called as runs go on.
         """
         report = on_progress or (lambda _: None)
+        self.go_on()
         while True:
             if self.run_next(report):
                 continue
             progress = self.progress()
             report(progress)
-            if not progress.count("running") and not progress.count("waiting"):
-                self._save("done")
+            if self._ended(progress) or self.status == "cancelled":
                 return progress
             time.sleep(_POLL_S)
 
     def run_next(self, on_progress: Callable[[SweepProgress], None] | None = None) -> bool:
-        """Takes one run and does it; whether there was one to take."""
+        """Takes one run and does it; whether there was one to take, and it may go on."""
         report = on_progress or (lambda _: None)
+        if self.status == "cancelled":
+            return False
         self._choose()
         waiting = [state for state in self.states() if state.status == "waiting"]
         # What has failed goes behind the rest.
@@ -127,12 +75,14 @@ class Sweep:
                 if fresh.status in ("waiting", "running"):
                     self._execute(fresh, report)
                     return True
+        self._ended(self.progress())
         return False
 
-    def progress(self, current: Mapping[str, Progress] | None = None) -> SweepProgress:
-        """How far it is."""
-        states = self.states()
-        return SweepProgress(states, self.total, current or {}, self._left_s(states, current or {}))
+    def _ended(self, progress: SweepProgress) -> bool:
+        """Whether no run is left, which is noted."""
+        if progress.over and self.status != "done":
+            self._save("done")
+        return progress.over
 
     def _execute(self, state: RunState, report: Callable[[SweepProgress], None]) -> None:
         began = time.perf_counter()
@@ -157,7 +107,7 @@ class Sweep:
                 "failure": None,
             }
             self._put(state.model_copy(update=update))
-            self._pace.append((_flops(state.run), time.perf_counter() - began))
+            self._pace.append((flops_of(state.run), time.perf_counter() - began))
 
     def _shared(self) -> PrefixCache:
         from models_registry.loading.encoder import PrefixCache
@@ -192,42 +142,6 @@ class Sweep:
                 if chosen is not None:
                     self._add([self.spec.run_of(chosen, self.spec.speech[0])])
 
-    def _add(self, runs: Iterable[Run]) -> None:
-        unique = {run.key: RunState(run=run) for run in runs}
-        self.store.add_sweep_runs(
-            self.id, [(key, _document(state)) for key, state in unique.items()]
-        )
-
-    def _put(self, state: RunState) -> None:
-        self.store.put_sweep_run(
-            self.id,
-            state.run.key,
-            status=state.status,
-            tries=state.tries,
-            document=_document(state),
-        )
-
-    def _save(self, status: str) -> None:
-        document = self.spec.model_dump(mode="json")
-        self.store.put_sweep(self.id, status=status, document=document)
-
-    def _left_s(self, states: Sequence[RunState], current: Mapping[str, Progress]) -> float | None:
-        left_s, flops = 0.0, 0.0
-        pace = list(self._pace)
-        for state in states:
-            now = current.get(state.run.key)
-            if now is not None and now.left_s is not None:
-                left_s += now.left_s
-                if now.elapsed_s:
-                    pace.append((_flops(state.run), now.elapsed_s + now.left_s))
-            elif state.status in ("waiting", "running"):
-                flops += _flops(state.run)
-        if not pace:
-            return None
-        seconds = sum(s for _, s in pace) / sum(f for f, _ in pace)
-        mean = sum(_flops(s.run) for s in states) / max(len(states), 1)
-        return left_s + seconds * (flops + mean * (self.total - len(states)))
-
 
 def _evaluation(run: Run, store: Store, device: str) -> Evaluation:
     from measurements.evaluation import evaluation_of
@@ -252,15 +166,6 @@ def _failure(error: Exception) -> Failure:
     if names & {"WeightsError", "MalformedModelError"}:
         return Failure(kind="weights", reason=lines[0])
     return Failure(kind="other", reason=f"{type(error).__name__}: {lines[0]}")
-
-
-def _document(state: RunState) -> dict[str, object]:
-    return state.model_dump(mode="json", exclude={"status", "tries"})
-
-
-def _flops(run: Run) -> float:
-    """FLOPs of an utterance: what one run costs against another."""
-    return float(utterance_flops(run.configuration, DEFAULT_WORKLOAD).total)
 
 
 def _error(metric: Metric) -> tuple[float, float]:

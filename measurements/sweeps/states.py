@@ -62,6 +62,11 @@ class SweepProgress:
     current: Mapping[str, Progress] = field(default_factory=dict)
     left_s: float | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether no run is left."""
+        return not self.count("running") and not self.count("waiting")
+
     def count(self, status: Status) -> int:
         """Runs with a status; what an adaptive sweep has yet to choose is waiting."""
         extra = self.total - len(self.states) if status == "waiting" else 0

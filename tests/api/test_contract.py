@@ -14,14 +14,26 @@ pytestmark = pytest.mark.contract
 
 OPERATIONS = [
     "recommend",
+    "getRecommendation",
     "drawFront",
+    "predict",
+    "listDevices",
+    "listCurves",
     "startVerification",
+    "listVerifications",
     "getVerification",
+    "cancelVerification",
+    "followVerification",
     "getCoverage",
+    "startSweep",
+    "listSweeps",
+    "getSweep",
+    "cancelSweep",
     "listModels",
     "getCost",
     "listStudies",
     "listMeasurements",
+    "importMeasurements",
     "getHealth",
 ]
 

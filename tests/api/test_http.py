@@ -1,12 +1,15 @@
 """The HTTP service: every route, and every kind of bad request."""
 
+import json
 import sqlite3
 
 import pytest
 from litestar.testing import TestClient
 
+from api import security
 from api.app import create_app
 from measurements.settings import Settings
+from measurements.store import Store
 from models_registry.weights import available
 from tests.conftest import RECOMMENDATION_KEYS
 
@@ -29,7 +32,8 @@ def test_recommendation(client):
     response = client.post("/v1/recommendations", json=question())
     assert response.status_code == 200
     body = response.json()
-    assert set(body) == {"recommendation", "study"}
+    assert set(body) >= {"recommendation", "study"}
+    assert (body["id"], body["verification"]) == (None, None)
     assert set(body["recommendation"]) >= RECOMMENDATION_KEYS
     estimate = body["recommendation"]["predictions"]["wer"]
     assert estimate["lower"] <= estimate["mean"] <= estimate["upper"]
@@ -48,6 +52,32 @@ def test_a_front_between_time_and_memory(client):
     assert (front["x_unit"], front["y_unit"]) == ("s/s", "GiB")
     assert all(point["y"]["mean"] <= 4 for point in front["points"])
     assert client.post("/v1/pareto-fronts", json={"x": "rtf"}).status_code == 400
+
+
+def test_configurations_are_predicted_in_the_order_asked(client):
+    asked = [
+        {"model": "whisper-large-v3"},
+        {"model": "base", "window_s": 17.5, "token_stride": 1.7, "reduction_layer": 3},
+    ]
+    found = client.post("/v1/predictions", json={"configurations": asked}).json()
+    large, small = (item["predictions"]["wer"] for item in found["items"])
+    assert (large["basis"], small["basis"]) == ("published", "interpolated")
+    assert small["mean"] > large["mean"]
+    assert small["lower"] < small["mean"] < small["upper"]
+    mixed = [{"model": "base"}, {"model": "base", "task": "ser"}]
+    assert client.post("/v1/predictions", json={"configurations": mixed}).status_code == 400
+
+
+def test_devices_and_curves(client):
+    devices = client.get("/v1/devices").json()
+    assert [d["name"] for d in devices["items"] if d["local"]] == [devices["local"]]
+    assert any(d["profile"] for d in devices["items"])
+    study = "/v1/studies/asr-librispeech-mini-test-other/curves"
+    curves = client.get(study, params={"model": "tiny.en"}).json()["items"]
+    assert {c["model"] for c in curves} == {"whisper-tiny.en"}
+    assert {"window_s", "token_stride"} <= {c["axis"] for c in curves}
+    assert client.get(study, params={"model": "tiny.eng"}).status_code == 422
+    assert client.get("/v1/studies/nope/curves").status_code == 404
 
 
 def test_target_and_workload(client):
@@ -206,7 +236,7 @@ def test_health_and_schema(client):
     assert client.get("/health").json()["status"] == "ok"
     schema = client.get("/schema/openapi.json").json()
     operations = [op["operationId"] for path in schema["paths"].values() for op in path.values()]
-    assert len(operations) == len(set(operations)) == 10
+    assert len(operations) == len(set(operations)) == 22
     assert client.get("/schema/docs").status_code == 200
 
 
@@ -261,6 +291,111 @@ def test_a_verification_is_accepted_and_can_be_followed(client):
     assert followed.json()["verification"] == verification
 
 
+@pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
+def test_a_key_starts_one_verification(client):
+    """A client that lost the answer asks again; catches a run that is paid for twice."""
+    body = {"question": question(study="asr-demo"), "configuration": {"model": "tiny.en"}}
+    again = [
+        client.post("/v1/verifications", json=body, headers={"Idempotency-Key": key})
+        for key in ("k1", "k1", "k2")
+    ]
+    first, second, other = (answer.json()["verification"]["id"] for answer in again)
+    assert first == second != other
+    listed = client.get("/v1/verifications", params={"limit": 1}).json()
+    assert [one["id"] for one in listed["items"]] == [other]
+    rest = client.get("/v1/verifications", params={"cursor": listed["next_cursor"]}).json()
+    assert first in [one["id"] for one in rest["items"]]
+
+
+@pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
+def test_cancelling_and_what_is_told_to_who_follows(client):
+    body = {"question": question(study="asr-demo"), "configuration": {"model": "tiny.en"}}
+    place = client.post("/v1/verifications", json=body).headers["location"]
+    assert client.delete(place).json()["verification"]["status"] == "cancelled"
+    assert client.delete(place).status_code == 409
+    told = client.get(f"{place}/events")
+    assert told.headers["content-type"].startswith("text/event-stream")
+    (event,) = [line for line in told.text.splitlines() if line.startswith("data: ")]
+    assert json.loads(event.removeprefix("data: "))["verification"]["status"] == "cancelled"
+    assert client.get("/v1/verifications/none/events").status_code == 404
+
+
+def test_a_sweep_is_named_by_its_content_and_can_be_cancelled(client):
+    spec = {
+        "models": ["tiny.en"],
+        "speech": [{"dataset": "demo", "limit": 3}],
+        "axes": {"window_s": [10, 20]},
+    }
+    started = client.post("/v1/sweeps", json=spec)
+    assert started.status_code == 202, started.text
+    sweep = started.json()
+    assert (sweep["total"], sweep["waiting"], sweep["status"]) == (3, 3, "running")
+    assert all("speechplan measure" in run["command"] for run in sweep["runs"])
+    place = started.headers["location"]
+    assert client.delete(place).json()["status"] == "cancelled"
+    assert client.get(place).json()["status"] == "cancelled"
+    assert client.post("/v1/sweeps", json=spec).json()["status"] == "running"
+    listed = client.get("/v1/sweeps").json()["items"]
+    assert [one["id"] for one in listed] == [sweep["id"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"axes": {"widow_s": [10]}}, 400, "no axis"),
+        ({"axes": {"window_s": [31]}}, 422, "30 s"),
+        ({"models": ["tiny.eng"]}, 422, "tiny.en"),
+        ({"axes": {"window_s": [10] * 3000}, "design": "grid"}, 422, "at most"),
+        ({"speech": [{"dataset": "librispeech:/etc"}]}, 422, "allowed folder"),
+    ],
+)
+def test_sweeps_that_can_t_be(client, change, status, said):
+    spec = {"models": ["tiny.en"], "speech": [{"dataset": "demo"}], **change}
+    response = client.post("/v1/sweeps", json=spec)
+    assert response.status_code == status
+    assert said in response.text
+
+
+def test_rows_are_taken_in_all_or_none(client):
+    row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+    bad = {**row, "wer": 20, "window_s": 10}
+    refused = client.post("/v1/measurements", json={"rows": [row, bad, {"model": "bas"}]})
+    assert refused.status_code == 422
+    assert {error["row"] for error in refused.json()["errors"]} == {2, 3}
+    assert client.get("/v1/studies/mine/measurements").status_code == 404
+    asked = [client.post("/v1/measurements", json={"rows": [row]}).json() for _ in range(2)]
+    assert asked == [{"stored": 1, "known": 0}, {"stored": 0, "known": 1}]
+    (kept,) = client.get("/v1/studies/mine/measurements").json()["items"]
+    assert (kept["metric"]["value"], kept["configuration"]["model"]) == (0.2, "whisper-base")
+
+
+@pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
+def test_an_answer_that_verifies_itself(client):
+    asked = question(study="asr-demo", budget={"gflops_per_utterance": 50})
+    params = {"verify": "always", "limit": 5}
+    answer = client.post("/v1/recommendations", json=asked, params=params).json()
+    link = answer["verification"]
+    assert (link["status"], link["settled"], answer["changes"]) == ("queued", None, [])
+    assert client.get(link["href"]).json()["verification"]["total"] == 5
+    again = client.get(f"/v1/recommendations/{answer['id']}").json()
+    assert again["recommendation"] == answer["recommendation"]
+    client.delete(link["href"])
+    ended = client.get(f"/v1/recommendations/{answer['id']}").json()
+    assert ended["verification"]["status"] == "cancelled"
+    assert client.get("/v1/recommendations/none").status_code == 404
+
+
+def test_an_answer_that_can_t_be_verified_says_why(client):
+    """The default study's speech is not built in: auto answers all the same, always does not."""
+    asked = question(budget={"gflops_per_utterance": 50})
+    auto = client.post("/v1/recommendations", json=asked, params={"verify": "auto"})
+    assert auto.status_code == 200
+    if auto.json()["recommendation"]["verification"]["needed"]:
+        assert "name the data set" in auto.json()["not_verified"]
+    always = client.post("/v1/recommendations", json=asked, params={"verify": "always"})
+    assert always.status_code == 422
+
+
 def test_a_key_where_one_is_set(tmp_path):
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'store.db'}", api_key="correct horse battery"
@@ -275,6 +410,40 @@ def test_a_key_where_one_is_set(tmp_path):
         assert guarded.get("/v1/models", headers=wrong).status_code == 401
         right = {"Authorization": "Bearer correct horse battery"}
         assert guarded.get("/v1/models", headers=right).status_code == 200
+
+
+def test_keys_reach_as_far_as_their_scope(tmp_path, monkeypatch):
+    """A revoked key, a wrong secret and a scope too small are all turned away."""
+    monkeypatch.setattr(security, "_LOOK_AGAIN_S", -1.0)
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
+    store = Store.open(settings.database_url)
+    row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+
+    def take_in(client, key):
+        headers = {"Authorization": f"Bearer {key}"}
+        return client.post("/v1/measurements", json={"rows": [row]}, headers=headers).status_code
+
+    with TestClient(create_app(settings)) as guarded:
+        assert guarded.get("/v1/models").status_code == 200
+        plan = security.create_key(store, name="a", scope="plan")
+        measure = security.create_key(store, name="b", scope="measure")
+        assert guarded.get("/v1/models").status_code == 401
+        asked = guarded.get("/v1/models", headers={"Authorization": f"Bearer {plan}"})
+        assert asked.status_code == 200
+        assert take_in(guarded, plan) == 403
+        assert take_in(guarded, measure) == 200
+        assert take_in(guarded, measure[:-1]) == 401
+        assert take_in(guarded, "sp_none_none") == 401
+        verifying = guarded.post(
+            "/v1/recommendations?verify=auto",
+            json=question(),
+            headers={"Authorization": f"Bearer {plan}"},
+        )
+        assert verifying.status_code == 403
+        assert store.revoke_api_key(measure.split("_")[1])
+        assert take_in(guarded, measure) == 401
+    assert not any(plan.rpartition("_")[2] in str(vars(key)) for key in store.api_keys())
+    store.close()
 
 
 def test_a_store_that_goes_away_is_a_problem_not_a_crash(tmp_path):

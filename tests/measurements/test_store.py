@@ -104,6 +104,10 @@ def test_verifications(store):
     row = store.verification("v1")
     assert (row.status, row.document, row.error) == ("failed", {"n": 2}, "why")
     assert store.verification("v2") is None
+    # A worker that was about to note its progress does not bring a cancelled one back.
+    store.put_verification("v3", study="t", status="cancelled", document={})
+    store.put_verification("v3", study="t", status="running", document={"n": 1})
+    assert store.verification("v3").status == "cancelled"
     assert [r.id for r in store.verifications(study="s", status="failed")] == ["v1"]
     assert list(store.verifications(status="queued")) == []
 

@@ -82,6 +82,16 @@ def test_two_sweeps_at_once_measure_each_run_once(store, tmp_path):
     assert Sweep(spec, store).progress().count("done") == 3
 
 
+def test_a_cancelled_sweep_takes_no_run_until_it_goes_on(store):
+    """Catches a worker that goes on with what its owner has stopped."""
+    work = Sweep(spec_of(axes={"window_s": (10, 15)}), store)
+    work.cancel()
+    assert not work.run_next()
+    assert (work.status, work.progress().count("waiting")) == ("cancelled", 3)
+    work.go_on()
+    assert work.status == "running"
+
+
 SCRIPT = """
 import sys
 from models_registry.loading.whisper import WhisperTranscriber
