@@ -44,8 +44,8 @@ def ours(configuration: Configuration, batch: int) -> Transcriber:
     return run
 
 
-def pipeline(name: str) -> Transcriber:
-    """``transformers``' pipeline with its defaults: one recording at a time, 30 s windows."""
+def pipeline(name: str, beams: int) -> Transcriber:
+    """``transformers``' pipeline: one recording at a time, 30 s windows; its own are 5 beams."""
     import torch
     from transformers import (
         WhisperFeatureExtractor,
@@ -63,18 +63,20 @@ def pipeline(name: str) -> Transcriber:
     options.no_timestamps_token_id = token("<|notimestamps|>")
     options.max_length = 448
     options.is_multilingual = MODELS.get(name).multilingual
-    generate = {}
+    generate: dict[str, object] = {"num_beams": beams}
     if options.is_multilingual:
         options.lang_to_id = {"<|en|>": token("<|en|>")}
         options.task_to_id = {"transcribe": token("<|transcribe|>")}
-        generate = {"generate_kwargs": {"language": "en", "task": "transcribe"}}
+        generate |= {"language": "en", "task": "transcribe"}
     run = make_pipeline(
         "automatic-speech-recognition",
         model=model,
         tokenizer=tokenizer,
         feature_extractor=WhisperFeatureExtractor(feature_size=MODELS.get(name).mel_bins),
     )
-    return lambda waveforms: [run(w.copy(), **generate)["text"].strip() for w in waveforms]
+    return lambda waveforms: [
+        run(w.copy(), generate_kwargs=generate)["text"].strip() for w in waveforms
+    ]
 
 
 def faster_whisper(name: str, threads: int, folder: Path) -> Transcriber:
@@ -132,7 +134,8 @@ def main() -> None:
         ladder = Configuration(model=name, window_policy="ladder")
         with tempfile.TemporaryDirectory() as folder:
             systems: dict[str, Transcriber] = {
-                "pipeline()": pipeline(name),
+                "pipeline(), greedy": pipeline(name, 1),
+                "pipeline(), its 5 beams": pipeline(name, 5),
                 "speechplan, 30 s, batch 1": ours(full, 1),
                 f"speechplan, 30 s, batch {BATCH}": ours(full, BATCH),
                 f"speechplan, ladder, batch {BATCH}": ours(ladder, BATCH),
@@ -153,13 +156,15 @@ def main() -> None:
                     start = time.perf_counter()
                     texts[system] = run(waveforms)
                     seconds[system].append(time.perf_counter() - start)
-        base = np.array(seconds["pipeline()"])
+        base = np.array(seconds["pipeline(), greedy"])
         for system, times in seconds.items():
             errors: list[WordErrors] = [
                 word_errors(u.reference, text)
                 for u, text in zip(speech.utterances, texts[system], strict=True)
             ]
-            same = sum(a == b for a, b in zip(texts[system], texts["pipeline()"], strict=True))
+            same = sum(
+                a == b for a, b in zip(texts[system], texts["pipeline(), greedy"], strict=True)
+            )
             rows.append(
                 {
                     "model": name,

@@ -9,9 +9,7 @@ far end of each axis, since curves are asked about what lies beyond.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,20 +111,14 @@ def select(
         best = other if _better(other, best) else best
     seen = {candidate.fitted.form for candidate in tried}
     for _ in range(_ROUNDS if data.rows >= _LEAST_ROWS else 0):
-        steps = {form: name for name, form in _neighbours(best, data, axis_names, forms)}
-        steps = {form: name for form, name in steps.items() if form not in seen}
-        seen |= set(steps)
-
-        def scored(step: tuple[Form, str], best: Candidate = best) -> Candidate | None:
-            form, name = step
+        found = []
+        for name, form in _neighbours(best, data, axis_names, forms):
+            if form in seen:
+                continue
+            seen.add(form)
             start = _start(best.fitted, form, data)
-            if start is None:
-                return None
-            return _scored(name, best_fit(form, data, start), data, folds)
-
-        # numpy lets go of the interpreter for most of a fit.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found = [one for one in threads.map(scored, steps.items()) if one is not None]
+            if start is not None:
+                found.append(_scored(name, best_fit(form, data, start), data, folds))
         tried += found
         better = [
             candidate
@@ -210,9 +202,9 @@ def _levels(count: int, place: Index) -> Index:
 
 
 def _carried_over(old: Fitted, form: Form, data: Observed) -> Array:
-    """Parameters of a fit as starts of its neighbour, shape ``(3, size)``.
+    """Parameters of a fit as starts of its neighbour, shape ``(n, size)``.
 
-    What both have is kept; a break is put low, in the middle and high.
+    What both have is kept; a new break is put low, in the middle and high.
     """
     fresh = prior_of(form, data).mean
     starts = np.tile(fresh, (3, 1))
@@ -235,7 +227,9 @@ def _carried_over(old: Fitted, form: Form, data: Observed) -> Array:
                 starts[:, place + shape.size - 1] = np.linspace(low, high, 5)[1:-1]
             place += shape.size
             source += known.size
-    return starts
+    # Without a new break they are one.
+    distinct: Array = np.unique(starts, axis=0)
+    return distinct
 
 
 def _start(best: Fitted, form: Form, data: Observed) -> Array | None:
