@@ -23,7 +23,6 @@ from benchmarks.tables import markdown
 from measurements.studies import evidence_for
 from models_registry import Configuration
 from planner.arrays import Array
-from planner.cost import utterance_flops
 from planner.lattice import Lattice
 from planner.question import Budget, Question
 from planner.recommend import Planner
@@ -42,10 +41,11 @@ def question(gflops: float) -> Question:
 
 def on_the_lattice(planner: Planner, lattice: Lattice) -> list[dict[str, str]]:
     """A line for each budget: the planner's answer and the loop's."""
-    candidates = list(lattice)
-    errors = [one["wer"].mean for one in planner.predict(candidates)]
-    workload = planner.evidence.workload
-    costs = [float(utterance_flops(c, workload).total) / 1e9 for c in candidates]
+    alone = [
+        planner.table(lattice.take(np.array([row])), question(1.0)) for row in range(len(lattice))
+    ]
+    errors = [float(table.quality.mean[0]) for table in alone]
+    costs = [float(table.costs.centre["gflops_per_utterance"][0]) for table in alone]
     lines = []
     for bound in BUDGETS_GFLOPS:
         best = min(e for e, cost in zip(errors, costs, strict=True) if cost <= bound)
