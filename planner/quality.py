@@ -87,7 +87,8 @@ class QualityModel:
 
     Args:
         evidence: What was observed.
-        seed: Seed of the fit.
+        seed: Seed of the draws; curves are fitted with one of their own, so that the same
+            evidence has the same curves.
         fits: Where curves are kept; those of this process when left out.
 
     Raises:
@@ -105,7 +106,7 @@ class QualityModel:
                 f"nothing is known about {evidence.task}: measure a configuration first",
                 measure=[{"task": evidence.task}],
             )
-        self.curves = curves_of(evidence.task, usable, seed=seed, fits=fits)
+        self.curves = curves_of(evidence.task, usable, fits=fits)
         self._common_sd = _common_sd(evidence.in_study)
         self._known_models = known | {o.configuration.model for o in usable}
 

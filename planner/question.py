@@ -99,7 +99,7 @@ class Setting(BaseModel):
         models: Only these models.
         level: Probability of the intervals.
         risk: Tolerated probability that a budget is missed, or of a wrong answer.
-        seed: Seed of everything random.
+        seed: Seed of draws and searches.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -41,7 +41,7 @@ class Planner:
 
     Args:
         evidence: What is known, and for which study to plan.
-        seed: Seed of the fits.
+        seed: Seed of draws, and of the devices' fits; the curves' have one of their own.
         lattice: Candidates of one's own, at batch size 1; those of :mod:`planner.space` when
             left out.
         fits: Where fitted curves are kept; in this process when left out.
