@@ -107,7 +107,8 @@ class Confidence(Answer):
         probability_best: That nothing else allowed is better by more than the
             tolerance (cheaper, with a target).
         probability_within: By budget, that it is held; also of the target.
-        expected_regret: Error lost on average against the best allowed, a fraction.
+        expected_regret: Error lost on average against the best allowed, a fraction; with a
+            target, the share of the cost that the cheapest reaching it would save.
         risk: Tolerated probability of being wrong.
     """
 
@@ -241,7 +242,8 @@ class Candidate(Answer):
     Attributes:
         configuration: What to run.
         runnable: Whether its weights are on this machine.
-        expected_gain: Error expected to be gained by knowing it, a fraction.
+        expected_gain: Error expected to be gained by knowing it, a fraction; with a target,
+            the share of the choice's cost expected to be saved.
         why: What it would teach.
     """
 

@@ -20,7 +20,7 @@ from planner.answer import (
 )
 from planner.cost import utterance_flops
 from planner.cost_groups import memory_of
-from planner.costing import rtf_by_phase
+from planner.costing import rtf_by_phase, timed_audio_s
 from planner.evidence import METRIC_OF, Evidence
 from planner.moves import elasticities
 from planner.question import TIMED, UNITS, CostName
@@ -64,23 +64,29 @@ class _Answering:
             probability_within=confidence.probability_within,
             evidence=self.evidence,
         )
-        steps = elasticities(table.landscape, chosen, table.cost_name)
+        landscape, cost = table.landscape, table.cost_name
+        steps = landscape.once(
+            ("elasticities", cost, chosen), lambda: elasticities(landscape, chosen, cost)
+        )
         return Recommendation(
             configuration=table.lattice[chosen],
             predictions=self._predictions(chosen),
-            costs=self._costs(chosen),
+            costs=landscape.once(("costs", chosen), lambda: self._costs(chosen)),
             deployment=self._deployment(chosen),
             confidence=confidence,
             budgets=budgets,
             reasons=tuple(words.reasons(table, chosen, self.evidence, budgets, steps)),
             alternatives=self._alternatives(),
             elasticities=steps,
-            pareto_front=table.landscape.front(table.cost_name, "quality"),
+            pareto_front=landscape.front(cost, "quality"),
             verification=plan,
             runnable=self.evidence.can_run(self.table.lattice[chosen]),
         )
 
     def _predictions(self, row: int) -> dict[str, Estimate]:
+        return self.table.landscape.once(("predictions", row), lambda: self._predicted(row))
+
+    def _predicted(self, row: int) -> dict[str, Estimate]:
         return {
             self.metric: self.table.landscape.estimate(row),
             **{
@@ -88,28 +94,38 @@ class _Answering:
                 for name in TIMED
                 if name in self.table.costs.centre
             },
+            "memory_gib": self._memory(row),
         }
 
     def _on_device(self, name: CostName, row: int) -> Estimate:
-        costs, device, level = self.table.costs, self.table.device, self.question.level
+        device = self.table.device
         assert device is not None
-        timed = bool(costs.timed[row])
-        fitted = device.fits[self.table.lattice[row].precision].runs > 0
         sources = [device.source]
         if name == "joules_per_audio_second":
             stated = self.question.device_watts
             sources.append(device.power_source if stated is None else f"{stated:g} W as stated")
         if name == "usd_per_audio_hour":
             sources.append(f"{self.question.usd_per_device_hour:g} USD for an hour of the device")
+        return self._cost(name, row, "; ".join(sources))
+
+    def _memory(self, row: int) -> Estimate:
+        device = self.table.device
+        peaks = "no" if device is None or not device.peaks else device.peaks
+        where = "" if device is None else f" on {device.device}"
+        return self._cost("memory_gib", row, f"closed form, {peaks} measured peaks{where}")
+
+    def _cost(self, name: CostName, row: int, provenance: str) -> Estimate:
+        costs, level = self.table.costs, self.question.level
+        basis = costs.basis_of(name, row)
         return Estimate(
             mean=float(costs.centre[name][row]),
-            lower=float(costs.quantile(name, 0.5 - level / 2)[row]),
-            upper=float(costs.quantile(name, 0.5 + level / 2)[row]),
+            lower=costs.quantile_of(name, 0.5 - level / 2, row),
+            upper=costs.quantile_of(name, 0.5 + level / 2, row),
             level=level,
             unit=UNITS[name],
-            basis="measured" if timed else "interpolated" if fitted else "extrapolated",
-            source="measured" if timed else "predicted",
-            provenance="; ".join(sources),
+            basis=basis,
+            source="measured" if basis == "measured" else "predicted",
+            provenance=provenance,
         )
 
     def _costs(self, row: int) -> CostReport:
@@ -144,14 +160,14 @@ class _Answering:
         workload = question.workload or self.evidence.workload
         if workload.arrivals_per_s is None or self.table.device is None:
             return None
-        audio_per_s = workload.arrivals_per_s * workload.mean_audio_s
-        surely = float(costs.quantile("rtf", 1 - question.risk)[row])
-        devices = math.ceil(surely * audio_per_s / question.max_utilisation)
-        busy = float(costs.centre["rtf"][row]) * audio_per_s
+        timed_per_s = workload.arrivals_per_s * timed_audio_s(self.table.lattice[row], workload)
+        surely = costs.quantile_of("rtf", 1 - question.risk, row)
+        devices = math.ceil(surely * timed_per_s / question.max_utilisation)
+        busy = float(costs.centre["rtf"][row]) * timed_per_s
         price = question.usd_per_device_hour
         return Deployment(
             arrivals_per_s=workload.arrivals_per_s,
-            audio_s_per_s=audio_per_s,
+            audio_s_per_s=workload.arrivals_per_s * workload.mean_audio_s,
             busy_devices=busy,
             devices=devices,
             utilisation=busy / devices,
@@ -163,19 +179,21 @@ class _Answering:
         table, chosen, question = self.table, self.chosen, self.question
         quality = table.quality
         own = quality.draws_of(chosen)
-        lowest = table.lowest(table.allowed, float(own.max()))
         target = question.target_error
         if target is None:
+            lowest = table.lowest(table.allowed, float(own.max()))
             best = float(np.mean(lowest >= own * (1 - question.tolerance)))
+            regret = float(np.mean(own - np.minimum(lowest, own)))
         else:
             # With a target, better means cheaper and still reaching it.
             cost = table.costs.centre[table.cost_name]
-            cheaper = table.within & (cost < cost[chosen] * (1 - question.tolerance))
-            best = float(np.mean(table.lowest(cheaper, target) > target))
+            least = table.cheapest(table.within & (cost < cost[chosen]), target) / cost[chosen]
+            best = float(np.mean(least >= 1 - question.tolerance))
+            regret = float(np.mean(1 - np.minimum(least, 1)))
         return Confidence(
             probability_best=best,
             probability_within=table.chances(chosen),
-            expected_regret=float(np.mean(own - np.minimum(lowest, own))),
+            expected_regret=regret,
             risk=question.risk,
         )
 
@@ -222,7 +240,12 @@ class _Answering:
             ),
             *sorted(found, key=lambda row: float(table.objective[row])),
         ]
-        unique = [row for row in dict.fromkeys(rows) if row is not None and row != chosen]
+        unique = [
+            row
+            for row in dict.fromkeys(rows)
+            # What is both worse and dearer trades nothing.
+            if row is not None and (cost[row] < cost[chosen] or error[row] < error[chosen])
+        ]
         return tuple(self._alternative(row) for row in unique[: self.question.alternatives])
 
     def _alternative(self, row: int) -> Alternative:

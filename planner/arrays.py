@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,24 +62,28 @@ class Labels:
         return Labels(np.concatenate([self.codes, codes]), names)
 
 
-def mixed(columns: Iterable[Array | Index | NDArray[np.uint64]], rows: int) -> Index:
-    """A number for each row, the same where all columns are; shape ``(rows,)``.
+def scrambled(column: Array | Index | NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
+    """A number for each value of a column, the same for the same value, shape ``(rows,)``.
 
-    Two rows that differ share one with a probability of about 5e-20.
+    Numbers of several columns, each with a salt of its own, are added up to tell rows apart:
+    two rows that differ share a sum with a probability of about 5e-20.
     """
-    total = np.zeros(rows, dtype=np.uint64)
-    for column in columns:
-        # No NaN, which is unequal to itself, and no negative zero.
-        plain = np.nan_to_num(column, nan=-1.0) + 0.0 if column.dtype == np.float64 else column
-        # Multiply and mix, so that no column's bits stay in one place.
-        total ^= plain.view(np.uint64)
-        total *= np.uint64(0x9E3779B97F4A7C15)
-        total ^= total >> np.uint64(29)
-    return total.view(np.int64)
+    plain: NDArray[Any] = column
+    if column.dtype == np.float64:
+        # No negative zero, and no NaN, which is unequal to itself.
+        plain = column + 0.0
+        plain[np.isnan(plain)] = -1.0
+    bits: NDArray[np.uint64] = plain.view(np.uint64) ^ np.uint64(salt)
+    for factor, shift in ((0xBF58476D1CE4E5B9, 32), (0x94D049BB133111EB, 29)):
+        bits *= np.uint64(factor)
+        bits ^= bits >> np.uint64(shift)
+    return bits
 
 
 def distinct(columns: Sequence[Array | Index]) -> tuple[Index, Index]:
     """A row of each distinct combination, and which of them each row has."""
-    code = mixed(columns, len(columns[0]))
-    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    total = np.zeros(len(columns[0]), dtype=np.uint64)
+    for salt, column in enumerate(columns, 1):
+        total += scrambled(column, salt * 0x9E3779B97F4A7C15 % 2**64)
+    _, first, place = np.unique(total, return_index=True, return_inverse=True)
     return first, place

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from models_registry.configuration import Configuration
-from planner.arrays import Array, Index, Mask, distinct
+from planner.arrays import Array, Index, Mask
 from planner.cost_groups import Group, groups_of
-from planner.device import DeviceModel
+from planner.device import DeviceModel, Timed, unmeasured_log_bytes
 from planner.device.work import in_batch
 from planner.evidence import Evidence
 from planner.lattice import Lattice
+from planner.quality import Basis
 from planner.quantiles import normal_probability, normal_quantile
-from planner.question import CostName, Setting
+from planner.question import TIMED, CostName, Setting
 from planner.retries import retry_rates
 from planner.workload import Workload
 
@@ -32,13 +34,15 @@ class Costs:
     Attributes:
         centre: Median by cost, each of shape ``(n,)``.
         log_sd: Standard deviation of its logarithm, each of shape ``(n,)``.
-        timed: Whether the candidate itself was timed on the device.
+        timed: Whether the candidate itself was timed on recordings like these, by cost.
+        covered: Whether the device has timed, or measured the memory of, what is like it.
         retries: Share of windows expected to run away and to be run again.
     """
 
     centre: Mapping[CostName, Array]
     log_sd: Mapping[CostName, Array]
-    timed: Mask
+    timed: Mapping[CostName, Mask]
+    covered: Mapping[CostName, Mask]
     retries: Array
 
     def holding(self, name: CostName, bound: float, row: int) -> float:
@@ -47,10 +51,21 @@ class Costs:
         spread = float(self.log_sd[name][row])
         return normal_probability(distance / spread) if spread else float(distance >= -1e-12)
 
+    def basis_of(self, name: CostName, row: int) -> Basis:
+        """What a row's cost rests on; counted ones rest on their formula."""
+        if name in self.timed and self.timed[name][row]:
+            return "measured"
+        return "interpolated" if self.covered[name][row] else "extrapolated"
+
     def quantile(self, name: CostName, probability: float) -> Array:
         """Value that a cost stays below with a probability, shape ``(n,)``."""
         value: Array = self.centre[name] * np.exp(normal_quantile(probability) * self.log_sd[name])
         return value
+
+    def quantile_of(self, name: CostName, probability: float, row: int) -> float:
+        """The same of a row alone."""
+        reach = normal_quantile(probability) * float(self.log_sd[name][row])
+        return float(self.centre[name][row] * np.exp(reach))
 
 
 def all_costs(
@@ -59,11 +74,13 @@ def all_costs(
     """Costs of candidates for a workload, and on a device where one is named."""
     asked = question.workload or evidence.workload
     workload = asked.binned()
-    retries = retry_rates(lattice, evidence.observations)
-    counted = _Counted.of(lattice, retries)
+    alone, place = lattice.alone
+    rates = retry_rates(alone, evidence.observations)
+    counted = _Counted.of(lattice, rates)
+    retries = rates[place]
     none = np.zeros(len(lattice))
     gflops = counted.alone(lambda group: group.flops(workload, question.convention) / 1e9)
-    memory = counted.in_batches(lambda group, size: group.memory_bytes(workload, size))
+    memory = counted.in_batches(lambda group: partial(group.memory_bytes, workload))
     heard_s = lattice.numbers["window_s"]
     audio_s = np.full(len(lattice), workload.mean_audio_s) if lattice.task == "asr" else heard_s
     centre: dict[CostName, Array] = {
@@ -73,10 +90,16 @@ def all_costs(
         "parameters": lattice.parameters,
     }
     log_sd: dict[CostName, Array] = dict.fromkeys(centre, none)
-    if device is None:
-        return Costs(centre, log_sd, none.astype(bool), retries)
-    log_peak, log_sd["memory_gib"] = device.log_bytes(memory)
+    log_bytes = unmeasured_log_bytes if device is None else device.log_bytes
+    log_peak, log_sd["memory_gib"] = log_bytes(memory)
     centre["memory_gib"] = np.exp(log_peak) / GIB
+    measured: dict[CostName, Mask] = {}
+    covered = dict.fromkeys(centre, np.ones(len(lattice), dtype=bool))
+    if device is None or not device.peaks:
+        covered["memory_gib"] = np.zeros(len(lattice), dtype=bool)
+    if device is None:
+        return Costs(centre, log_sd, measured, covered, retries)
+    known = counted.alone(lambda group: np.full(len(group.rows), device.covers(group.lattice[0])))
     timed = _timed(lattice, device)
     batch = lattice.numbers["batch_size"]
     # A recording is done when all of its batch are.
@@ -86,7 +109,7 @@ def all_costs(
         "latency_p95_s": (asked.only(asked.duration_at(0.95)), batch),
     }
     for name, (recordings, unit) in parts.items():
-        log_s, log_sd[name] = _log_seconds(counted, recordings, device, timed)
+        log_s, log_sd[name], measured[name] = _log_seconds(counted, recordings, device, timed)
         centre[name] = np.exp(log_s) * unit
     if question.usd_per_device_hour is not None:
         centre["usd_per_audio_hour"] = centre["rtf"] * question.usd_per_device_hour
@@ -95,37 +118,44 @@ def all_costs(
     if power is not None:
         centre["joules_per_audio_second"] = centre["rtf"] * power[0]
         log_sd["joules_per_audio_second"] = np.hypot(log_sd["rtf"], power[1])
-    mask = none.astype(bool)
-    mask[list(timed)] = True
-    return Costs(centre, log_sd, mask, retries)
+    for name in centre.keys() & set(TIMED):
+        covered[name] = known > 0
+        measured.setdefault(name, measured["rtf"])
+    return Costs(centre, log_sd, measured, covered, retries)
 
 
-def _timed(lattice: Lattice, device: DeviceModel) -> dict[int, tuple[float, float]]:
-    """Rows that were timed on the device: by how much the fit is off in log seconds."""
-    known = list(device.corrections)
+def _timed(lattice: Lattice, device: DeviceModel) -> dict[int, Timed]:
+    """Rows that were timed on the device."""
+    known = list(device.timed)
     rows = lattice.rows_of(known).tolist()
-    return {row: device.corrections[c] for row, c in zip(rows, known, strict=True) if row >= 0}
+    return {row: device.timed[c] for row, c in zip(rows, known, strict=True) if row >= 0}
 
 
 def _log_seconds(
     counted: _Counted,
     workload: Workload,
     device: DeviceModel,
-    timed: Mapping[int, tuple[float, float]],
-) -> tuple[Array, Array]:
-    """Mean and spread of the log seconds of a recording, each of shape ``(n,)``."""
-    works = {id(group): group.work(workload) for group in counted.groups}
+    timed: Mapping[int, Timed],
+) -> tuple[Array, Array, Mask]:
+    """Mean and spread of the log seconds of a recording, and where they are measured.
 
-    def predicted(group: Group, size: int) -> Array:
-        once, again = works[id(group)]
-        amounts = in_batch(once, size, again)
-        return np.stack(device.log_seconds(amounts, group.lattice[0]), axis=1)
+    Each of shape ``(n,)``. What was timed on recordings unlike these is as unsure as if it
+    had not been, though the fit is corrected by it.
+    """
+
+    def predicted(group: Group) -> Callable[[int], Array]:
+        once, again = group.work(workload)
+        first = group.lattice[0]
+        return lambda size: np.stack(device.log_seconds(in_batch(once, size, again), first), axis=1)
 
     log_s, sd = counted.in_batches(predicted, 2).T
-    for row, (shift, sd_of_mean) in timed.items():
-        log_s[row] += shift
-        sd[row] = sd_of_mean
-    return log_s, sd
+    measured = np.zeros(len(log_s), dtype=bool)
+    for row, own in timed.items():
+        measured[row] = own.like(log_s[row])
+        if measured[row]:
+            sd[row] = own.sd
+        log_s[row] += own.log_ratio
+    return log_s, sd, measured
 
 
 @dataclass(frozen=True)
@@ -145,13 +175,13 @@ class _Counted:
     sizes: dict[int, Index]
 
     @classmethod
-    def of(cls, lattice: Lattice, retries: Array) -> _Counted:
-        """Of these candidates."""
-        first, place = distinct([lattice.hashed(lattice.fields - {"batch_size"})])
+    def of(cls, lattice: Lattice, rates: Array) -> _Counted:
+        """Of these candidates, with the retries of each that is counted."""
+        alone, place = lattice.alone
         batch = lattice.numbers["batch_size"]
         return cls(
-            list(groups_of(lattice.take(first), retries[first])),
-            len(first),
+            list(groups_of(alone, rates)),
+            len(alone),
             place,
             {int(size): np.flatnonzero(batch == size) for size in np.unique(batch)},
         )
@@ -163,16 +193,26 @@ class _Counted:
             found[group.rows] = count(group)
         return found[self.place]
 
-    def in_batches(self, count: Callable[[Group, int], Array], columns: int = 1) -> Array:
+    def in_batches(
+        self, counts: Callable[[Group], Callable[[int], Array]], columns: int = 1
+    ) -> Array:
         """What depends on it, shape ``(n,)`` or ``(n, columns)``."""
         shape = (columns,) if columns > 1 else ()
+        of_size = {size: np.empty((self.rows, *shape)) for size in self.sizes}
+        # One group at a time: what it is counted from takes far more than what is found.
+        for group in self.groups:
+            count = counts(group)
+            for size, one in of_size.items():
+                one[group.rows] = count(size)
         found = np.empty((len(self.place), *shape))
         for size, rows in self.sizes.items():
-            one = np.empty((self.rows, *shape))
-            for group in self.groups:
-                one[group.rows] = count(group, size)
-            found[rows] = one[self.place[rows]]
+            found[rows] = of_size[size][self.place[rows]]
         return found
+
+
+def timed_audio_s(configuration: Configuration, workload: Workload) -> float:
+    """Seconds of a recording that its RTF is for: all of it, or the window heard for emotions."""
+    return workload.mean_audio_s if configuration.task == "asr" else configuration.window_s
 
 
 def rtf_by_phase(
@@ -183,7 +223,7 @@ def rtf_by_phase(
     once, again = group.work(workload)
     amounts = in_batch(once, configuration.batch_size, again)
     seconds = device.phase_seconds(amounts, configuration.precision)
-    audio_s = workload.mean_audio_s if configuration.task == "asr" else configuration.window_s
+    audio_s = timed_audio_s(configuration, workload)
     return {
         phase: float(s[0]) / audio_s for phase, s in seconds.items() if s[0] / audio_s > _LEAST_RTF
     }

@@ -12,6 +12,9 @@ from planner.workload import DEFAULT_WORKLOAD, Workload
 
 METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
 
+UNKNOWN_SE = 0.03
+"""Standard error, as a share of the error, of a figure published without one."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -43,6 +46,16 @@ class Observation:
     windows: int | None = None
     retried: int | None = None
 
+    @property
+    def log_se(self) -> float:
+        """Standard error of the log error."""
+        return UNKNOWN_SE if self.error_se is None else self.error_se / self.error
+
+    @property
+    def own_log_se(self) -> float:
+        """The same without what everything measured on the study's speech shares."""
+        return self.log_se if self.paired_se is None else self.paired_se / self.error
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -55,6 +68,7 @@ class Evidence:
         workload: Recordings of the study, for questions that name none.
         devices: What is known of devices, by id.
         runnable: Models whose weights are on this machine.
+        here: Device of this machine, where it is known.
     """
 
     task: Task
@@ -63,6 +77,7 @@ class Evidence:
     workload: Workload = DEFAULT_WORKLOAD
     devices: Mapping[str, DeviceEvidence] = field(default_factory=dict)
     runnable: frozenset[str] = frozenset()
+    here: str | None = None
 
     @property
     def in_study(self) -> tuple[Observation, ...]:

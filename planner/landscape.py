@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,9 +16,14 @@ from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
 from planner.fronts import front
 from planner.lattice import Lattice
-from planner.moves import kept_by
+from planner.moves import kept_along
 from planner.quality import Quality
 from planner.question import CostName, FrontAxis
+
+_Found = TypeVar("_Found")
+
+_COLUMNS = 40
+"""Of fields, qualities, costs with their spreads and limits, and what orders them; on a device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +41,18 @@ class Landscape:
     quality: Quality
     costs: Costs
     device: DeviceModel | None
-    _limits: dict[tuple[CostName, float], Array] = field(default_factory=dict)
-    _kept: dict[str, Index] = field(default_factory=dict)
-    _fronts: dict[tuple[FrontAxis, FrontAxis], Front] = field(default_factory=dict)
+    _known: dict[Hashable, Any] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its columns, about, without the draws."""
+        return _COLUMNS * 8 * len(self.lattice)
 
     def limit(self, name: CostName, probability: float) -> Array:
         """Value that a cost stays below with a probability, shape ``(n,)``."""
-        if (name, probability) not in self._limits:
-            self._limits[name, probability] = self.costs.quantile(name, probability)
-        return self._limits[name, probability]
+        return self.once(
+            ("limit", name, probability), lambda: self.costs.quantile(name, probability)
+        )
 
     def holding(self, name: CostName, bound: float, risk: float) -> Mask:
         """Rows that hold a budget, at a tolerated risk."""
@@ -58,15 +67,23 @@ class Landscape:
 
     def front(self, x: FrontAxis, y: FrontAxis) -> Front:
         """The Pareto front of all candidates over two axes."""
-        if (x, y) not in self._fronts:
-            self._fronts[x, y] = front(self, x, y)
-        return self._fronts[x, y]
+        return self.once(("front", x, y), lambda: front(self, x, y))
+
+    def once(self, what: Hashable, find: Callable[[], _Found]) -> _Found:
+        """What is found from nothing but the landscape: once, since budgets come and go.
+
+        Args:
+            what: Names it.
+            find: Finds it.
+        """
+        if what not in self._known:
+            self._known[what] = find()
+        found: _Found = self._known[what]
+        return found
 
     def neighbours(self, axis: str, row: int) -> Index:
         """Rows that differ from one along an axis of :data:`planner.moves.AXES` alone."""
-        if axis not in self._kept:
-            self._kept[axis] = self.lattice.hashed(kept_by(axis, self.lattice.fields | {"depth"}))
-        found = self._kept[axis]
+        found = self.once(("kept", axis), lambda: kept_along(axis, self.lattice))
         return np.flatnonzero(found == found[row])
 
     def estimate(self, row: int) -> Estimate:
@@ -74,14 +91,14 @@ class Landscape:
         return quality_estimate(self.quality, row, METRIC_OF[self.lattice.task])
 
     @cached_property
-    def by_model(self) -> list[Index]:
+    def by_model(self) -> Groups:
         """Rows of each model."""
-        return _split(self.lattice.labels["model"].codes)
+        return Groups.of(self.lattice.labels["model"].codes)
 
     @cached_property
-    def by_place(self) -> list[Index]:
+    def by_place(self) -> Groups:
         """Rows that share each draw."""
-        return _split(self.quality.place, len(self.quality.draws))
+        return Groups.of(self.quality.place, len(self.quality.draws))
 
     @cached_property
     def luckiest(self) -> Draws:
@@ -91,16 +108,33 @@ class Landscape:
 
     @cached_property
     def optimistic(self) -> Array:
-        """Error that one draw in twenty stays below, by row of the draws."""
-        low: Array = np.quantile(self.quality.draws, 0.05, axis=1)
+        """Lower end of the interval, by row of the draws."""
+        low = np.full(len(self.quality.draws), np.inf)
+        low[self.quality.place] = self.quality.lower
         return low
 
 
-def _split(codes: Index, count: int | None = None) -> list[Index]:
+@dataclass(frozen=True)
+class Groups:
     """Rows of each code, from 0 on."""
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=count or 0))
-    return np.split(order, ends[:-1])
+
+    order: Index
+    ends: Index
+
+    @classmethod
+    def of(cls, codes: Index, count: int = 0) -> Groups:
+        """The rows that have each code."""
+        order = np.argsort(codes, kind="stable")
+        return cls(order, np.cumsum(np.bincount(codes, minlength=count)))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, code: int) -> Index:
+        return self.order[self.ends[code - 1] if code else 0 : self.ends[code]]
+
+    def __iter__(self) -> Iterator[Index]:
+        return (self[code] for code in range(len(self)))
 
 
 def quality_estimate(quality: Quality, row: int, metric: str) -> Estimate:

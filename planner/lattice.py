@@ -20,7 +20,7 @@ from models_registry.configuration import (
     Task,
     WindowPolicy,
 )
-from planner.arrays import Array, Index, Labels, Mask, mixed
+from planner.arrays import Array, Index, Labels, Mask, distinct, scrambled
 
 _LABELS = ("model", "window_policy", "reduction", "readout", "adapter", "recipe", "precision")
 _NUMBERS = (
@@ -165,10 +165,25 @@ class Lattice:
 
     def batched(self, sizes: Sequence[int]) -> Lattice:
         """Every row at every batch size."""
-        rows = np.tile(np.arange(len(self)), len(sizes))
-        repeated = self.take(rows)
+        times = len(sizes)
         batch = np.repeat(np.array(sizes, dtype=float), len(self))
-        return Lattice(self.task, repeated.labels, {**repeated.numbers, "batch_size": batch})
+        found = Lattice(
+            self.task,
+            {n: Labels(np.tile(c.codes, times), c.names) for n, c in self.labels.items()},
+            {n: np.tile(column, times) for n, column in self.numbers.items()}
+            | {"batch_size": batch},
+        )
+        alone, place = self.alone
+        object.__setattr__(found, "alone", (alone, np.tile(place, times)))
+        return found
+
+    @cached_property
+    def alone(self) -> tuple[Lattice, Index]:
+        """What differs in more than its batch size, at 1, and which of it each row is."""
+        single = {**self.numbers, "batch_size": np.ones(len(self))}
+        rows = Lattice(self.task, self.labels, single)
+        first, place = distinct([rows.hashes])
+        return rows.take(first), place
 
     def joined(self, other: Lattice) -> Lattice:
         """These rows, and those of another lattice that are not among them."""
@@ -194,32 +209,38 @@ class Lattice:
             found[nearest[here]] = here
         return found[place]
 
-    @property
-    def fields(self) -> frozenset[str]:
-        """Names of the columns."""
-        return frozenset((*self.labels, *self.numbers))
-
     @cached_property
     def hashes(self) -> Index:
         """A number for each row, the same for equal rows of any lattice."""
-        return self.hashed(self.fields)
+        total = np.zeros(len(self), dtype=np.uint64)
+        for name in (*self.labels, *self.numbers):
+            total += self._scrambled(name)
+        return total.view(np.int64)
 
-    def hashed(self, fields: Iterable[str]) -> Index:
-        """A number for each row, the same where some fields are.
+    def without(self, fields: Iterable[str]) -> Index:
+        """A number for each row, the same where all fields but some are.
 
         Args:
-            fields: Names of fields, or ``depth``: the share of the layers below a reduction.
+            fields: Names of the others.
         """
-        return mixed((self._column(name) for name in sorted(fields)), len(self))
+        total = self.hashes.view(np.uint64).copy()
+        for name in fields:
+            total -= self._scrambled(name)
+        return total.view(np.int64)
 
-    def _column(self, name: str) -> Array | NDArray[np.uint64]:
-        if name == "depth":
-            return self.depth
+    @property
+    def by_depth(self) -> Index:
+        """A number for each row, the same where the share of the layers below a reduction is."""
+        return scrambled(self.depth, _hash("depth")).view(np.int64)
+
+    def _scrambled(self, name: str) -> NDArray[np.uint64]:
         if name in self.numbers:
-            return self.numbers[name]
+            return scrambled(self.numbers[name], _hash(name))
         # Names instead of codes, which are the lattice's own.
         labels = self.labels[name]
-        return np.array([_hash(n) for n in labels.names], np.uint64)[labels.codes]
+        return scrambled(np.array([_hash(n) for n in labels.names], np.uint64), _hash(name))[
+            labels.codes
+        ]
 
     @cached_property
     def depth(self) -> Array:

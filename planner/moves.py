@@ -6,7 +6,7 @@ encoder tokens (xV); and the exit, the rank and the precision beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,18 +16,19 @@ from planner.arrays import Array, Index
 
 if TYPE_CHECKING:
     from planner.landscape import Landscape
+    from planner.lattice import Lattice
     from planner.question import CostName
 
 AXES: Mapping[str, tuple[str, ...]] = {
-    "xN": ("model",),
+    "xN": ("model", "reduction_layer", "exit_layer"),
     "xT": ("window_s", "window_policy", "tail_s"),
-    "xV": ("token_stride", "reduction_layer", "depth"),
-    "exit": ("exit_layer", "depth"),
+    "xV": ("token_stride", "reduction_layer"),
+    "exit": ("exit_layer",),
     "rank": ("rank", "unfrozen_layers"),
     "precision": ("precision",),
 }
-"""Fields that a step along an axis may change; ``depth`` is the share of the layers below the
-reduction, which a step along another axis keeps."""
+"""Fields that a step along an axis may change. A layer's number means another depth in another
+model: a step there keeps the share of the layers below the reduction instead."""
 
 _LEAST_STEP = 0.02
 """Share of the cost below which a step is no step."""
@@ -80,10 +81,7 @@ def _elasticity(
     )
 
 
-def kept_by(axis: str, fields: Iterable[str]) -> list[str]:
-    """Fields that a step along an axis keeps."""
-    moved = AXES[axis]
-    if "model" in moved:
-        # A layer's number means another depth in another model.
-        moved = (*moved, "reduction_layer", "exit_layer")
-    return [name for name in fields if name not in moved]
+def kept_along(axis: str, lattice: Lattice) -> Index:
+    """A number for each row, the same where what a step along an axis keeps is."""
+    kept = lattice.without(AXES[axis])
+    return kept + lattice.by_depth if "model" in AXES[axis] else kept

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal, get_args
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from models_registry.configuration import Configuration, Task
-from planner.arrays import Array, Draws, Index, Labels, distinct
+from planner.arrays import Array, Draws, Index, Labels, Mask, distinct
 from planner.axes import STUDY_SD, axes_of, group_sd, groups_of
 from planner.curves import ScalingModel, fit
 from planner.curves.stored import FORMAT, Fits
@@ -25,23 +25,28 @@ BASES: tuple[Basis, ...] = get_args(Basis)
 
 _FITS = Fits()
 
+UNLIKE_SD = 0.3
+"""Spread in log error of recordings shorter or longer than any that was observed: thirds of the
+catalogue's own speech, by length, differ from all of it by a sixth to a third."""
+
 
 @dataclass(frozen=True, eq=False)
 class Quality:
     """Predicted errors of configurations.
 
-    Many differ in what costs alone depends on; they share a draw.
+    Many differ in what costs alone depend on; they share a draw.
 
     Attributes:
-        mean: Centre of the prediction, shape ``(n,)``; errors are fractions.
+        mean: Expected errors, fractions, shape ``(n,)``.
         lower: Lower end of the interval.
         upper: Upper end.
         level: Probability of the interval.
         place: Row of each among the draws.
-        draw: Makes the draws when they are asked for.
+        draws: Joint draws of what differs, shape ``(columns, draws)``.
         basis: What each rests on.
         fitted: Where a prediction comes from, in one line.
-        observed: Where the rows come from that were observed.
+        observed: Where those come from that were observed, by place.
+        measured: Rows that the study measured itself.
     """
 
     mean: Array
@@ -49,15 +54,11 @@ class Quality:
     upper: Array
     level: float
     place: Index
-    draw: Callable[[], Draws]
+    draws: Draws
     basis: Labels
     fitted: str
     observed: Mapping[int, str]
-
-    @cached_property
-    def draws(self) -> Draws:
-        """Joint draws of what differs, shape ``(columns, draws)``."""
-        return self.draw()
+    measured: Mask
 
     def draws_of(self, rows: int | Index) -> Draws:
         """Joint draws of a row, shape ``(draws,)``, or of some, shape ``(rows, draws)``."""
@@ -75,7 +76,31 @@ class Quality:
 
     def provenance(self, row: int) -> str:
         """Where a row comes from, in one line."""
-        return self.observed.get(row, self.fitted)
+        return self.observed.get(int(self.place[row]), self.fitted)
+
+    def of_others(self, share: float, seed: int) -> Quality:
+        """The same where a share of the audio is in recordings unlike any that was observed.
+
+        All of it is extrapolated then. Log errors spread further by :data:`UNLIKE_SD` times
+        that share, all of them in common: which configuration is better is known better than
+        how good it is.
+        """
+        spread = UNLIKE_SD * share
+        reach = normal_quantile(0.5 + self.level / 2) * spread
+        lower, upper = _widened(self.mean, self.lower, self.upper, reach)
+
+        draws = self.draws.shape[1]
+        common = np.random.default_rng((seed, draws, 1)).standard_normal(draws, np.float32)
+        where = "for recordings of other durations than theirs"
+        return replace(
+            self,
+            lower=lower,
+            upper=upper,
+            draws=self.draws * np.exp(spread * common),
+            basis=Labels(np.full(len(self.mean), BASES.index("extrapolated")), BASES),
+            fitted=f"{self.fitted}, {where}",
+            observed={place: f"{said}, {where}" for place, said in self.observed.items()},
+        )
 
 
 class QualityModel:
@@ -99,7 +124,7 @@ class QualityModel:
         self._evidence = evidence
         self._seed = seed
         self._observed = _by_configuration(evidence.in_study)
-        usable = tuple(o for o in evidence.observations if _on_the_axes(o.configuration))
+        usable = tuple(o for o in evidence.observations if on_the_axes(o.configuration))
         known = {configuration.model for configuration in self._observed}
         if not self._observed and not usable:
             raise InsufficientDataError(
@@ -109,6 +134,7 @@ class QualityModel:
         self.curves = curves_of(evidence.task, usable, fits=fits)
         self._common_sd = _common_sd(evidence.in_study)
         self._known_models = known | {o.configuration.model for o in usable}
+        self._drawn: WeakValueDictionary[tuple[bytes, int], Draws] = WeakValueDictionary()
 
     def predict(self, lattice: Lattice, *, level: float, draws: int) -> Quality:
         """Errors of configurations with intervals and joint draws.
@@ -118,72 +144,78 @@ class QualityModel:
             level: Probability of the intervals.
             draws: How many joint draws.
         """
-        axes, groups = axes_of(lattice), groups_of(lattice)
+        alone, row_of = lattice.alone
+        axes, groups = axes_of(alone), groups_of(alone)
         first, place = distinct([*axes.values(), *(g.codes for g in groups.values())])
         axes = {name: column[first] for name, column in axes.items()}
         factors = {
             "study": Labels(np.zeros(len(first), dtype=np.int64), (self._evidence.study,)),
             **{name: labels.take(first) for name, labels in groups.items()},
         }
-        predictive = self.curves.at(axes, groups=factors)
-        mean, lower, upper = predictive.interval(level)
+        known = sorted(self._observed, key=lambda configuration: configuration.key)
+        here = [
+            (self._observed[configuration], row)
+            for configuration, row in zip(known, alone.rows_of(known).tolist(), strict=True)
+            if row >= 0
+        ]
+        top = 1.0 if self._evidence.task == "ser" else np.inf
+        # Neither levels nor batch sizes change the draws, and they are most of what is kept.
+        key = hashlib.sha256(alone.hashes.tobytes()).digest(), draws
+        joint = self._drawn.get(key)
+        if joint is None:
+            joint = np.empty((len(first) + len(here), draws), np.float32)
+            predictive = self.curves.at(
+                axes, groups=factors, into=joint[: len(first)], seed=self._seed
+            )
+            self._finish(joint, [observation for observation, _ in here], top)
+            self._drawn[key] = joint
+        else:
+            predictive = self.curves.at(axes, groups=factors)
+        median, lower, upper = predictive.interval(level)
         reach = normal_quantile(0.5 + level / 2)
-        up, down = np.log(upper / mean), np.log(mean / lower)
-        upper = mean * np.exp(np.hypot(up, reach * self._common_sd))
-        lower = mean * np.exp(-np.hypot(down, reach * self._common_sd))
-        far = predictive.beyond | ~lattice.labels["model"].take(first).mask(*self._known_models)
+        lower, upper = _widened(median, lower, upper, reach * self._common_sd)
+        # Of two medians alike, that of which less is known costs more errors on average.
+        mean = predictive.expected()
+        far = predictive.beyond | ~alone.labels["model"].take(first).mask(*self._known_models)
         codes = np.where(far, BASES.index("extrapolated"), BASES.index("interpolated"))[place]
         mean, lower, upper = mean[place], lower[place], upper[place]
 
         observed: dict[int, str] = {}
-        measured: list[Observation] = []
-        for configuration, rows in self._rows_observed(lattice):
-            observation = self._observed[configuration]
-            if not rows:
-                continue
-            spread = np.hypot(_fit_se(observation) / observation.error, self._common_sd)
-            mean[rows] = observation.error
-            lower[rows] = observation.error * np.exp(-reach * spread)
-            upper[rows] = observation.error * np.exp(reach * spread)
-            place[rows] = len(first) + len(measured)
-            codes[rows] = BASES.index(observation.source)
-            observed |= dict.fromkeys(rows, observation.provenance)
-            measured.append(observation)
-        top = 1.0 if self._evidence.task == "ser" else np.inf
-
-        def drawn() -> Draws:
-            curves: Draws = predictive.draws(draws, self._seed, np.float32).T
-            joint: Draws = np.vstack([curves, *(self._draws_of(one, draws) for one in measured)])
-            rng = np.random.default_rng((self._seed, draws))
-            joint *= np.exp(self._common_sd * rng.standard_normal(draws)).astype(np.float32)
-            return np.minimum(joint, top, out=joint)
-
+        for number, (observation, row) in enumerate(here, len(first)):
+            spread = np.hypot(observation.own_log_se, self._common_sd)
+            mean[row] = observation.error
+            lower[row] = observation.error * np.exp(-reach * spread)
+            upper[row] = observation.error * np.exp(reach * spread)
+            place[row] = number
+            codes[row] = BASES.index(observation.source)
+            observed[number] = observation.provenance
         return Quality(
-            np.minimum(mean, top),
-            np.minimum(lower, top),
-            np.minimum(upper, top),
+            np.minimum(mean, top)[row_of],
+            np.minimum(lower, top)[row_of],
+            np.minimum(upper, top)[row_of],
             level,
-            place,
-            drawn,
-            Labels(codes, BASES),
+            place[row_of],
+            joint,
+            Labels(codes[row_of], BASES),
             f"curves over {self.curves.observed.rows} observations",
             observed,
+            codes[row_of] == BASES.index("measured"),
         )
 
-    def _rows_observed(self, lattice: Lattice) -> Iterator[tuple[Configuration, list[int]]]:
-        """Rows of each observed configuration: what is heard is the same in any batch."""
-        known = sorted(self._observed, key=lambda configuration: configuration.key)
-        sizes = np.unique(lattice.numbers["batch_size"]).astype(int).tolist()
-        batched = [c.model_copy(update={"batch_size": size}) for c in known for size in sizes]
-        rows = lattice.rows_of(batched).reshape(len(known), len(sizes))
-        for configuration, found in zip(known, rows.tolist(), strict=True):
-            yield configuration, [row for row in found if row >= 0]
+    def _finish(self, joint: Draws, measured: Sequence[Observation], top: float) -> None:
+        """Draws of what was observed, in the last rows, and what all of them share."""
+        draws = joint.shape[1]
+        for own, observation in zip(joint[len(joint) - len(measured) :], measured, strict=True):
+            own[:] = self._draws_of(observation, draws)
+        rng = np.random.default_rng((self._seed, draws))
+        joint *= np.exp(self._common_sd * rng.standard_normal(draws)).astype(np.float32)
+        np.minimum(joint, top, out=joint)
 
     def _draws_of(self, observation: Observation, draws: int) -> Draws:
         """Draws of an observation, the same whatever is asked for beside it."""
         digest = hashlib.blake2b(observation.configuration.key.encode(), digest_size=8).digest()
         rng = np.random.default_rng((self._seed, int.from_bytes(digest, "little")))
-        own = _fit_se(observation) / observation.error
+        own = observation.own_log_se
         return (observation.error * np.exp(own * rng.standard_normal(draws))).astype(np.float32)
 
 
@@ -201,11 +233,11 @@ def curves_of(
     Raises:
         InsufficientDataError: Too few observations.
     """
-    usable = [o for o in observations if _on_the_axes(o.configuration)]
+    usable = [o for o in observations if on_the_axes(o.configuration)]
     lattice = Lattice.of([o.configuration for o in usable], task)
     axes, groups = axes_of(lattice), groups_of(lattice)
     error = np.array([o.error for o in usable])
-    error_se = np.array([_fit_se(o) for o in usable])
+    error_se = np.array([o.own_log_se * o.error for o in usable])
     labels: dict[str, Labels] = {"study": Labels.read([o.study for o in usable]), **groups}
     digest = hashlib.sha256(repr((FORMAT, task, seed, list(axes), list(labels))).encode())
     for column in (*axes.values(), error, error_se):
@@ -234,24 +266,15 @@ def _by_configuration(
     for observation in observations:
         alone = observation.configuration.model_copy(update={"batch_size": 1})
         known = surest.get(alone)
-        if known is None or _se(observation) < _se(known):
+        if known is None or observation.log_se * observation.error < known.log_se * known.error:
             surest[alone] = observation
     return surest
 
 
-UNKNOWN_SE = 0.03
-"""Standard error, as a share of the error, of a figure published without one."""
-
-
-def _se(observation: Observation) -> float:
-    if observation.error_se is None:
-        return UNKNOWN_SE * observation.error
-    return observation.error_se
-
-
-def _fit_se(observation: Observation) -> float:
-    """Standard error that shapes the curves: without what the study's speech shares."""
-    return _se(observation) if observation.paired_se is None else observation.paired_se
+def _widened(mean: Array, lower: Array, upper: Array, reach: float) -> tuple[Array, Array]:
+    """Ends of an interval that something else, of such a reach in log, moves as well."""
+    up, down = np.log(upper / mean), np.log(mean / lower)
+    return mean * np.exp(-np.hypot(down, reach)), mean * np.exp(np.hypot(up, reach))
 
 
 def _common_sd(observations: Sequence[Observation]) -> float:
@@ -260,13 +283,11 @@ def _common_sd(observations: Sequence[Observation]) -> float:
     The speech is a sample; another sample would move all of it up or down. It
     widens every interval and cancels between configurations.
     """
-    shared = [
-        (_se(o) ** 2 - o.paired_se**2) / o.error**2 for o in observations if o.paired_se is not None
-    ]
+    shared = [o.log_se**2 - o.own_log_se**2 for o in observations if o.paired_se is not None]
     return float(np.sqrt(max(np.median(shared), 0.0))) if shared else 0.0
 
 
-def _on_the_axes(configuration: Configuration) -> bool:
+def on_the_axes(configuration: Configuration) -> bool:
     """Whether the curves describe it: mean pooling, and an adapter that has a rank, if any."""
     return configuration.reduction == "mean" and configuration.adapter in ("none", "lora")
 

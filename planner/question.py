@@ -12,6 +12,8 @@ from planner.workload import Workload
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Chance = Annotated[float, Field(ge=1e-6, le=0.999_999, allow_inf_nan=False)]
+"""A probability that a quantile is taken of: at 1 it would be infinite."""
 
 CostName = Literal[
     "gflops_per_utterance",
@@ -113,8 +115,8 @@ class Setting(BaseModel):
     device_watts: Positive | None = None
     workload: Workload | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
-    level: Probability = 0.90
-    risk: Probability = 0.10
+    level: Chance = 0.90
+    risk: Chance = 0.10
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @property
@@ -180,6 +182,10 @@ class Question(Setting):
             raise ValueError(f"relax names {unbound[0]}, which has no budget")
         if self.target_ua is not None and self.task != "ser":
             raise ValueError("target_ua is for ser; for asr name target_wer")
+        if self.trials and self.task != "asr":
+            raise ValueError(
+                "trials search between windows and strides of asr; ser is searched whole"
+            )
         if not self.budget.bounds() and self.target_error is None:
             raise ValueError("name at least one budget, or a target")
         return self

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Precision
 from planner import words
 from planner.answer import Estimate, Front, Recommendation, StudySummary
 from planner.answering import answer
@@ -21,16 +21,22 @@ from planner.landscape import Landscape, quality_estimate
 from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
 from planner.question import FrontQuestion, Question, Setting
-from planner.search import search_between
-from planner.space import candidates
+from planner.search import Choices, plain, search_between
+from planner.space import candidates, misheard
 from planner.table import Table
+from planner.workload import UNLIKE
 
 DRAWS = 400
 _KEPT_TRIALS = 20
-_KEPT_LANDSCAPES = 8
+_KEPT_BYTES = 24e6
+"""Of landscapes: those of four devices with single recordings, or one with batches."""
 
-_Space = tuple[tuple[str, ...] | None, int]
-"""Models that are allowed, and the largest batch."""
+_Space = tuple[tuple[str, ...] | None, int, bool, frozenset[Precision] | None]
+"""Models that are allowed, the largest batch, whether recordings are the study's, and what
+the device computes in."""
+
+_Kept = tuple[_Space, float, tuple[object, ...]]
+"""What a landscape depends on: its candidates, the level of intervals, and what costs need."""
 
 
 class Planner:
@@ -59,9 +65,7 @@ class Planner:
         self._seed = seed
         self._own = lattice
         self._devices: dict[str, DeviceModel] = {}
-        self._lattices: dict[_Space, Lattice] = {}
-        self._quality: dict[tuple[int, float], Quality] = {}
-        self._landscapes: OrderedDict[tuple[object, ...], Landscape] = OrderedDict()
+        self._landscapes: OrderedDict[_Kept, Landscape] = OrderedDict()
 
     @cached_property
     def quality(self) -> QualityModel:
@@ -126,8 +130,11 @@ class Planner:
         """Whether configurations hold every budget and reach the target of a question."""
         if not configurations:
             return []
-        table = self.table(Lattice.of(configurations, self.evidence.task), question)
-        return [bool(holds) for holds in table.allowed]
+        lattice = Lattice.of(configurations, self.evidence.task)
+        allowed = self.table(lattice, question).allowed
+        if question.workload is not None:
+            allowed = allowed & ~misheard(lattice, self.evidence, question.workload)
+        return [bool(holds) for holds in allowed]
 
     def predict(
         self, configurations: Sequence[Configuration], level: float = 0.90
@@ -155,32 +162,33 @@ class Planner:
         device = None if question.device is None else self.device(question.device)
         quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
         costs = all_costs(lattice, question, self.evidence, device)
-        return Table(Landscape(lattice, quality, costs, device), question)
+        return Table(Landscape(lattice, self._served(quality, question), costs, device), question)
 
     def _landscape(self, question: Setting) -> Landscape:
         """The whole lattice; what does not depend on the budget is kept."""
         device = None if question.device is None else self.device(question.device)
-        lattice = self.lattice(question)
-        qualities = id(lattice), question.level
-        if qualities not in self._quality:
-            self._quality[qualities] = self.quality.predict(
-                lattice, level=question.level, draws=DRAWS
-            )
         key = (
-            *qualities,
-            question.workload,
-            question.convention,
-            question.device,
-            question.usd_per_device_hour,
-            question.device_watts,
+            self._space(question),
+            question.level,
+            (
+                question.workload,
+                question.convention,
+                question.device,
+                question.usd_per_device_hour,
+                question.device_watts,
+            ),
         )
         if key not in self._landscapes:
+            lattice, quality = self.lattice(question), self._kept_quality(key)
+            if quality is None:
+                quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
+                quality = self._served(quality, question)
             costs = all_costs(lattice, question, self.evidence, device)
-            self._landscapes[key] = Landscape(lattice, self._quality[qualities], costs, device)
-            while len(self._landscapes) > _KEPT_LANDSCAPES:
-                self._landscapes.popitem(last=False)
+            self._landscapes[key] = Landscape(lattice, quality, costs, device)
         self._landscapes.move_to_end(key)
         found = self._landscapes[key]
+        while self.nbytes > _KEPT_BYTES and len(self._landscapes) > 1:
+            self._landscapes.popitem(last=False)
         if "joules_per_audio_second" in set(question.asked_of) - set(found.costs.centre):
             raise InsufficientDataError(
                 f"what {question.device} draws is not known: state device_watts",
@@ -190,24 +198,61 @@ class Planner:
 
     def lattice(self, question: Setting) -> Lattice:
         """Every candidate for a question."""
-        at_once = 1 if question.workload is None else question.workload.max_batch_size
-        space = question.models, at_once
-        if space not in self._lattices:
-            self._lattices[space] = candidates(self.evidence, *space, lattice=self._own)
-        return self._lattices[space]
+        space = self._space(question)
+        for (known, *_), landscape in self._landscapes.items():
+            if known == space:
+                return landscape.lattice
+        models, at_once, _, native = space
+        return candidates(
+            self.evidence,
+            models,
+            at_once,
+            self._own,
+            served=question.workload or self.evidence.workload,
+            native=native,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is kept between questions, about."""
+        kept = tuple(self._landscapes.values())
+        # Landscapes of one study share them.
+        draws = {id(one.quality.draws): one.quality.draws.nbytes for one in kept}
+        return sum(one.nbytes for one in kept) + sum(draws.values())
+
+    def _space(self, question: Setting) -> _Space:
+        own, served = self.evidence.workload, question.workload
+        at_once = 1 if served is None else served.max_batch_size
+        native = None
+        if question.device is not None and question.device in self.evidence.devices:
+            native = self.evidence.devices[question.device].native
+        return question.models, at_once, (served or own).same_recordings(own), native
+
+    def _kept_quality(self, key: _Kept) -> Quality | None:
+        """Qualities on another device: they are the same."""
+        for known, landscape in self._landscapes.items():
+            if known[:2] == key[:2] and known[2][0] == key[2][0]:
+                return landscape.quality
+        return None
+
+    def _served(self, quality: Quality, question: Setting) -> Quality:
+        """Quality on the recordings that a question is about."""
+        if question.workload is None or self.evidence.task == "ser":
+            return quality
+        unlike = sum(question.workload.outside(self.evidence.workload).values())
+        return quality.of_others(unlike, self._seed) if unlike >= UNLIKE else quality
 
     def _refined(self, table: Table, question: Question) -> Table:
-        if question.task != "asr":
-            return table
         points = table.landscape.front(table.cost_name, "quality").points
-        start = [point.configuration for point in points]
-        start = [c for c in start if c.adapter == "none" and c.window_policy == "chunk"]
+        start = plain(point.configuration for point in points)
+        if not start:
+            return table
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
             tried = self.table(Lattice.of(batch), question)
             return tried.objective, tried.violation
 
-        models = sorted({c.model for c in start})
-        found = search_between(evaluate, models, start, trials=question.trials, seed=question.seed)
+        choices = Choices.of(start)
+        found = search_between(evaluate, choices, start, trials=question.trials, seed=question.seed)
         extended = table.lattice.joined(Lattice.of(found[:_KEPT_TRIALS], "asr"))
         return self.table(extended, question)

@@ -17,6 +17,9 @@ from planner.lattice import Lattice
 _PRIOR_WINDOWS = 20.0
 """Windows that the overall rate counts for."""
 
+_CHUNK = 1024
+"""Rows whose distances fit a processor's cache."""
+
 
 def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Array:
     """Expected share of windows that are run again, shape ``(n,)``.
@@ -39,10 +42,18 @@ def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Array:
     # Most rows of a lattice share their place with others.
     places = _places(lattice.take(rows))
     first, place = distinct(list(places.T.copy()))
-    places = places[first]
-    distance = places[:, None, :] - _places(seen.take(kept))[None, :, :]
-    near = np.exp(-0.5 * np.square(distance).sum(axis=2))
-    expected = (near @ retried + _PRIOR_WINDOWS * overall) / (near @ windows + _PRIOR_WINDOWS)
+    # Rates are no surer than single precision is exact.
+    places = places[first].astype(np.float32)
+    others = _places(seen.take(kept)).astype(np.float32)
+    counts = np.column_stack([retried, windows]).astype(np.float32)
+    # -|a - b|^2 / 2 = a.b - |a|^2 / 2 - |b|^2 / 2: a matrix product and no third dimension.
+    half, half_others = (0.5 * np.square(points).sum(axis=1) for points in (places, others))
+    expected = np.empty(len(places))
+    for start in range(0, len(places), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        near = np.exp(np.minimum(places[some] @ others.T - half[some, None] - half_others, 0.0))
+        again, of = (near @ counts).T
+        expected[some] = (again + _PRIOR_WINDOWS * overall) / (of + _PRIOR_WINDOWS)
     rates[rows] = expected[place]
     chosen, own = np.unique(seen.take(kept).hashes, return_inverse=True)
     known = [counted[kept[int(np.argmax(own == n))]].configuration for n in range(len(chosen))]

@@ -5,11 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
+
 from models_registry import MODELS
 from models_registry.architectures import WhisperArchitecture
 from models_registry.configuration import Configuration, Precision, WindowPolicy
+from models_registry.devices import CPU_PRECISIONS
+from planner.arrays import Mask
+from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.evidence import Evidence
 from planner.lattice import Lattice
+from planner.workload import Workload
 
 WINDOWS_S = (6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0)
 STRIDES = (1.5, 2.0, 3.0)
@@ -27,37 +33,95 @@ def candidates(
     models: Sequence[str] | None = None,
     max_batch_size: int = 1,
     lattice: Lattice | None = None,
+    *,
+    served: Workload | None = None,
+    native: frozenset[Precision] | None = None,
 ) -> Lattice:
     """The lattice of a task, and what its study has observed besides.
 
     What was observed is always offered, adapters included. Beyond it the ASR
     lattice holds plain models, since an adapter that nobody trained can't be
-    promised, at precisions that were observed; the SER lattice fills in between
-    observed windows, exit layers, strides, ranks and layers unfrozen.
+    promised, at precisions that were observed and that the device computes in (without a
+    device, that any computes in), and at fp16 where a device has it, which rounds finer than
+    bf16; the SER lattice fills in between observed windows, exit layers,
+    strides, ranks and layers unfrozen.
+
+    Nothing that truncates recordings is offered for others than the study's own: how much
+    of those it drops is no part of its error.
 
     Args:
         evidence: Whose task and study to plan for.
         models: Only these models; all when left out.
         max_batch_size: Recordings that may run together.
         lattice: What to offer beside what was observed, instead of the task's own.
+        served: Recordings to transcribe; the study's own when left out.
+        native: Precisions that the device computes in, where that is known.
 
     Raises:
         UnknownNameError: A model is not in the registry.
+        NoFeasibleConfigurationError: None of the models can do the task.
+        InsufficientDataError: One can, and the study knows nothing of it, or of nothing that
+            the device and the recordings allow.
     """
     wanted = None if models is None else {MODELS.canonical(name) for name in models}
     observed = list(dict.fromkeys(observation.configuration for observation in evidence.in_study))
-    lattice = _offered(evidence, observed) if lattice is None else lattice
+    lattice = _offered(evidence, observed, native) if lattice is None else lattice
     lattice = lattice.joined(Lattice.of(observed, evidence.task))
+    kept = np.ones(len(lattice), dtype=bool)
+    if wanted is not None:
+        kept &= lattice.labels["model"].mask(*wanted)
+    if native is not None:
+        kept &= lattice.labels["precision"].mask(*native)
+    if served is not None:
+        kept &= ~misheard(lattice, evidence, served)
+    if not kept.any():
+        raise _none_left(evidence, sorted(wanted or ()), lattice)
+    lattice = lattice if kept.all() else lattice.take(kept)
     if max_batch_size > 1:
         lattice = lattice.batched([size for size in BATCH_SIZES if size <= max_batch_size])
-    return lattice if wanted is None else lattice.take(lattice.labels["model"].mask(*wanted))
+    return lattice
 
 
-def _offered(evidence: Evidence, observed: Sequence[Configuration]) -> Lattice:
+def _none_left(
+    evidence: Evidence, wanted: Sequence[str], lattice: Lattice
+) -> NoFeasibleConfigurationError | InsufficientDataError:
+    task, asked = evidence.task, ", ".join(wanted) or "any model"
+    labels = lattice.labels["model"]
+    # The smallest first: it is the likeliest to hold the budgets.
+    known = sorted(
+        (labels.names[code] for code in set(labels.codes.tolist())),
+        key=lambda name: MODELS.get(name).parameters,
+    )
+    instead = f"; choose from {', '.join(known)}" if known else ""
+    able = [name for name in wanted if task in MODELS.get(name).tasks]
+    if wanted and not able:
+        return NoFeasibleConfigurationError(
+            f"{asked} can't do {task}{instead}", binding="models", models=known
+        )
+    return InsufficientDataError(
+        f"study {evidence.study} has no measurement of {asked}{instead}",
+        study=evidence.study,
+        models=known,
+        measure=[{"task": task, "model": name} for name in able],
+    )
+
+
+def misheard(lattice: Lattice, evidence: Evidence, served: Workload) -> Mask:
+    """Rows whose error says nothing of some recordings: they truncate them, not the study's."""
+    if evidence.task == "ser" or served.same_recordings(evidence.workload):
+        return np.zeros(len(lattice), dtype=bool)
+    return lattice.labels["window_policy"].mask("truncate")
+
+
+def _offered(
+    evidence: Evidence, observed: Sequence[Configuration], native: frozenset[Precision] | None
+) -> Lattice:
     if evidence.task == "ser":
         return Lattice.of(list(dict.fromkeys(_ser_lattice(observed))), "ser")
     seen = (o.configuration.precision for o in evidence.observations)
-    return asr_lattice(tuple(dict.fromkeys(["fp32", *seen])))
+    found: dict[Precision, None] = dict.fromkeys(["fp32", *seen])
+    able = native or CPU_PRECISIONS
+    return asr_lattice(tuple(dict.fromkeys(p for p in (*found, "fp16") if p in able)))
 
 
 def asr_lattice(precisions: tuple[Precision, ...]) -> Lattice:

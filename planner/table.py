@@ -23,6 +23,10 @@ _WORTH_NAMING = 0.005
 """Share of the objective below which a difference is not worth a larger budget."""
 
 
+_AT_ONCE = 512
+"""Rows whose draws fit a processor's cache."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A question held against a landscape.
@@ -96,17 +100,40 @@ class Table:
             found["target"] = float((own <= target).mean())
         return found
 
+    def contenders(self, mask: Mask, below: float) -> Index:
+        """Places among the draws, of some rows, that are below a bound in any draw."""
+        hopeful = self.landscape.luckiest <= below
+        wanted = np.zeros(len(hopeful), dtype=bool)
+        wanted[self.quality.place[mask]] = True
+        return np.flatnonzero(wanted & hopeful)
+
     def lowest(self, mask: Mask, below: float) -> Draws:
         """Smallest error among some rows in each draw, shape ``(draws,)``.
 
         Rows that are not below a bound in any draw are left out; infinite without others.
         """
-        draws = self.quality.draws
-        wanted = np.zeros(len(draws), dtype=bool)
-        wanted[self.quality.place[mask]] = True
-        wanted &= self.landscape.luckiest <= below
-        lowest: Draws = draws[wanted].min(axis=0, initial=np.inf)
+        places, draws = self.contenders(mask, below), self.quality.draws
+        lowest: Draws = np.full(draws.shape[1], np.inf, np.float32)
+        for first in range(0, len(places), _AT_ONCE):
+            some = draws[places[first : first + _AT_ONCE]]
+            np.minimum(lowest, some.min(axis=0), out=lowest)
         return lowest
+
+    def least_costs(self, mask: Mask) -> Array:
+        """Cost of the cheapest of some rows, by row of the draws; infinite where there is none."""
+        least = np.full(len(self.quality.draws), np.inf)
+        np.minimum.at(least, self.quality.place[mask], self.costs.centre[self.cost_name][mask])
+        return least
+
+    def cheapest(self, mask: Mask, target: float) -> Array:
+        """Smallest cost among some rows that reach a target in each draw, shape ``(draws,)``.
+
+        Infinite where none does.
+        """
+        places, least = self.contenders(mask, target), self.least_costs(mask)
+        reached = np.where(self.quality.draws[places] <= target, least[places, None], np.inf)
+        found: Array = reached.min(axis=0, initial=np.inf)
+        return found
 
     @cached_property
     def objective(self) -> Array:
@@ -191,8 +218,16 @@ class Table:
         over = {name: float(ratio[row]) for name, ratio in needed.items()}
         binding = max(over, key=over.__getitem__)
         price = {name: self.bounds[name] * ratio for name, ratio in over.items() if ratio > 1}
+        said = [words.infeasible(self, row, binding, price[binding])]
+        enough = {}
+        for name, factor in self.question.relax.items():
+            found = self.relaxed(name, factor)
+            if found is not None:
+                said.append(words.relaxed(self, found, name, self.bounds[name] * factor))
+                enough[name] = self._nearest(found)
         return NoFeasibleConfigurationError(
-            words.infeasible(self, row, binding, price[binding]),
+            "; ".join(said),
+            **({"relaxed": enough} if enough else {}),
             binding=binding,
             nearest=self._nearest(row),
             budget={name: self.bounds[name] for name in over},

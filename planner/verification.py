@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from planner.answer import Candidate, VerificationPlan
+from planner.arrays import Array, Index, Mask
 from planner.evidence import Evidence
+from planner.question import TIMED, CostName
 from planner.table import Table
+from planner.words import chance
 
 MAX_CANDIDATES = 4
 _MIN_GAIN = 0.0005
+_MIN_SAVING = 0.005
 _RIVALS = 500
 """Rivals that are looked at, those that could be best."""
 
 _RIVAL = "whether it beats the choice"
+_CHEAPER = "whether it reaches the target too"
 
 
 def plan_verification(
@@ -28,7 +33,8 @@ def plan_verification(
 
     A run is called for when something else allowed could be better with more
     than the tolerated risk, when a budget or target could be missed with more
-    than it, or when the choice lies outside of what was ever observed.
+    than it, or when the choice, or what it takes on this machine, lies outside of what was
+    ever observed.
 
     Args:
         table: Every candidate; those that hold every budget are considered.
@@ -42,70 +48,67 @@ def plan_verification(
     if 1 - probability_best > risk:
         reasons.append(
             f"another configuration could be better: the choice is best with"
-            f" {probability_best:.0%}, {1 - risk:.0%} is asked for"
+            f" {chance(probability_best)}, {chance(1 - risk)} is asked for"
         )
-    for name, chance in probability_within.items():
-        if 1 - chance > risk:
-            reasons.append(f"{name} is held with {chance:.0%} only")
+    for name, held in probability_within.items():
+        if 1 - held > risk:
+            reasons.append(f"{name} is held with {chance(held)} only")
     if table.quality.basis_of(chosen) == "extrapolated":
         reasons.append("the choice lies outside of what was observed")
-    candidates = _ranked(table, chosen, evidence) if reasons else ()
-    if reasons and not any(candidate.runnable for candidate in candidates):
+    untimed = _untimed(table, chosen, evidence)
+    if untimed:
+        reasons.append(
+            f"no model of its size was timed here at its precision, so {' and '.join(untimed)}"
+            " may be off"
+        )
+    candidates = _ranked(table, chosen, evidence, again=bool(untimed)) if reasons else ()
+    if reasons and not candidates:
+        reasons.append(
+            "what could change it was measured already: only more recordings tell it apart"
+        )
+    if candidates and not any(candidate.runnable for candidate in candidates):
         reasons.append("none of the candidates' weights are on this machine")
     if not reasons:
         reasons.append(
-            f"the choice is best with {probability_best:.0%} and every budget is held"
-            f" with at least {1 - risk:.0%}"
+            f"the choice is best with {chance(probability_best)} and every budget is held"
+            f" with at least {chance(1 - risk)}"
         )
         return VerificationPlan(needed=False, reasons=tuple(reasons), candidates=())
     return VerificationPlan(needed=True, reasons=tuple(reasons), candidates=candidates)
 
 
-def _ranked(table: Table, chosen: int, evidence: Evidence) -> tuple[Candidate, ...]:
-    """The choice itself unless it was measured, and its rivals by expected gain.
+def _untimed(table: Table, chosen: int, evidence: Evidence) -> list[CostName]:
+    """Extrapolated costs of this machine that the answer rests on."""
+    if evidence.here is None or table.question.device != evidence.here:
+        return []
+    decisive = dict.fromkeys([*table.bounds, table.cost_name])
+    return [
+        name
+        for name in decisive
+        if name in TIMED and table.costs.basis_of(name, chosen) == "extrapolated"
+    ]
 
-    Knowing a rival's error is worth what it improves on the choice where it
-    does; knowing the choice's, what leaving it for the best rival would save.
-    """
-    quality, cost = table.quality, table.costs.centre[table.cost_name]
-    own = quality.draws_of(chosen)
-    rival = np.zeros(len(quality.draws), dtype=bool)
-    rival[quality.place[table.allowed]] = True
-    rival[quality.place[chosen]] = False
-    places = np.flatnonzero(rival & (table.landscape.luckiest < own.max()))
-    if len(places) > _RIVALS:
-        hopeful = table.landscape.optimistic[places]
-        places = places[np.argpartition(hopeful, _RIVALS)[:_RIVALS]]
-    draws = quality.draws[places]
-    improvement = np.maximum(own - draws, 0.0).mean(axis=1)
-    measured = quality.basis.mask("measured")
-    rivals: list[tuple[int, float]] = []
-    for index in np.argsort(-improvement, kind="stable").tolist():
-        if improvement[index] <= _MIN_GAIN:
-            break
-        # Of rows that are predicted alike, the cheapest.
-        alike = table.landscape.by_place[places[index]]
-        alike = alike[table.allowed[alike]]
-        row = int(alike[cost[alike].argmin()])
-        if not measured[row]:
-            rivals.append((row, float(improvement[index])))
+
+def _ranked(table: Table, chosen: int, evidence: Evidence, *, again: bool) -> tuple[Candidate, ...]:
+    """The choice, unless it was measured and need not be again, and its rivals; by gain."""
+    by_cost = table.question.target_error is not None
+    own, rivals = (_cheaper if by_cost else _better)(table, chosen)
+    question = _CHEAPER if by_cost else _RIVAL
     ranked = []
-    if not measured[chosen]:
-        best_other = float(draws.mean(axis=1).min()) if len(places) else np.inf
-        gain = float(np.maximum(own - best_other, 0.0).mean())
-        ranked.append((chosen, gain, "whether the choice keeps what is predicted of it"))
+    if again or not table.quality.measured[chosen]:
+        ranked.append((chosen, own, "whether the choice keeps what is predicted of it"))
     models = table.lattice.labels["model"]
     seen = {models[chosen]} if ranked else set()
     # One rival a model first: neighbours on the lattice teach nearly the same.
     for row, gain in rivals:
         if models[row] not in seen:
             seen.add(models[row])
-            ranked.append((row, gain, _RIVAL))
+            ranked.append((row, gain, question))
     for row, gain in rivals:
         if len(ranked) >= 2 * MAX_CANDIDATES:
             break
         if all(row != known for known, _, _ in ranked):
-            ranked.append((row, gain, _RIVAL))
+            ranked.append((row, gain, question))
     candidates = [
         Candidate(
             configuration=table.lattice[row],
@@ -116,4 +119,63 @@ def _ranked(table: Table, chosen: int, evidence: Evidence) -> tuple[Candidate, .
         for row, gain, why in ranked
     ]
     candidates.sort(key=lambda candidate: not candidate.runnable)
-    return tuple(candidates[:MAX_CANDIDATES])
+    kept = candidates[:MAX_CANDIDATES]
+    kept.sort(key=lambda candidate: (not candidate.runnable, -candidate.expected_gain))
+    return tuple(kept)
+
+
+def _better(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]:
+    """What knowing the choice's error is worth, and rows whose error may be smaller.
+
+    Knowing a rival's error is worth what it improves on the choice where it
+    does; knowing the choice's, what leaving it for the best rival would save.
+    """
+    quality = table.quality
+    own = quality.draws_of(chosen)
+    places = table.contenders(table.allowed, float(own.max()))
+    places = places[places != quality.place[chosen]]
+    if len(places) > _RIVALS:
+        hopeful = table.landscape.optimistic[places]
+        places = places[np.argpartition(hopeful, _RIVALS)[:_RIVALS]]
+    draws = quality.draws[places]
+    improvement = np.maximum(own - draws, 0.0).mean(axis=1)
+    best_other = float(draws.mean(axis=1).min()) if len(places) else np.inf
+    gain = float(np.maximum(own - best_other, 0.0).mean())
+    return gain, _unmeasured(table, table.allowed, places, improvement, _MIN_GAIN)
+
+
+def _cheaper(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]:
+    """The same with a target: what it would save to know which cheaper rows reach it.
+
+    A cheaper row is worth its saving where it reaches the target; the choice, the whole of
+    its cost where it does not. Gains are shares of the choice's cost.
+    """
+    quality, target = table.quality, table.question.target_error
+    assert target is not None
+    cost = table.costs.centre[table.cost_name]
+    cheaper = table.within & (cost < cost[chosen])
+    places = table.contenders(cheaper, target)
+    reaching = (quality.draws[places] <= target).mean(axis=1)
+    saved = reaching * (1 - table.least_costs(cheaper)[places] / cost[chosen])
+    if len(places) > _RIVALS:
+        most = np.argpartition(-saved, _RIVALS)[:_RIVALS]
+        places, saved = places[most], saved[most]
+    missing = float((quality.draws_of(chosen) > target).mean())
+    return missing, _unmeasured(table, cheaper, places, saved, _MIN_SAVING)
+
+
+def _unmeasured(
+    table: Table, mask: Mask, places: Index, gains: Array, least: float
+) -> list[tuple[int, float]]:
+    """Rows worth a run by what they gain, the most first: of rows predicted alike the cheapest."""
+    cost = table.costs.centre[table.cost_name]
+    found = []
+    for index in np.argsort(-gains, kind="stable").tolist():
+        if gains[index] <= least:
+            break
+        alike = table.landscape.by_place[places[index]]
+        alike = alike[mask[alike]]
+        row = int(alike[cost[alike].argmin()])
+        if not table.quality.measured[row]:
+            found.append((row, float(gains[index])))
+    return found

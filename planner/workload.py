@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 BINS = 20
 """Recordings of a workload are costed in so many groups of like duration, at most."""
+
+UNLIKE = 0.1
+"""Share of the audio from which recordings of other durations make an error a guess."""
 
 
 class Workload(BaseModel):
@@ -85,6 +88,19 @@ class Workload(BaseModel):
     def only(self, duration_s: float) -> Workload:
         """The same speech in recordings that all last so long."""
         return self.model_copy(update={"durations_s": (duration_s,), "weights": None})
+
+    def same_recordings(self, other: Workload) -> bool:
+        """Whether its recordings are those of another, however they are served."""
+        return (self.durations_s, self.weights) == (other.durations_s, other.weights)
+
+    def outside(self, other: Workload) -> dict[Literal["shorter", "longer"], float]:
+        """Shares of the audio in recordings shorter, and longer, than any of another workload."""
+        audio = self.durations * self.shares
+        audio /= audio.sum()
+        return {
+            "shorter": float(audio[self.durations < other.durations.min()].sum()),
+            "longer": float(audio[self.durations > other.durations.max()].sum()),
+        }
 
     @property
     def mean_audio_s(self) -> float:

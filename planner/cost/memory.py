@@ -6,7 +6,8 @@ configuration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,16 @@ _BYTES_PER_ACTIVATION: Mapping[Precision, int] = {
     "int8": 4,
     "int4": 2,
 }
+
+
+_INT4_TILE = 1024
+"""torchao's kernels pad the inputs of a layer to a multiple of it."""
+
+_INT4_BYTES = 0.5 + 4 / 64
+"""Of a weight, with its part of the scale and zero that a group of 64 has in 16 bits each."""
+
+Linears = Sequence[tuple[int, int, int]]
+"""How many linear layers there are of so many inputs and outputs."""
 
 
 def memory_bytes(configuration: Configuration, output_tokens: float) -> dict[str, int]:
@@ -117,17 +128,37 @@ def whisper_memory(
 
 
 def weights_bytes(architecture: WhisperArchitecture, precision: Precision) -> float:
-    """Bytes of the weights."""
+    """Bytes of the weights; int8 as on a CPU, where what is not quantised is in 32 bits."""
     a = architecture
-    parameters = a.parameters
-    if precision != "int8":
+    layers = a.encoder_layers + a.decoder_layers
+    linears = [
+        (4 * (layers + a.decoder_layers), a.d_model, a.d_model),
+        (layers, a.d_model, a.ffn),
+        (layers, a.ffn, a.d_model),
+    ]
+    # The LM head, otherwise the embedding itself, is a copy of its own where quantised.
+    head = _quantised_bytes([(1, a.d_model, a.vocab_size)], precision)
+    return head + _weights_bytes(a.parameters, linears, precision)
+
+
+def _weights_bytes(parameters: int, linears: Linears, precision: Precision) -> float:
+    """Only linear layers are quantised."""
+    if precision not in ("int8", "int4"):
         return parameters * BYTES_PER_WEIGHT[precision]
-    # Only linear layers shrink. The LM head, otherwise the embedding itself, is
-    # a copy of its own in 8 bits.
-    head = a.vocab_size * a.d_model
-    block = 4 * a.d_model**2 + 2 * a.d_model * a.ffn
-    linear = (a.encoder_layers + a.decoder_layers) * block + a.decoder_layers * 4 * a.d_model**2
-    return linear + head + 4 * (parameters - linear)
+    others = parameters - sum(count * inputs * outputs for count, inputs, outputs in linears)
+    return _quantised_bytes(linears, precision) + others * _BYTES_PER_ACTIVATION[precision]
+
+
+def _quantised_bytes(linears: Linears, precision: Precision) -> float:
+    """Bytes of linear layers in int8 or int4, scales included; 0 in other precisions."""
+    if precision == "int8":
+        return sum(count * inputs * outputs for count, inputs, outputs in linears)
+    if precision == "int4":
+        return sum(
+            count * math.ceil(inputs / _INT4_TILE) * _INT4_TILE * outputs * _INT4_BYTES
+            for count, inputs, outputs in linears
+        )
+    return 0
 
 
 def speech_encoder_memory(
@@ -144,12 +175,14 @@ def speech_encoder_memory(
     """
     a = architecture
     first = window_s * WAVEFORM_HZ / a.conv_stride[0] * a.conv_dim[0]
-    weights = a.parameters * BYTES_PER_WEIGHT[precision]
-    if precision == "int8":
-        linear = a.encoder_layers * (4 * a.hidden**2 + 2 * a.hidden * a.ffn)
-        weights = linear + 4 * (a.parameters - linear)
+    linears = [
+        (1, a.conv_dim[-1], a.hidden),
+        (4 * a.encoder_layers, a.hidden, a.hidden),
+        (a.encoder_layers, a.hidden, a.ffn),
+        (a.encoder_layers, a.ffn, a.hidden),
+    ]
     return {
-        "weights": weights,
+        "weights": _weights_bytes(a.parameters, linears, precision),
         "kv_cache": 0 * window_s,
         "activations": batch_size * _BYTES_PER_ACTIVATION[precision] * 3 * first,
     }

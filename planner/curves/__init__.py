@@ -9,6 +9,7 @@ Usable alone::
 """
 
 from planner.curves.fit import fit
-from planner.curves.model import Prediction, ScalingModel
+from planner.curves.model import ScalingModel
+from planner.curves.predictive import Prediction
 
 __all__ = ["Prediction", "ScalingModel", "fit"]

@@ -67,6 +67,16 @@ class Observed:
         """How many labels, over all factors."""
         return sum(len(factor.labels) for factor in self.factors)
 
+    def take(self, rows: Index) -> Observed:
+        """Some of the rows; axes stay centred, and labels numbered, as they are."""
+        return Observed(
+            Design(self.design.log_axes[rows], self.design.groups[rows]),
+            self.centres,
+            self.log_error[rows],
+            self.log_se[rows],
+            self.factors,
+        )
+
 
 def observed(
     axes: Mapping[str, ArrayLike],
@@ -82,18 +92,20 @@ def observed(
     """
     values = _positive("error", error)
     rows = len(values)
+    if not axes:
+        raise InvalidDataError("no axis is given: a curve needs one at least")
     columns = [_positive(f"axis {name!r}", column) for name, column in axes.items()]
     for name, column in zip(axes, columns, strict=True):
         if len(column) != rows:
             raise InvalidDataError(f"axis {name!r} has {len(column)} values, error has {rows}")
     log_se = _log_se(values, error_se)
-    log_axes = np.log(np.column_stack(columns)) if columns else np.zeros((rows, 0))
+    log_axes = np.log(np.column_stack(columns))
     factors, labels = _factors(groups, group_sd, rows)
     # Drawing weights and folds in an order of the data's own makes the fit the
     # same, to the bit, however its rows are arranged.
     order = np.lexsort((log_se, np.log(values), *labels.T, *log_axes.T))
     log_axes = log_axes[order]
-    centres = log_axes.mean(axis=0) if rows else np.zeros(log_axes.shape[1])
+    centres = log_axes.mean(axis=0) if rows else np.zeros(len(columns))
     return Observed(
         Design(log_axes - centres, labels[order]),
         centres,
@@ -134,6 +146,9 @@ def _factors(
 ) -> tuple[tuple[GroupFactor, ...], Index]:
     if groups is None:
         return (), np.zeros((rows, 0), dtype=np.int64)
+    for name, sd in group_sd.items():
+        if not 0 < sd < np.inf:
+            raise InvalidDataError(f"group_sd of {name!r} is {sd}, expected a positive number")
     named = groups if isinstance(groups, Mapping) else {"group": groups}
     factors: list[GroupFactor] = []
     columns, first = [], 0

@@ -8,20 +8,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from planner.arrays import Array, Labels, Mask
-from planner.curves.data import observed
+from planner.curves.data import Observed, observed
 from planner.curves.model import ScalingModel
-from planner.curves.refits import bagged, factors_of, held_out
-from planner.curves.selection import FORMS, select
+from planner.curves.refits import bagged, best_fit, factors_of, held_out
+from planner.curves.selection import FORMS, MOST_ROWS, select
 from planner.errors import InsufficientDataError, InvalidDataError
 from planner.quantiles import t_quantile
+from planner.threads import on_one_thread
 
 MIN_OBSERVATIONS = 4
 BAGS = 128
 _MAX_FOLDS = 60
 _CALIBRATION_LEVEL = 0.90
 _FEW = 20
+_TOO_FEW_TO_SET_ASIDE = 6
 
 
+@on_one_thread
 def fit(
     axes: Mapping[str, ArrayLike],
     error: ArrayLike,
@@ -52,7 +55,8 @@ def fit(
         seed: Seed of everything random.
 
     Raises:
-        InvalidDataError: Lengths differ, or numbers are not finite and positive.
+        InvalidDataError: Lengths differ, no axis is given, or numbers are not finite and
+            positive.
         InsufficientDataError: Fewer than 4 observations.
     """
     unknown = [name for name in forms if name not in FORMS]
@@ -68,9 +72,13 @@ def fit(
             observations=data.rows,
             needed=MIN_OBSERVATIONS,
         )
+    if seed < 0:
+        raise InvalidDataError(f"seed is {seed}, expected 0 or more")
     rng = np.random.default_rng(seed)
-    selection = select(data, tuple(axes), forms, rng)
+    selection = select(_some(data, rng), tuple(axes), forms, rng)
     fitted = selection.chosen.fitted
+    if data.rows > MOST_ROWS:
+        fitted = best_fit(fitted.form, data, fitted.theta)
     bags = bagged(fitted, data, BAGS, rng)
     left_out = held_out(fitted, data, _folds(data.rows, rng))
     residual, spread = left_out.by_row(left_out.residual), left_out.by_row(left_out.spread)
@@ -88,10 +96,17 @@ def fit(
         bags=bags,
         misfit_sd=fitted.misfit_sd,
         freedom=freedom,
-        inflation=_inflation(np.abs(residual) / spread, freedom),
+        inflation=_inflation(np.abs(residual) / spread, freedom, fitted.form.shared),
         held_out_residuals=residual,
         seed=seed,
     )
+
+
+def _some(data: Observed, rng: np.random.Generator) -> Observed:
+    """As many of the rows as are worth telling forms apart by."""
+    if data.rows <= MOST_ROWS:
+        return data
+    return data.take(np.sort(rng.permutation(data.rows)[:MOST_ROWS]))
 
 
 def _folds(rows: int, rng: np.random.Generator) -> Mask:
@@ -101,16 +116,23 @@ def _folds(rows: int, rng: np.random.Generator) -> Mask:
     return mask
 
 
-def _inflation(scores: Array, freedom: float) -> float:
+def _inflation(scores: Array, freedom: float, parameters: int) -> float:
     """Factor on the spread that makes 90 % of held-out points fall inside.
 
-    Split-conformal: the ``ceil(0.9 (n + 1))``-th smallest score, or the largest
-    stretched a little where there are too few for that rank. Few scores don't make
-    intervals narrower than the fit's own: that would be luck.
+    Split-conformal: the ``ceil(level (n + 1))``-th smallest score against what the t
+    distribution says of that level. With fewer points than 90 % can be told by, the level
+    is that of the second largest score, since the largest may be an outlier. Few scores
+    don't make intervals narrower than the fit's own: that would be luck. Where points are
+    not twice as many as what is fitted to them, held-out fits rest on the priors, and
+    what they miss says too little: intervals widen by the root of the missing share.
     """
     ordered = np.sort(scores)
-    rank = int(np.ceil(_CALIBRATION_LEVEL * (len(ordered) + 1)))
-    quantile = ordered[rank - 1] if rank <= len(ordered) else ordered[-1] * rank / len(ordered)
-    expected = t_quantile(0.5 + _CALIBRATION_LEVEL / 2, freedom)
-    least = np.clip(1.0 - (len(ordered) - _FEW) / 100, 0.5, 1.0)
-    return float(max(quantile / expected, least))
+    count = len(ordered)
+    level = min(_CALIBRATION_LEVEL, (count - 1) / (count + 1))
+    if count < _TOO_FEW_TO_SET_ASIDE:
+        level = _CALIBRATION_LEVEL
+    rank = int(np.ceil(level * (count + 1) - 1e-9))
+    quantile = ordered[rank - 1] if rank <= count else ordered[-1] * rank / count
+    expected = t_quantile(0.5 + level / 2, freedom)
+    least = np.clip(1.0 - (count - _FEW) / 100, 0.5, 1.0)
+    return float(max(quantile / expected, least) * max(1.0, 2 * parameters / count) ** 0.5)

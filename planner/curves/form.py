@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from planner.arrays import Array, Index, distinct
 from planner.curves.shapes import Shape
 
-_LARGEST_LOG = 80.0
+LARGEST_LOG = 80.0
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ class Form:
         """Sum of the rows' offsets, shape ``(vectors, rows)``."""
         combinations, place = design.combined
         # A column of none stands for the labels that have no offset.
-        offsets = np.pad(parameters[:, self.shared :], ((0, 0), (0, 1)))
-        total: NDArray[Any] = offsets[:, combinations].sum(axis=2).astype(dtype)[:, place]
-        return total
+        offsets = np.column_stack([parameters[:, self.shared :], np.zeros(len(parameters))])
+        total: NDArray[Any] = offsets.T[combinations].sum(axis=1).astype(dtype)[place]
+        return total.T
 
     def log_value(
         self, parameters: Array, design: Design, dtype: DTypeLike = np.float64
@@ -157,20 +157,24 @@ class Form:
         Shapes are evaluated where axes have distinct values, of which a lattice has few; what
         is then done for every row may be done in single precision.
         """
-        total = np.repeat(_exp(parameters[:, :1]).astype(dtype), design.rows, axis=1)
+        # A row's values lie together, so that those of a distinct value are copied at once.
+        total = np.tile(_exp(parameters[:, 0]).astype(dtype), (design.rows, 1))
         for term, first in zip(self.terms, self.firsts, strict=True):
             logs, place = parameters[:, first : first + 1], first + 1
             product: NDArray[Any] | None = None
             for axis, shape in term.factors:
                 values, row = design.distinct[axis]
                 logs = logs + shape.log_value(parameters[:, place : place + shape.size], values)
-                part = _exp(logs).astype(dtype)[:, row]
-                product = part if product is None else product * part
+                part = np.ascontiguousarray(_exp(logs).T, dtype)[row]
+                if product is None:
+                    product = part
+                else:
+                    product *= part
                 place, logs = place + shape.size, np.zeros(1)
-            total += _exp(logs).astype(dtype) if product is None else product
+            total += _exp(logs).T.astype(dtype) if product is None else product
         np.log(total, out=total)
-        total += self.offset(parameters, design, dtype)
-        return total
+        total += self.offset(parameters, design, dtype).T
+        return total.T
 
     def jacobian(self, parameters: Array, design: Design) -> tuple[Array, Array]:
         """Log error and its derivatives.
@@ -213,7 +217,7 @@ class Form:
 
 def _exp(logs: Array) -> Array:
     """``exp`` that stays finite where a fit has wandered off."""
-    return np.exp(np.clip(logs, -_LARGEST_LOG, _LARGEST_LOG))
+    return np.exp(np.clip(logs, -LARGEST_LOG, LARGEST_LOG))
 
 
 def _log_sum(logs: Array) -> tuple[Array, Array]:

@@ -6,33 +6,25 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from planner.arrays import Array, Labels, Mask
+from planner.arrays import Array, Draws, Labels
 from planner.curves.data import GroupFactor
 from planner.curves.form import Design, Form
+from planner.curves.predictive import JointDraws, Prediction, Predictive
+from planner.curves.summary import FitSummary, summarise
 from planner.errors import InvalidDataError
-from planner.quantiles import t_quantile
 
 EXTRAPOLATION_SD = 0.1
 """Spread in log error added for each factor of e beyond the observed range of an axis."""
 
 _CHUNK = 4096
-"""Rows whose curves fit a processor's cache."""
+"""Rows whose curves and draws fit a processor's cache."""
 
 _WORTH_THREADS = 8
 """Chunks from which threads are worth starting."""
-
-
-class Prediction(NamedTuple):
-    """Mean and interval, each of shape ``(n,)``."""
-
-    mean: Array
-    lower: Array
-    upper: Array
 
 
 @dataclass(frozen=True)
@@ -83,29 +75,42 @@ class ScalingModel:
         axes: Mapping[str, ArrayLike],
         *,
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
+        into: Draws | None = None,
+        seed: int = 0,
     ) -> Predictive:
-        """The predictive distribution of some rows, for intervals and draws of any number.
+        """The predictive distribution of some rows, and joint draws from it.
+
+        A draw takes one bagged refit for all rows, so rows that lie close move
+        together. What the form misses is shared by the rows of a group and
+        independent between groups.
 
         Args:
             axes: Positive numbers by axis name, broadcast together.
             groups: Labels by factor. A factor left out is taken at its centre
                 (no offset, no spread of its own); a label never seen widens the
                 interval by the spread of the factor.
+            into: Filled with draws, shape ``(rows, draws)``.
+            seed: Their seed.
 
         Raises:
-            InvalidDataError: An axis is missing, or not positive.
+            InvalidDataError: An axis is missing or not positive, a factor is unknown, or
+                lengths differ.
         """
         design, unseen = self._design(axes, groups)
         beyond = self._beyond(design)
         more = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1) + self.misfit_sd**2
+        rest_sd = np.sqrt(more)
         centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
+        draws = None if into is None else JointDraws.of(self, design, into, seed)
 
         def summarise(part: slice, curves: NDArray[np.float32]) -> None:
-            centre[part] = curves.mean(axis=0, dtype=np.float64)
-            curve_sd[part] = curves.std(axis=0)
+            centre[part] = curves.mean(axis=1, dtype=np.float64)
+            curve_sd[part] = curves.std(axis=1)
+            if draws is not None:
+                draws.fill(part, curves, centre[part], rest_sd[part])
 
         self._in_chunks(design, summarise)
-        return Predictive(self, design, centre, curve_sd, np.sqrt(more), beyond.sum(axis=1) > 0)
+        return Predictive(self, centre, curve_sd, rest_sd, beyond.sum(axis=1) > 0)
 
     def predict(
         self,
@@ -133,9 +138,12 @@ class ScalingModel:
         *,
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
         seed: int = 0,
-    ) -> Array:
-        """Joint draws of the error, shape ``(n, rows)``; see :meth:`Predictive.draws`."""
-        return self.at(axes, groups=groups).draws(n, seed)
+    ) -> Draws:
+        """Joint draws of the error, shape ``(n, rows)``; see :meth:`at`."""
+        rows = self._design(axes, groups)[0].rows
+        found: Draws = np.empty((rows, n), np.float32)
+        self.at(axes, groups=groups, into=found, seed=seed)
+        return found.T
 
     def curves(
         self,
@@ -166,38 +174,13 @@ class ScalingModel:
         """Root mean squared log error on points the fit had not seen."""
         return float(np.sqrt(np.mean(np.square(self.held_out_residuals))))
 
-    def report(self) -> str:
-        """The fit in words: its terms, its spread, what held-out points say."""
-        lines = [f"{self.form_name}: error = {self._formula()}, {self.observed.rows} observations"]
-        floor = np.exp(np.quantile(self.bags[:, 0], [0.05, 0.5, 0.95]))
-        lines.append("floor {1:.4g} (90 % {0:.4g} to {2:.4g})".format(*floor))
-        middle = Design(np.zeros((1, len(self.axis_names))), np.full((1, len(self.factors)), -1))
-        for index, name in enumerate(self.axis_names):
-            slopes = self.form.slope(index, self.bags, middle)[:, 0]
-            low, centre, high = np.quantile(slopes, [0.05, 0.5, 0.95])
-            lines.append(
-                f"{name}: 1 % more of it changes the error by {centre:+.3g} %"
-                f" ({low:+.3g} to {high:+.3g}) at {np.exp(self.centres[index]):.4g}"
-            )
-        for factor in self.factors:
-            first = self.form.shared + factor.first
-            offsets = np.exp(self.bags[:, first : first + len(factor.labels)].mean(axis=0))
-            pairs = (f"{k} x{v:.3f}" for k, v in zip(factor.labels, offsets, strict=True))
-            lines.append(f"{factor.name}: {', '.join(pairs)}")
-        lines.append(
-            f"held out: RMSLE {self.held_out_rmsle:.3f}, misfit {self.misfit_sd:.3f},"
-            f" spread times {self.inflation:.2f}, t with {self.freedom:.0f} degrees of freedom"
-        )
-        others = [f"{name} {score:.3f}" for name, score in self.scores.items()]
-        lines.append(f"held-out score by form: {'; '.join(others[:5])}")
-        return "\n".join(lines)
+    def summary(self) -> FitSummary:
+        """The fit as numbers: its terms, its spread, what held-out points say."""
+        return summarise(self)
 
-    def _formula(self) -> str:
-        names = [
-            " * ".join(f"{shape.name}({self.axis_names[axis]})" for axis, shape in term.factors)
-            for term in self.form.terms
-        ]
-        return " + ".join(["floor", *names])
+    def report(self) -> str:
+        """The same in words."""
+        return self.summary().text()
 
     def _design(
         self, axes: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[str] | Labels] | None
@@ -210,16 +193,27 @@ class ScalingModel:
         rows = max((column.size for column in columns), default=1)
         if groups:
             rows = max(rows, *(len(labels) for labels in groups.values()))
+        lengths = {column.size for column in columns} - {1, rows}
+        if lengths:
+            raise InvalidDataError(f"axes of {sorted(lengths)} and of {rows} values don't match")
         values = np.column_stack([np.broadcast_to(column.ravel(), rows) for column in columns])
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise InvalidDataError("axes hold values that are not positive and finite")
         unseen = np.zeros(rows)
         indices = []
+        unknown = set(groups or {}) - {factor.name for factor in self.factors}
+        if unknown:
+            known = ", ".join(factor.name for factor in self.factors) or "none"
+            raise InvalidDataError(f"groups {sorted(unknown)} given, those of the fit are: {known}")
         for factor in self.factors:
             labels = (groups or {}).get(factor.name)
             if labels is None:
                 indices.append(np.full(rows, -1))
                 continue
+            if len(labels) != rows:
+                raise InvalidDataError(
+                    f"group {factor.name!r} has {len(labels)} labels, {rows} rows are asked for"
+                )
             column = factor.columns(labels)
             unseen += np.where(column < 0, factor.sd**2, 0.0)
             indices.append(column)
@@ -234,7 +228,7 @@ class ScalingModel:
 
         def one(first: int) -> None:
             part = slice(first, first + _CHUNK)
-            use(part, self.form.log_value(self.bags, design.take(part), np.float32))
+            use(part, self.form.log_value(self.bags, design.take(part), np.float32).T)
 
         chunks = range(0, design.rows, _CHUNK)
         if len(chunks) < _WORTH_THREADS:
@@ -250,63 +244,3 @@ class ScalingModel:
         high = self.observed.log_axes.max(axis=0)
         beyond: Array = np.maximum(low - design.log_axes, 0) + np.maximum(design.log_axes - high, 0)
         return beyond
-
-
-@dataclass(frozen=True, eq=False)
-class Predictive:
-    """The predictive distribution of some rows.
-
-    Attributes:
-        model: Whose.
-        design: The rows.
-        centre: Mean of log error, shape ``(rows,)``.
-        curve_sd: Spread of the bagged refits.
-        rest_sd: What the form misses, labels never seen, and extrapolation.
-        beyond: Rows outside of the observed range.
-    """
-
-    model: ScalingModel
-    design: Design
-    centre: Array
-    curve_sd: Array
-    rest_sd: Array
-    beyond: Mask
-
-    def interval(self, level: float) -> Prediction:
-        """Mean and interval of the error.
-
-        Raises:
-            InvalidDataError: The level is none.
-        """
-        if not 0 < level < 1:
-            raise InvalidDataError(f"level {level} is not between 0 and 1")
-        spread = self.model.inflation * np.hypot(self.curve_sd, self.rest_sd)
-        reach = t_quantile(0.5 + level / 2, self.model.freedom) * spread
-        return Prediction(
-            np.exp(self.centre), np.exp(self.centre - reach), np.exp(self.centre + reach)
-        )
-
-    def draws(self, n: int, seed: int = 0, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """Joint draws of the error, shape ``(n, rows)``.
-
-        A draw takes one bagged refit for all rows, so rows that lie close move
-        together. What the form misses is shared by the rows of a group and
-        independent between groups.
-        """
-        model, rng = self.model, np.random.default_rng(seed)
-        picked = rng.integers(len(model.bags), size=n)
-        _, label = self.design.combined
-        shared = rng.standard_normal((n, int(label.max(initial=-1)) + 1))
-        # The t distribution's heavier tails: one scale a draw, for all rows.
-        scale = model.inflation * np.sqrt(model.freedom / rng.chisquare(model.freedom, size=(n, 1)))
-        found = np.empty((self.design.rows, n), dtype)
-
-        def move(part: slice, curves: NDArray[np.float32]) -> None:
-            moved = (curves - self.centre[part])[picked]
-            moved += self.rest_sd[part] * shared[:, label[part]]
-            moved *= scale
-            moved += self.centre[part]
-            found[part] = np.exp(moved, out=moved).T
-
-        model._in_chunks(self.design, move)
-        return found.T

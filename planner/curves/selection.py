@@ -34,6 +34,9 @@ FORMS = ("additive", "multiplicative", "interaction", "saturating", "broken", "u
 _SHAPES = {"saturating": SATURATING, "broken": BROKEN, "u-shape": U_SHAPE}
 _BASES = ("additive", "multiplicative")
 
+MOST_ROWS = 400
+"""That forms are told apart by: so many, drawn at random, where there are more."""
+
 _LEAST_ROWS = 8
 """Below it nothing is searched for: the first base that was asked for is taken."""
 
@@ -49,7 +52,8 @@ _LEVELS = 6
 _FOLDS = 10
 _ROUNDS = 4
 _FEW = 20
-"""Iterations after which a neighbour has shown whether it fits better."""
+_ROUGH = 1e-3
+"""Iterations, and a tolerance, after which a neighbour has shown whether it fits better."""
 
 _FREEDOM = 5.0
 """Of the t distribution that scores are taken under: one outlier does not decide."""
@@ -240,7 +244,9 @@ def _start(best: Fitted, form: Form, data: Observed) -> Array | None:
     """
     prior, weights = prior_of(form, data), weights_of(best, data)[None]
     start = _carried_over(best, form, data)
-    fits = solve(form, data.design, data.log_error, weights, prior, start, iterations=_FEW)
+    fits = solve(
+        form, data.design, data.log_error, weights, prior, start, iterations=_FEW, tolerance=_ROUGH
+    )
     losses = objective(form, data.design, data.log_error, weights, prior, fits)
     known = objective(best.form, data.design, data.log_error, weights, best.prior, best.theta)
     extra = form.size - best.form.size

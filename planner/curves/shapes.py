@@ -25,8 +25,8 @@ ShapeName = Literal["power", "saturating", "broken", "u-shape", "signed"]
 
 _WIDTH = 0.5
 
-_LOG_POWER = (float(np.log(0.5)), 1.1)
-"""Prior of an exponent's log: 0.5, within a factor of 3 at one standard deviation."""
+_LOG_POWER = (float(np.log(0.5)), 2.0)
+"""Prior of an exponent's log: 0.5, within a factor of 7 at one standard deviation."""
 
 _SIGNED_POWER = (0.0, 0.5)
 """Prior of an exponent that may be of either sign."""
@@ -72,44 +72,55 @@ class Shape:
             parameters: Shape ``(vectors, size)``.
             z: Shape ``(points,)``.
         """
-        before, after, bend = self._parts(parameters, z)
+        before = self._before(parameters)
+        if not self.after:
+            return -before * z
+        after, bend = self._bend(parameters, z)
         return -before * z + (before + after) * bend
 
     def gradient(self, parameters: Array, z: Array) -> Array:
         """Derivatives of ``log S`` by the parameters, shape ``(size, vectors, points)``."""
-        before, after, bend = self._parts(parameters, z)
-        parts = []
-        if self.falls:
-            parts.append((bend - z) * (1.0 if self.signed else before))
-        if self.after:
-            place = parameters[:, -1:]
-            parts.append(bend * after)
-            parts.append(
-                (before + after) * (_sigmoid(-place / _WIDTH) - _sigmoid((z - place) / _WIDTH))
-            )
-        return np.stack([np.broadcast_to(part, (len(parameters), len(z))) for part in parts])
+        before = self._before(parameters)
+        scale = np.ones_like(before) if self.signed else before
+        if not self.after:
+            return (-scale * z)[None]
+        after, bend = self._bend(parameters, z)
+        place = parameters[:, -1:]
+        parts = [(bend - z) * scale] if self.falls else []
+        parts.append(bend * after)
+        parts.append(
+            (before + after) * (_sigmoid(-place / _WIDTH) - _sigmoid((z - place) / _WIDTH))
+        )
+        return np.stack(parts)
 
     def slope(self, parameters: Array, z: Array) -> Array:
         """``d log S / d z``, shape ``(vectors, points)``."""
-        before, after, _ = self._parts(parameters, z)
+        before = self._before(parameters)
         if not self.after:
             return np.broadcast_to(-before, (len(parameters), len(z)))
+        after = self._after(parameters)
         rise: Array = (before + after) * _sigmoid((z - parameters[:, -1:]) / _WIDTH)
         return rise - before
 
-    def _parts(self, parameters: Array, z: Array) -> tuple[Array, Array, Array]:
-        """Slopes below (its negative) and above the break, and the bend between them."""
+    def _before(self, parameters: Array) -> Array:
+        """The negative of the slope below the break."""
         first = parameters[:, :1]
-        nothing = np.zeros_like(first)
-        before = (first if self.signed else np.exp(first)) if self.falls else nothing
-        if not self.after:
-            return before, -before, np.zeros((1, len(z)))
-        after = self.after * np.exp(parameters[:, -2:-1])
+        if not self.falls:
+            return np.zeros_like(first)
+        return first if self.signed else np.exp(first)
+
+    def _after(self, parameters: Array) -> Array:
+        """The slope above the break."""
+        slope: Array = self.after * np.exp(parameters[:, -2:-1])
+        return slope
+
+    def _bend(self, parameters: Array, z: Array) -> tuple[Array, Array]:
+        """The slope above the break, and how far the bend has come."""
         place = parameters[:, -1:]
         bend: Array = _WIDTH * (
             np.logaddexp(0.0, (z - place) / _WIDTH) - np.logaddexp(0.0, -place / _WIDTH)
         )
-        return before, after, bend
+        return self._after(parameters), bend
 
 
 POWER = Shape("power")

@@ -14,9 +14,11 @@ import numpy as np
 
 from planner.arrays import Array
 
-_TOLERANCE = 1e-6
+ITERATIONS = 60
+"""At most, where a search is to end."""
+
 _LONGEST_STEP = 1.5
-_HUBER = 1.5
+_HUBER = 3.0
 
 
 D = TypeVar("D", contravariant=True)
@@ -53,7 +55,8 @@ def solve(
     prior: Prior,
     start: Array,
     *,
-    iterations: int = 60,
+    iterations: int = ITERATIONS,
+    tolerance: float = 1e-6,
 ) -> Array:
     """Minimises weighted Huber residuals plus the prior's penalty.
 
@@ -66,6 +69,7 @@ def solve(
         prior: Prior of each refit.
         start: Where to begin, shape ``(vectors, size)``.
         iterations: Steps at most.
+        tolerance: Share of what is minimised below which a step's gain ends the search.
 
     Returns:
         The parameters, shape ``(vectors, size)``.
@@ -98,7 +102,7 @@ def solve(
         reached[going[better]] = tried[better]
         damping[going] = np.clip(damping[going] * np.where(better, 0.3, 8.0), 1e-9, 1e9)
         # A refit that has arrived is left alone; the others go on without it.
-        arrived = (better & (gain < _TOLERANCE * (1.0 + tried))) | (damping[going] > 1e6)
+        arrived = (better & (gain < tolerance * (1.0 + tried))) | (damping[going] > 1e6)
         going = going[~arrived]
         if not going.size:
             break

@@ -10,7 +10,7 @@ from planner.device.evidence import (
     MemoryPeak,
     TimedRun,
 )
-from planner.device.model import DeviceModel, fit_device
+from planner.device.model import DeviceModel, Timed, fit_device, unmeasured_log_bytes
 from planner.device.work import PHASES
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "DeviceModel",
     "DeviceRates",
     "MemoryPeak",
+    "Timed",
     "TimedRun",
     "fit_device",
+    "unmeasured_log_bytes",
 ]

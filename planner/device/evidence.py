@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Precision
 
 CPU_LAYER_S = 2e-3
 """As measured on two cores of an AMD EPYC with torch 2.13 (the built-in catalogue)."""
@@ -39,7 +39,7 @@ TYPICAL_CUDA = DeviceRates(1.56e14, 2e12, CUDA_LAYER_S, "an NVIDIA A100, by its 
 """Where the priors of a device begin whose own rates nobody has stated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TimedRun:
     """Recordings run once: one, or a batch of them together.
 
@@ -77,9 +77,11 @@ class DeviceEvidence:
         runs: Timed runs; none leaves the priors.
         memory: Measured peaks.
         power_w: Watts drawn while runs were timed.
+        native: Precisions that it computes in, where that is known.
     """
 
     rates: DeviceRates
     runs: tuple[TimedRun, ...] = ()
     memory: tuple[MemoryPeak, ...] = ()
     power_w: tuple[float, ...] = ()
+    native: frozenset[Precision] | None = None

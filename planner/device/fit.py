@@ -15,6 +15,7 @@ from planner.arrays import Array
 from planner.curves.solver import Prior, solve
 
 BAGS = 64
+_AT_ONCE = 16
 MIN_MISFIT_SD = 0.03
 _FIRST_MISFIT_SD = 0.15
 _ROUNDS = 3
@@ -57,9 +58,9 @@ class Units:
 
     def variance(self, amounts: Array) -> Array:
         """Variance of the log of :meth:`total`, shape ``(rows,)``."""
-        parts = amounts * np.exp(self.log)
-        share = parts / parts.sum(axis=1, keepdims=True)
-        own: Array = np.einsum("rk,rk->r", share @ self.covariance, share)
+        parts = np.exp(self.log)[:, None] * np.ascontiguousarray(amounts.T)
+        own: Array = np.einsum("kr,kr->r", self.covariance @ parts, parts)
+        own /= np.square(parts.sum(axis=0))
         return own + self.misfit_sd**2
 
 
@@ -83,6 +84,14 @@ def fit_units(amounts: Array, taken: Array, prior: Prior, rng: np.random.Generat
         misfit_sd = max(1.4826 * float(np.median(np.abs(residual))), MIN_MISFIT_SD)
     weights = rng.exponential(size=(BAGS, len(taken))) / misfit_sd**2
     means = prior.mean + prior.sd * rng.standard_normal((BAGS, len(prior.mean)))
-    start = np.tile(best, (BAGS, 1))
-    bags = solve(form, amounts, log_taken, weights, Prior(means, prior.sd), start)
+    # Some at a time: the derivatives of thousands of runs take a megabyte for each refit.
+    parts = zip(
+        *(np.array_split(drawn, BAGS // _AT_ONCE) for drawn in (weights, means)), strict=True
+    )
+    bags = np.concatenate(
+        [
+            solve(form, amounts, log_taken, w, Prior(mean, prior.sd), np.tile(best, (len(w), 1)))
+            for w, mean in parts
+        ]
+    )
     return Units(best[0], np.cov(bags, rowvar=False).reshape(best.shape[1], -1), misfit_sd)

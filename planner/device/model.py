@@ -22,12 +22,19 @@ from planner.device.evidence import DeviceEvidence, DeviceRates, TimedRun
 from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
 from planner.device.held_out import shape_of, stretch
 from planner.device.work import PHASES, Work, run_work, stacked
+from planner.threads import on_one_thread
 
 UNMEASURED_SD = 0.25
 """Spread in log time that a device never timed adds to its priors."""
 
+_ALIKE = 0.1
+"""Log seconds beyond those of the recordings timed up to which a time is still measured."""
+
 _UNSEEN_STRETCH = 2.0
 """Of models of another shape, where too few shapes were timed to tell."""
+
+_MEMORY = Prior(np.log([1.03, 20e6]), np.array([0.05, 1.0]))
+"""The closed form within a twentieth, and some 20 MB beside it that no part explains."""
 
 _DRAWN, _DRAWN_SD = 0.7, 0.25
 """Share of its stated power that a busy device draws, and the spread of its log."""
@@ -62,15 +69,36 @@ class PrecisionFit:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """What a configuration took when it was timed.
+
+    Attributes:
+        log_ratio: Mean log of measured over fitted seconds.
+        sd: Its standard error.
+        shortest: Log of the fitted seconds of the shortest recording that was timed.
+        longest: Of the longest.
+    """
+
+    log_ratio: float
+    sd: float
+    shortest: float
+    longest: float
+
+    def like(self, log_s: float) -> bool:
+        """Whether a recording of such fitted log seconds is about one that was timed."""
+        return self.shortest - _ALIKE <= log_s <= self.longest + _ALIKE
+
+
+@dataclass(frozen=True)
 class DeviceModel:
     """Seconds, bytes and watts of a device for any work.
 
     Attributes:
         device: Its id.
         fits: By precision: kernels differ, so utilisations do.
-        corrections: Of configurations that were timed: mean log of measured
-            over fitted seconds, and its standard error.
+        timed: Configurations that were timed.
         memory: Bytes, of the closed form's and of nothing.
+        peaks: Measured peaks that they were fitted to.
         power_w: Watts while it runs and the spread of their log, where known.
         runs: Timed runs that it was fitted to.
         source: What its times rest on, in words.
@@ -79,8 +107,9 @@ class DeviceModel:
 
     device: str
     fits: Mapping[Precision, PrecisionFit]
-    corrections: Mapping[Configuration, tuple[float, float]]
+    timed: Mapping[Configuration, Timed]
     memory: Units
+    peaks: int
     power_w: tuple[float, float] | None
     runs: int
     source: str
@@ -98,6 +127,12 @@ class DeviceModel:
         known = shape_of(configuration) in fitted.shapes
         return log_s, sd * (fitted.stretch if known else fitted.stretch_of_others)
 
+    def covers(self, configuration: Configuration) -> bool:
+        """Whether models as wide and as deep were timed at its precision."""
+        timed = self.fits[configuration.precision].shapes
+        sizes = zip(shape_of(configuration), zip(*timed, strict=True), strict=False)
+        return bool(timed) and all(min(known) <= own <= max(known) for own, known in sizes)
+
     def phase_seconds(self, amounts: Work, precision: Precision) -> dict[str, Array]:
         """Median seconds by phase, each of shape ``(rows,)``."""
         units = self.fits[precision].units
@@ -105,10 +140,20 @@ class DeviceModel:
 
     def log_bytes(self, predicted: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the log of a peak, by the closed form's bytes."""
-        amounts = np.column_stack([predicted, np.ones_like(predicted)])
-        return np.log(self.memory.total(amounts)), np.sqrt(self.memory.variance(amounts))
+        return _log_bytes(self.memory, predicted)
 
 
+def unmeasured_log_bytes(predicted: Array) -> tuple[Array, Array]:
+    """The same of a peak on no device in particular."""
+    return _log_bytes(Units(_MEMORY.mean, np.diag(np.square(_MEMORY.sd)), 0.0), predicted)
+
+
+def _log_bytes(memory: Units, predicted: Array) -> tuple[Array, Array]:
+    amounts = np.column_stack([predicted, np.ones_like(predicted)])
+    return np.log(memory.total(amounts)), np.sqrt(memory.variance(amounts))
+
+
+@on_one_thread
 def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceModel:
     """Fits a device's utilisations to its timed runs.
 
@@ -123,7 +168,7 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
         for precision in BYTES_PER_WEIGHT
     }
     fits: dict[Precision, PrecisionFit] = {}
-    corrections: dict[Configuration, tuple[float, float]] = {}
+    timed: dict[Configuration, Timed] = {}
     priors = _priors(known.rates)
     # What was timed most goes first: the others begin at its units.
     for precision, chosen in sorted(by_precision.items(), key=lambda item: -len(item[1])):
@@ -136,7 +181,7 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
             seconds = np.array([max(chosen[place].phases_s[phase], 1e-7) for place in ran])
             units[phase] = fit_units(amounts[phase][ran], seconds, priors[phase], rng)
         fits[precision] = _stretched(PrecisionFit(units, len(chosen)), chosen, amounts, priors)
-        corrections |= _corrections(fits[precision], chosen, amounts)
+        timed |= _timed(fits[precision], chosen, amounts)
         if chosen:
             priors = {phase: Prior(units[phase].log, priors[phase].sd) for phase in PHASES}
     stated = known.rates.power_w
@@ -151,8 +196,9 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
     return DeviceModel(
         device=device,
         fits=fits,
-        corrections=corrections,
+        timed=timed,
         memory=_memory(known, seed),
+        peaks=len(known.memory),
         power_w=power,
         runs=len(runs),
         source=f"{len(runs)} timed runs on {device}"
@@ -203,27 +249,28 @@ def _priors(rates: DeviceRates) -> dict[str, Prior]:
 
 
 def _memory(known: DeviceEvidence, seed: int) -> Units:
-    """The closed form within a twentieth, and some 20 MB beside it that no part explains."""
-    prior = Prior(np.log([1.03, 20e6]), np.array([0.05, 1.0]))
     amounts = np.array([[peak.predicted, 1.0] for peak in known.memory]).reshape(-1, 2)
     taken = np.array([max(peak.measured, 1.0) for peak in known.memory])
-    return fit_units(amounts, taken, prior, np.random.default_rng(seed))
+    return fit_units(amounts, taken, _MEMORY, np.random.default_rng(seed))
 
 
-def _corrections(
+def _timed(
     fit: PrecisionFit, runs: Sequence[TimedRun], amounts: Work
-) -> dict[Configuration, tuple[float, float]]:
-    ratios: dict[Configuration, list[float]] = {}
-    fitted = {phase: fit.units[phase].total(amounts[phase]) for phase in PHASES}
+) -> dict[Configuration, Timed]:
+    fitted = np.sum([fit.units[phase].total(amounts[phase]) for phase in PHASES], axis=0)
+    measured = np.array([sum(run.phases_s.values()) for run in runs])
+    places: dict[Configuration, list[int]] = {}
     for place, run in enumerate(runs):
-        measured = sum(run.phases_s.values())
-        expected = sum(fitted[phase][place] for phase in PHASES)
-        ratios.setdefault(run.configuration, []).append(float(np.log(measured / expected)))
-    # One standard error of the mean, and never less than what repeats spread by.
-    return {
-        configuration: (
-            float(np.mean(values)),
-            max(float(np.std(values)) / len(values) ** 0.5, MIN_MISFIT_SD),
+        places.setdefault(run.configuration, []).append(place)
+    found = {}
+    for configuration, rows in places.items():
+        ratios = np.log(measured[rows] / fitted[rows])
+        alone = np.log(fitted[rows] / configuration.batch_size)
+        found[configuration] = Timed(
+            log_ratio=float(np.mean(ratios)),
+            # One standard error of the mean, and never less than what repeats spread by.
+            sd=max(float(np.std(ratios)) / len(ratios) ** 0.5, MIN_MISFIT_SD),
+            shortest=float(alone.min()),
+            longest=float(alone.max()),
         )
-        for configuration, values in ratios.items()
-    }
+    return found

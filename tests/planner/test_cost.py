@@ -108,7 +108,8 @@ def test_columns_equal_the_rows_one_by_one(rows):
         assert costs.centre["gflops_per_utterance"][row] == pytest.approx(flops / 1e9)
         longest = min(configuration.speech_s, 17.1)
         memory = memory_bytes(configuration, 1 + 3.0 * longest)
-        assert costs.centre["memory_gib"][row] == pytest.approx(sum(memory.values()) / 2**30)
+        peak = 1.03 * sum(memory.values()) + 20e6
+        assert costs.centre["memory_gib"][row] == pytest.approx(peak / 2**30)
 
 
 def test_seed_convention_is_refused_where_it_says_nothing():

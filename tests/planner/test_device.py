@@ -93,11 +93,14 @@ def test_measured_configurations_are_answered_as_measured():
     slow = Configuration(model="tiny.en", window_s=12)
     tripled = {phase: 3 * s for phase, s in true_seconds(slow, 1, 25).items()}
     surprise = [TimedRun(slow, ((slow.frames, 25),), tripled)] * 3
-    correction, error = fit("d", [*made, *surprise]).corrections[slow]
+    timed = fit("d", [*made, *surprise]).timed[slow]
     centre, _ = fit("d", [*made, *surprise]).log_seconds(amounts_of(slow, 1, 25), slow)
     measured = np.log(3 * sum(true_seconds(slow, 1, 25).values()))
-    assert centre[0] + correction == pytest.approx(measured, abs=1e-6)
-    assert error < 0.1
+    assert centre[0] + timed.log_ratio == pytest.approx(measured, abs=1e-6)
+    assert timed.sd < 0.1
+    # Of ten times as much, nothing was timed.
+    assert timed.like(float(centre[0]))
+    assert not timed.like(float(centre[0]) + np.log(10))
 
 
 def test_fitting_is_deterministic():

@@ -63,6 +63,19 @@ def planner():
     return Planner(evidence)
 
 
+@pytest.fixture(scope="module")
+def unsure():
+    """A planner that has seen few points, and noisy ones."""
+    return Planner(
+        Evidence(
+            task="asr",
+            study="world",
+            observations=tuple(observed(STAR[:5], noise=0.1)),
+            runnable=frozenset({"whisper-tiny.en", "whisper-base"}),
+        )
+    )
+
+
 def ask(planner, **fields):
     budget = Budget(**{k: fields.pop(k) for k in list(fields) if k in Budget.model_fields})
     return planner.recommend(Question(budget=budget, **fields))
@@ -203,16 +216,8 @@ def test_nothing_known_is_too_little_data():
         ask(Planner(Evidence(task="asr", study="s", observations=())), gflops_per_utterance=10)
 
 
-def test_verification_is_asked_for_by_the_risk_of_the_decision(planner):
+def test_verification_is_asked_for_by_the_risk_of_the_decision(unsure):
     """A choice that rests on few, noisy points is to be verified; a sure one is not."""
-    unsure = Planner(
-        Evidence(
-            task="asr",
-            study="world",
-            observations=tuple(observed(STAR[:5], noise=0.1)),
-            runnable=frozenset({"whisper-tiny.en", "whisper-base"}),
-        )
-    )
     plan = ask(unsure, gflops_per_utterance=60).verification
     assert plan.needed
     assert plan.candidates
@@ -238,6 +243,24 @@ def test_verification_is_asked_for_by_the_risk_of_the_decision(planner):
     assert answer.verification.candidates == ()
 
 
+def test_with_a_target_what_may_reach_it_more_cheaply_is_to_be_run(unsure):
+    """Not what is better and dearer: that can't change the decision."""
+    question = Question(target_wer=0.1)
+    answer = unsure.recommend(question)
+    plan, cost = answer.verification, answer.costs.gflops_per_utterance
+    assert plan.needed
+    rivals = [c for c in plan.candidates if c.configuration != answer.configuration]
+    assert rivals
+    for candidate in rivals:
+        own = utterance_flops(candidate.configuration, unsure.evidence.workload).total
+        assert own < 1e9 * cost
+        (predicted,) = unsure.predict([candidate.configuration], 0.9)
+        assert predicted["wer"].lower < 0.1
+        # At most what the candidate would save.
+        assert 0 < candidate.expected_gain <= 1 - own / (1e9 * cost) + 1e-6
+    assert 0 <= answer.confidence.expected_regret < 1
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -246,6 +269,7 @@ def test_verification_is_asked_for_by_the_risk_of_the_decision(planner):
         ({"budget": Budget(usd_per_audio_hour=1), "device": "box"}, "usd_per_device_hour"),
         ({"target_ua": 0.5}, "for asr name target_wer"),
         ({"task": "ser", "target_wer": 0.5}, "for ser name target_ua"),
+        ({"task": "ser", "target_ua": 0.5, "trials": 9}, "ser is searched whole"),
         ({"target_wer": 0.1, "minimise": "rtf"}, "belongs to a device"),
         ({"target_wer": 1.5}, "less than 1"),
         ({"budget": {"gflops_per_utterance": -1}}, "greater than 0"),
@@ -416,3 +440,13 @@ def test_more_of_each_axis_is_weighed(planner):
         grown = np.log(1 - step.gain.mean / error) / np.log(step.cost_ratio)
         assert step.elasticity.mean == pytest.approx(grown)
     assert any("best spent on" in reason for reason in answer.reasons)
+
+
+def test_what_is_kept_between_questions_changes_no_answer(planner):
+    """Catches steps along an axis, or costs, that are those of another question's budget."""
+    a_second = 90 / planner.evidence.workload.mean_audio_s
+    budgets = [{"gflops_per_utterance": 90}, {"gflops_per_audio_second": a_second}]
+    kept = [ask(planner, **budget) for budget in budgets]
+    assert kept[0].configuration == kept[1].configuration
+    assert all(answer.elasticities for answer in kept)
+    assert kept == [ask(Planner(planner.evidence), **budget) for budget in budgets]

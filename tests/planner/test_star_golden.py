@@ -46,3 +46,4 @@ def test_the_table_s_best_row_or_a_better_point(planner, gflops):
         assert wer.basis in ("interpolated", "extrapolated")
         assert wer.lower < wer.mean < wer.upper
         assert answer.verification.needed
+        assert any(reason.startswith("The best that was observed") for reason in answer.reasons)

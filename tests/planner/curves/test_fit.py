@@ -32,6 +32,48 @@ def test_intervals_cover_unseen_points_of_a_known_truth():
     assert 0.87 <= np.mean(inside) <= 0.97, np.mean(inside)
 
 
+def test_few_points_over_several_axes_are_not_answered_too_surely():
+    """Fewer points than twice the parameters: held-out residuals alone are too small then."""
+    inside = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        powers = np.exp(rng.normal(-0.7, 0.6, 2))
+
+        def error(x, powers=powers):
+            return 0.02 + 0.08 * np.prod(x**-powers, axis=1)
+
+        x = np.exp(rng.uniform(-1, 1, (4, 2)))
+        model = fit({"a": x[:, 0], "b": x[:, 1]}, error(x) * np.exp(0.03 * rng.standard_normal(4)))
+        asked = np.exp(rng.uniform(np.log(x.min(0)), np.log(x.max(0)), (20, 2)))
+        found = model.predict({"a": asked[:, 0], "b": asked[:, 1]})
+        inside.append(np.mean((found.lower <= error(asked)) & (error(asked) <= found.upper)))
+    assert 0.88 <= np.mean(inside) <= 0.99, np.mean(inside)
+
+
+def test_one_outlier_does_not_make_every_interval_useless():
+    rng = np.random.default_rng(18)
+    n, t, error = sample(rng, 18)
+    at = {"n": [2e8], "t": [15]}
+    before = fit({"n": n, "t": t}, error).predict(at)
+    error[7] *= 28
+    after = fit({"n": n, "t": t}, error).predict(at)
+    # A conformal factor from the largest score would make it a factor of ten.
+    assert after.upper / after.lower < 2.5
+    assert after.mean == pytest.approx(before.mean, rel=0.1)
+
+
+def test_many_rows_are_fitted_like_few():
+    """2,000 rows take a sample to choose a form and few steps a refit: the curve is the same."""
+    rng = np.random.default_rng(4)
+    n, t, error = sample(rng, 2000)
+    source = [f"s{row % 5}" for row in range(2000)]
+    model = fit({"n": n, "t": t}, error, groups={"source": source})
+    n, t, _ = sample(rng, 200)
+    found = model.predict({"n": n, "t": t}, groups={"source": ["s0"] * 200})
+    assert np.abs(np.log(found.mean / truth(n, t))).max() < 0.03
+    assert 0.8 < np.log(found.upper / found.mean).mean() / (1.645 * 0.03) < 1.3
+
+
 def test_recovers_the_curve():
     rng = np.random.default_rng(0)
     n, t, error = sample(rng, 60, noise=0.01)
@@ -66,6 +108,17 @@ def test_spread_grows_outside_the_data():
     assert model.at({"n": [2e8, 5e6], "t": [15, 15]}).beyond.tolist() == [False, True]
 
 
+def test_the_expected_error_rises_with_what_is_not_known():
+    """Of equal medians the surer one is expected to err less; would catch medians for means."""
+    rng = np.random.default_rng(6)
+    n, t, error = sample(rng, 30)
+    at = fit({"n": n, "t": t}, error).at({"n": [2e8, 5e6], "t": [15, 15]})
+    above = np.log(at.expected() / at.interval(0.9).mean)
+    half = np.log(at.interval(0.9).upper / at.interval(0.9).mean)
+    np.testing.assert_allclose(above, np.square(half / 1.645) / 2, rtol=0.01)
+    assert 0 < above[0] < above[1]
+
+
 @given(st.integers(0, 1000), st.permutations(range(12)))
 @settings(max_examples=15, deadline=None)
 def test_order_of_rows_and_repetition_change_nothing(seed, order):
@@ -97,6 +150,23 @@ def test_intervals_nest_and_draws_agree(seed):
     np.testing.assert_allclose(inside, 0.9, atol=0.04)
 
 
+@pytest.mark.parametrize(
+    ("axes", "groups"),
+    [
+        ({"n": [1.0, 2.0], "t": [1.0, 2.0, 3.0]}, None),
+        ({"n": [1.0], "t": [1.0]}, {"sauce": ["a"]}),
+        ({"n": [1.0, 2.0], "t": [1.0, 2.0]}, {"source": ["a", "b", "a"]}),
+        ({"n": [1.0, 2.0], "t": [1.0, 2.0]}, {"source": ["a"]}),
+        ({"n": [1.0]}, None),
+    ],
+)
+def test_rows_that_make_no_sense_are_refused(axes, groups):
+    n, t, error = sample(np.random.default_rng(5), 8)
+    model = fit({"n": n, "t": t}, error, groups={"source": list("abababab")})
+    with pytest.raises(InvalidDataError):
+        model.predict(axes, groups=groups)
+
+
 def test_elasticity_is_the_local_slope():
     rng = np.random.default_rng(3)
     n, t, error = sample(rng, 60, noise=0.005)
@@ -119,6 +189,14 @@ def test_elasticity_is_the_local_slope():
         ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"error_se": [1, 1, 1, -1]}, InvalidDataError),
         ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"groups": ["a"]}, InvalidDataError),
         ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"forms": ["spline"]}, InvalidDataError),
+        ({"n": [1, 2, 3, 4]}, [1, 2, 3, 4], {"seed": -1}, InvalidDataError),
+        (
+            {"n": [1, 2, 3, 4]},
+            [1, 2, 3, 4],
+            {"groups": list("aabb"), "group_sd": {"group": 0.0}},
+            InvalidDataError,
+        ),
+        ({}, [1, 2, 3, 4], {}, InvalidDataError),
     ],
 )
 def test_bad_input_is_refused_by_type(axes, error, options, expected):

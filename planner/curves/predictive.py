@@ -1,0 +1,131 @@
+"""The predictive distribution of a fitted scaling model: intervals and joint draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.arrays import Array, Draws, Index, Mask
+from planner.curves.form import LARGEST_LOG, Design
+from planner.errors import InvalidDataError
+from planner.quantiles import normal_quantile, t_quantile
+
+if TYPE_CHECKING:
+    from planner.curves.model import ScalingModel
+
+
+class Prediction(NamedTuple):
+    """Mean and interval, each of shape ``(n,)``."""
+
+    mean: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """The predictive distribution of some rows.
+
+    Attributes:
+        model: Whose.
+        centre: Mean of log error, shape ``(rows,)``.
+        curve_sd: Spread of the bagged refits.
+        rest_sd: What the form misses, labels never seen, and extrapolation.
+        beyond: Rows outside of the observed range.
+    """
+
+    model: ScalingModel
+    centre: Array
+    curve_sd: Array
+    rest_sd: Array
+    beyond: Mask
+
+    def interval(self, level: float) -> Prediction:
+        """Mean and interval of the error.
+
+        Raises:
+            InvalidDataError: The level is none.
+        """
+        if not 0 < level < 1:
+            raise InvalidDataError(f"level {level} is not between 0 and 1")
+        spread = self.model.inflation * np.hypot(self.curve_sd, self.rest_sd)
+        reach = t_quantile(0.5 + level / 2, self.model.freedom) * spread
+        return Prediction(
+            np.exp(self.centre), np.exp(self.centre - reach), np.exp(self.centre + reach)
+        )
+
+    def expected(self) -> Array:
+        """Mean of the error, shape ``(rows,)``: above its median, the more so the less is known.
+
+        That of a log-normal with the same 90 % interval, since a t distribution's has none; a
+        spread of more than a factor of e counts as one.
+        """
+        model = self.model
+        as_normal = t_quantile(0.95, model.freedom) / normal_quantile(0.95)
+        sd = np.minimum(model.inflation * as_normal * np.hypot(self.curve_sd, self.rest_sd), 1.0)
+        found: Array = np.exp(self.centre + np.square(sd) / 2)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class JointDraws:
+    """Joint draws of the error, filled some rows at a time.
+
+    Attributes:
+        errors: The draws, shape ``(rows, draws)``.
+        picked: Bagged refit of each draw.
+        label: Group of each row.
+        shared: What the form misses of each group, in standard deviations, shape
+            ``(groups, draws)``.
+        scale: Of all rows in each draw: the t distribution's heavier tails.
+    """
+
+    errors: Draws
+    picked: Index
+    label: Index
+    shared: Draws
+    scale: Draws
+
+    @classmethod
+    def of(cls, model: ScalingModel, design: Design, into: Draws, seed: int) -> JointDraws:
+        """Draws of a model's errors.
+
+        Args:
+            model: Whose.
+            design: The rows.
+            into: Where the draws go, shape ``(rows, draws)``.
+            seed: Their seed.
+        """
+        rng, draws = np.random.default_rng(seed), into.shape[1]
+        picked = rng.integers(len(model.bags), size=(draws,))
+        _, label = design.combined
+        shared = rng.standard_normal((draws, int(label.max(initial=-1)) + 1))
+        heavy = rng.chisquare(model.freedom, size=draws)
+        return cls(
+            into,
+            picked,
+            label,
+            np.ascontiguousarray(shared.T, np.float32),
+            (model.inflation * np.sqrt(model.freedom / heavy)).astype(np.float32),
+        )
+
+    def fill(self, part: slice, curves: NDArray[np.float32], centre: Array, rest_sd: Array) -> None:
+        """Draws for some rows.
+
+        Args:
+            part: Which.
+            curves: Log errors by each bagged refit, shape ``(rows, bags)``.
+            centre: Their means.
+            rest_sd: Spread of what is not the refits'.
+        """
+        middle, sd = (column.astype(np.float32)[:, None] for column in (centre, rest_sd))
+        errors = self.errors[part]
+        np.take(curves - middle, self.picked, axis=1, out=errors)
+        errors += sd * self.shared[self.label[part]]
+        errors *= self.scale
+        errors += middle
+        np.minimum(errors, LARGEST_LOG, out=errors)
+        np.exp(errors, out=errors)
