@@ -59,6 +59,8 @@ def load(
     from models_registry.loading import load as load_with_torch
 
     if not isinstance(configuration, Configuration):
-        plan = read_plan(Path(configuration))
-        configuration, options = plan.configuration, {**plan.options(), **options}
+        place = Path(configuration)
+        plan = read_plan(place)
+        configuration = plan.configuration
+        options = {**plan.options(place.parent), **options}
     return load_with_torch(configuration, **options)

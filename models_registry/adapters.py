@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from models_registry.configuration import Configuration
 from models_registry.flags import configuration_flags
 from models_registry.paths import cache_dir
-from models_registry.weights import sha256_of
+from models_registry.weights import WeightsError, sha256_of
 
 RECORD_FILE = "training.json"
 LORA_CONFIG_FILE, LORA_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -216,11 +216,14 @@ def weights_sha256(folder: Path) -> str:
     """SHA-256 of a model's weights: its safetensors files in order of their names.
 
     Raises:
-        AdapterError: There are none.
+        WeightsError: There are none.
     """
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
-        raise AdapterError(f"{folder} has no model.safetensors")
+        raise WeightsError(
+            f"{folder} holds no safetensors, and pickled weights are never opened: name a"
+            " revision that has them (hub:OWNER/NAME@REVISION), or convert them"
+        )
     return sha256_of(files)
 
 

@@ -137,7 +137,8 @@ class Configuration(BaseModel):
                 f"window_s {self.window_s:g} is above the {architecture.max_window_s:g} s"
                 f" that {self.model} can see"
             )
-        frames = self.window_s * FRAMES_PER_SECOND
+        # Of one that is too long, a number of frames need not even be finite.
+        frames = min(self.window_s, architecture.max_window_s) * FRAMES_PER_SECOND
         if not math.isclose(frames, round(frames), abs_tol=1e-6):
             yield f"window_s {self.window_s:g} is not a multiple of 0.02 s"
         if self.tail_s is not None and self.tail_s >= self.window_s:

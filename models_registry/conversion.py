@@ -20,9 +20,6 @@ from numpy.typing import NDArray
 from models_registry.architectures import WhisperArchitecture
 from models_registry.ctranslate2_format import CTranslate2Model, MalformedModelError, parse
 
-LAYOUT_VERSION = 1
-"""Part of a converted folder's name: raised when the conversion changes."""
-
 MAX_MODEL_BYTES = 16 << 30
 
 Arrays = Mapping[str, NDArray[np.generic]]

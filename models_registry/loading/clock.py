@@ -38,6 +38,13 @@ class Timeable(Protocol):
         """Runs one recording of one channel at 16 kHz, telling the clock each phase."""
 
 
+class Weighty(Timeable, Protocol):
+    """One whose weights can be weighed."""
+
+    weights_bytes: int
+    """Bytes that the loaded weights take."""
+
+
 @runtime_checkable
 class BatchTimeable(Timeable, Protocol):
     """One that also takes several recordings together."""

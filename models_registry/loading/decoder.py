@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
+from torch.nn.utils.rnn import pad_sequence
 
 _TRANSPOSED_HEAD_ROWS = 2
 """From so many rows on, a CPU multiplies the vocabulary faster from the left."""
@@ -23,28 +24,45 @@ class IncrementalDecoder:
     Args:
         model: A ``WhisperForConditionalGeneration``; any of its linear layers may
             be quantised or adapted.
-        states: Encoder output, shape ``(batch, tokens, d_model)``.
+        states: Encoder output of each window, shape ``(tokens, d_model)``; windows of
+            different lengths decode together.
         capacity: Most positions that will be fed.
     """
 
-    def __init__(self, model: Any, states: Tensor, capacity: int) -> None:
+    def __init__(self, model: Any, states: Sequence[Tensor], capacity: int) -> None:
         self._decoder = model.model.decoder
         self._head = model.proj_out
         self._heads = model.config.decoder_attention_heads
         self._length = 0
-        rows, _, width = states.shape
-        size = width // self._heads
+        rows, lengths = len(states), [len(row) for row in states]
+        together = torch.cat(list(states))
+        size = together.shape[1] // self._heads
+
+        alike = min(lengths) == max(lengths)
+
+        def by_row(projected: Tensor) -> Tensor:
+            if alike:
+                return self._split(projected.view(rows, *states[0].shape))
+            return self._split(
+                pad_sequence(list(torch.split(projected, lengths)), batch_first=True)
+            )
+
         self._cross = [
             (
-                self._split(layer.encoder_attn.k_proj(states)).permute(0, 2, 3, 1).contiguous(),
-                self._split(layer.encoder_attn.v_proj(states)).transpose(1, 2).contiguous(),
+                by_row(layer.encoder_attn.k_proj(together)).permute(0, 2, 3, 1).contiguous(),
+                by_row(layer.encoder_attn.v_proj(together)).transpose(1, 2).contiguous(),
             )
             for layer in self._decoder.layers
         ]
+        self._padding = None
+        if not alike:
+            behind = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+            padding = torch.zeros(behind.shape).masked_fill(behind, -torch.inf)
+            self._padding = padding[:, None, None].to(together)
         self._own = [
             (
-                states.new_empty(rows, self._heads, size, capacity),
-                states.new_empty(rows, self._heads, capacity, size),
+                together.new_empty(rows, self._heads, size, capacity),
+                together.new_empty(rows, self._heads, capacity, size),
             )
             for _ in self._decoder.layers
         ]
@@ -77,15 +95,19 @@ class IncrementalDecoder:
                 attention, normed, keys[..., :end], values[:, :, :end], blocked
             )
             normed = _normed(hidden, layer.encoder_attn_layer_norm)
-            hidden = hidden + self._attend(layer.encoder_attn, normed, *cross, None)
+            hidden = hidden + self._attend(layer.encoder_attn, normed, *cross, self._padding)
             normed = _normed(hidden, layer.final_layer_norm)
             hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(normed)))
         return self._scores(_normed(hidden[:, -1], decoder.layer_norm))
 
-    def keep(self, rows: Tensor) -> None:
-        """Goes on with some of the rows, named by their places."""
-        self._cross = [(keys[rows], values[rows]) for keys, values in self._cross]
-        self._own = [(keys[rows], values[rows]) for keys, values in self._own]
+    def keep(self, rows: Sequence[int]) -> None:
+        """Goes on with some of the rows, named by their places; the first ones are not copied."""
+        first = list(rows) == list(range(len(rows)))
+        kept = slice(len(rows)) if first else indices(rows, self._cross[0][0].device)
+        self._cross = [(keys[kept], values[kept]) for keys, values in self._cross]
+        self._own = [(keys[kept], values[kept]) for keys, values in self._own]
+        if self._padding is not None:
+            self._padding = self._padding[kept]
 
     def _attend(
         self, attention: Any, hidden: Tensor, keys: Tensor, values: Tensor, blocked: Tensor | None

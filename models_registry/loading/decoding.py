@@ -39,7 +39,7 @@ class DecodingRules:
 @torch.inference_mode()
 def greedy(
     model: Any,
-    states: Tensor,
+    states: Sequence[Tensor],
     rules: DecodingRules,
     clock: PhaseClock,
     limits: Sequence[int],
@@ -50,7 +50,8 @@ def greedy(
 
     Args:
         model: A ``WhisperForConditionalGeneration``.
-        states: Encoder output, shape ``(batch, tokens, d_model)``.
+        states: Encoder output of each row, shape ``(tokens, d_model)``. Rows whose audio is
+            shorter belong at the end: what has ended there costs nothing more.
         rules: Prompt, forbidden tokens and stopping.
         clock: Told the time of the prompt's pass and of the rest.
         limits: Most tokens by row.
@@ -59,7 +60,7 @@ def greedy(
         Decoded ids by row, the prompt left out; they end with ``end_of_text``
         unless decoding was stopped.
     """
-    device, rows = states.device, states.shape[0]
+    device, rows = states[0].device, len(states)
     transcripts: list[list[int]] = [[] for _ in range(rows)]
     penalty = torch.zeros(model.config.vocab_size, device=device)
     penalty[indices(rules.suppressed, device)] = -torch.inf
@@ -82,11 +83,12 @@ def greedy(
                         going.remove(row)
             if not going:
                 return transcripts
-            # Caches are copied when rows leave: not for each, but when half have.
-            if 2 * len(going) <= len(fed):
-                places = indices([i for i, row in enumerate(fed) if row in going], device)
-                decoder.keep(places)
-                chosen, fed = chosen[places], [row for row in fed if row in going]
+            left = [place for place, row in enumerate(fed) if row in going]
+            # Caches are copied when half of the rows have ended; leaving off the last is free.
+            kept = left if 2 * len(left) <= len(fed) else range(left[-1] + 1)
+            if len(kept) < len(fed):
+                decoder.keep(kept)
+                chosen, fed = chosen[indices(kept, device)], [fed[place] for place in kept]
             chosen = (decoder.step(chosen[:, None]) + penalty).argmax(-1)
 
 

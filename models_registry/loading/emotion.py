@@ -11,6 +11,7 @@ from torch import Tensor
 from models_registry.loading.audio import Waveform, to_waveform
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.encoders import EmotionEncoder
+from models_registry.loading.precision import weights_bytes
 from models_registry.loading.readouts import Readout
 
 
@@ -29,6 +30,11 @@ class EmotionRecogniser:
         self.device = encoder.device
         self.readout = readout.to(encoder.device).eval()
         self.labels = tuple(labels)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes that the loaded weights take, the read-out's included."""
+        return weights_bytes(self.encoder.model) + weights_bytes(self.readout)
 
     def classify(self, audio: ArrayLike, sampling_rate: int) -> dict[str, float]:
         """Probability of each emotion in one clip, most likely first.

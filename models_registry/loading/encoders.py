@@ -29,7 +29,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from models_registry import conversion
-from models_registry.adapters import Adapter
+from models_registry.adapters import Adapter, weights_sha256
 from models_registry.architectures import (
     WAVEFORM_HZ,
     Architecture,
@@ -44,7 +44,7 @@ from models_registry.loading.precision import dtype_of, in_precision
 from models_registry.loading.random_weights import random_module
 from models_registry.loading.reduction import install_reduction, set_window
 from models_registry.loading.spans import loudest_span
-from models_registry.weights import WeightsError, sha256_of
+from models_registry.weights import WeightsError
 
 _SAMPLES_PER_FRAME = 320
 
@@ -251,12 +251,7 @@ def encoder_from_folder(
         WeightsError: A file is missing, or the weights are another architecture's.
     """
     architecture = configuration.architecture
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
-        raise WeightsError(
-            f"{folder} holds no safetensors, and pickled weights are never opened: name a"
-            " revision that has them (hub:OWNER/NAME@REVISION), or convert them"
-        )
+    checksum = weights_sha256(folder)
     _check_config(folder, architecture)
     kind: Any = WhisperForConditionalGeneration
     if isinstance(architecture, SpeechEncoderArchitecture):
@@ -282,7 +277,7 @@ def encoder_from_folder(
         _extractor(folder, architecture),
         configuration,
         device,
-        sha256_of(files),
+        checksum,
         lambda plain: plain if adapter is None else merge_onto(plain, folder, adapter),
     )
 

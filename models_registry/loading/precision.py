@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 import torch
@@ -36,6 +37,11 @@ class RowwiseInt8Linear(nn.Module):
         self.bias = linear.bias
         self._bounds = torch.zeros(1, linear.in_features)
         self._bounds[0, 0], self._bounds[0, -1] = 1.0, -1.0
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of what is no parameter: the weights in 8 bits, and the row of bounds."""
+        return int(self.kernel.weight().nbytes + self._bounds.nbytes)
 
     def forward(self, states: Tensor) -> Tensor:
         """Shape ``(..., in_features)`` to ``(..., out_features)``."""
@@ -82,6 +88,25 @@ def in_precision(model: Any, precision: Precision, device: torch.device) -> Any:
             tiles = "tile_packed_to_4d"
             quantize_(model, Int4WeightOnlyConfig(group_size=64, int4_packing_format=tiles))
     return model
+
+
+def weights_bytes(model: nn.Module) -> int:
+    """Bytes that a model's parameters, buffers and packed weights take, shared ones once."""
+    storages: dict[int, int] = {}
+    for tensor in chain(model.parameters(), model.buffers()):
+        for plain in _plain(tensor):
+            storage = plain.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    packed = (m.packed_bytes for m in model.modules() if isinstance(m, RowwiseInt8Linear))
+    return sum(storages.values()) + sum(packed)
+
+
+def _plain(tensor: Any) -> list[Tensor]:
+    """The tensors that a quantised one is made of; any other is made of itself."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    return [plain for name in names for plain in _plain(getattr(tensor, name))]
 
 
 def quantise(model: Any) -> Any:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models_registry.configuration import Configuration
-from models_registry.configuration import Readout as ReadoutKind
 from models_registry.loading.encoders import Tokens
-from models_registry.paths import cache_dir
+from models_registry.readouts import (
+    ABOUT,
+    ABOUT_FILE,
+    TENSORS_FILE,
+    ReadoutInfo,
+    info_of,
+    read_info,
+)
 from models_registry.weights import WeightsError
-
-_TENSORS, _ABOUT = "readout.safetensors", "readout.json"
 
 
 class Readout(nn.Module):
@@ -61,92 +62,47 @@ class Readout(nn.Module):
         return classes
 
 
-@dataclass(frozen=True)
-class ReadoutInfo:
-    """What is known of a trained read-out.
-
-    Attributes:
-        kind: ``linear`` or ``attentive``.
-        width: Width of the tokens that it reads.
-        labels: Emotions, in the order of its classes.
-        study: Study whose clips it was trained on.
-        measurement: Key of the measurement that it belongs to.
-        weights_sha256: Checksum of the encoder's weights.
-        provenance: The command that trained it.
-    """
-
-    kind: ReadoutKind
-    width: int
-    labels: tuple[str, ...]
-    study: str
-    measurement: str
-    weights_sha256: str | None
-    provenance: str
-
-
-def readouts_folder(configuration: Configuration) -> Path:
-    """Where the read-outs that were trained for a configuration are kept, one folder each."""
-    return cache_dir() / "readouts" / configuration.key
-
-
 def save_readout(readout: Readout, info: ReadoutInfo, folder: Path) -> None:
     """Writes a read-out as safetensors and JSON; the JSON comes last and completes it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().contiguous() for name, tensor in readout.state_dict().items()}
     with tempfile.TemporaryDirectory(dir=folder) as building:
-        save_file(tensors, Path(building) / _TENSORS)
-        (Path(building) / _ABOUT).write_text(json.dumps(asdict(info), indent=1))
-        for name in (_TENSORS, _ABOUT):
+        save_file(tensors, Path(building) / TENSORS_FILE)
+        (Path(building) / ABOUT_FILE).write_text(info.text())
+        for name in (TENSORS_FILE, ABOUT_FILE):
             (Path(building) / name).replace(folder / name)
 
 
-def load_readout(folder: Path) -> tuple[Readout, ReadoutInfo]:
-    """Reads what :func:`save_readout` wrote.
+def load_readout(place: Path) -> tuple[Readout, ReadoutInfo]:
+    """Reads what :func:`save_readout` wrote, or one file of it.
+
+    Args:
+        place: Its folder, or what :func:`models_registry.readouts.pack_readout` made of it.
 
     Raises:
         WeightsError: A file is missing or damaged.
     """
-    about = folder / _ABOUT
-    try:
-        document = json.loads(about.read_text(encoding="utf-8"))
-        info = ReadoutInfo(**{**document, "labels": tuple(document["labels"])})
-    except OSError as error:
-        raise WeightsError(f"{about}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
-        raise WeightsError(f"{about}: does not describe a read-out") from None
+    info = read_info(place) if place.is_dir() else _packed_info(place)
+    file = place / TENSORS_FILE if place.is_dir() else place
     readout = Readout(info.width, len(info.labels), attentive=info.kind == "attentive")
     try:
-        readout.load_state_dict(load_file(folder / _TENSORS))
+        readout.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{folder / _TENSORS}: {reason}") from None
+        raise WeightsError(f"{file}: {_first_line(error)}") from None
     return readout.eval(), info
 
 
-def find_readout(configuration: Configuration, study: str | None = None) -> Path:
-    """The folder of the read-out that was trained for a configuration.
+def _packed_info(file: Path) -> ReadoutInfo:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return info_of((opened.metadata() or {})[ABOUT])
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file}: {_first_line(error)}") from None
+    except (KeyError, ValueError):
+        raise WeightsError(f"{file}: does not describe a read-out") from None
 
-    Args:
-        configuration: What it reads.
-        study: On whose clips; not needed where there is one only.
 
-    Raises:
-        WeightsError: There is none, or several and no study is named.
-    """
-    trained: dict[str, list[Path]] = {}
-    for about in sorted(readouts_folder(configuration).glob(f"*/{_ABOUT}")):
-        _, info = load_readout(about.parent)
-        trained.setdefault(info.study, []).append(about)
-    if not trained or (study is not None and study not in trained):
-        where = "" if study is None else f" on {study}"
-        there = f"; there is one of {', '.join(trained)}" if trained else ""
-        raise WeightsError(
-            f"{configuration.label()}: no read-out was trained{where}{there}:"
-            " 'speechplan measure --task ser' trains one"
-        )
-    if study is None and len(trained) > 1:
-        raise WeightsError(
-            f"{configuration.label()}: name the study of the read-out, {' or '.join(trained)}"
-        )
-    found = trained[study or next(iter(trained))]
-    return max(found, key=lambda about: about.stat().st_mtime).parent
+def _first_line(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "No such file"
+    return str(error).strip().splitlines()[0]

@@ -32,9 +32,16 @@ from models_registry.loading.audio import (
 )
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
-from models_registry.loading.encoder import PrefixCache, encode, window_key
+from models_registry.loading.encoder import (
+    FEATURES,
+    PrefixCache,
+    encode,
+    encode_from,
+    shared_layers,
+    window_key,
+)
 from models_registry.loading.loops import went_wrong, without_loop
-from models_registry.loading.precision import dtype_of, in_precision
+from models_registry.loading.precision import dtype_of, in_precision, weights_bytes
 from models_registry.loading.random_weights import random_module
 from models_registry.loading.stitching import stitch
 from models_registry.weights import WeightsError
@@ -111,23 +118,27 @@ class WhisperTranscriber:
         self.dtype = dtype_of(configuration.precision, device)
         self.model = in_precision(model, configuration.precision, device)
         self.rules = rules
-        self._prefixes: PrefixCache | None = None
+        self._shared: PrefixCache | None = None
         self._prefix_tag = ""
         self._full_frames = architecture.max_frames
         self._tokenizer = tokenizer
         self._extractor = WhisperFeatureExtractor(feature_size=architecture.mel_bins)
 
-    def share(self, prefixes: PrefixCache | None, weights: str = "") -> None:
-        """Shares what is run in front of the reduction with other configurations.
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes that the loaded weights take."""
+        return weights_bytes(self.model)
+
+    def share(self, shared: PrefixCache | None, weights: str = "") -> None:
+        """Shares features and what is run in front of the reduction with other configurations.
 
         Args:
-            prefixes: The same object for each of them; none ends it.
+            shared: The same object for each of them; none ends it.
             weights: Names the weights, which have to be the same.
         """
         c = self.configuration
-        # An adapter was trained for its own configuration.
-        self._prefixes = prefixes if c.adapter == "none" else None
-        self._prefix_tag = f"{c.model}\0{c.precision}\0{weights}"
+        self._shared = shared
+        self._prefix_tag = f"{c.model}\0{c.precision}\0{self.device}\0{weights}"
 
     def transcribe(self, audio: ArrayLike, sampling_rate: int) -> str:
         """The transcript of one recording of any length.
@@ -181,21 +192,17 @@ class WhisperTranscriber:
         return [_Window(piece, c.frames_for(piece.duration_s)) for piece in pieces]
 
     def _run(self, windows: Sequence[_Window], at_once: int, clock: PhaseClock) -> None:
-        """Decodes windows, those of one length together."""
-        ordered = sorted(windows, key=lambda window: window.frames)
-        for frames, group in itertools.groupby(ordered, key=lambda window: window.frames):
-            same = list(group)
-            for start in range(0, len(same), at_once):
-                batch = same[start : start + at_once]
-                waveforms = [window.piece.waveform for window in batch]
-                keys: list[str] = []
-                if self._prefixes is not None:
-                    keys = [window_key(w, frames, self._prefix_tag) for w in waveforms]
-                states = self.encode(self.features(waveforms, frames, clock), clock, keys)
-                decoded = self.decode(states, waveforms, clock)
-                for window, tokens in zip(batch, decoded, strict=True):
-                    window.tokens = tokens
-                    window.passes.append((frames, len(tokens)))
+        """Encodes windows of one length together, and decodes those of any length."""
+        ordered = sorted(windows, key=lambda w: (w.frames, len(w.piece.waveform)), reverse=True)
+        for start in range(0, len(ordered), at_once):
+            batch = ordered[start : start + at_once]
+            states: list[Tensor] = []
+            for frames, group in itertools.groupby(batch, key=lambda window: window.frames):
+                states += self._states([w.piece.waveform for w in group], frames, clock)
+            decoded = self.decode(states, [w.piece.waveform for w in batch], clock)
+            for window, tokens in zip(batch, decoded, strict=True):
+                window.tokens = tokens
+                window.passes.append((window.frames, len(tokens)))
 
     def _ran_away(self, window: _Window) -> bool:
         if self._tokenizer is None:
@@ -205,48 +212,82 @@ class WhisperTranscriber:
             self._text(window), said, speech_seconds(window.piece.waveform)
         )
 
+    def _states(self, batch: Sequence[Waveform], frames: int, clock: PhaseClock) -> Tensor:
+        """Encoder output, what other configurations have run of it taken from them."""
+        shared, encoder = self._shared, self.model.model.encoder
+        if shared is None:
+            return self.encode(self.features(batch, frames, clock), clock)
+        if self.configuration.adapter != "none":
+            # It was trained for its own configuration: no other has its states.
+            rows = self._shared_features(shared, batch, frames, clock)
+            return self.encode(torch.cat(rows), clock)
+        layers = shared_layers(encoder, self.configuration)
+        windows = [window_key(waveform, frames, self._prefix_tag) for waveform in batch]
+        kept = [shared.deepest(window, layers) for window in windows]
+        missing = [w for w, start in zip(batch, kept, strict=True) if start is None]
+        features = iter(self._shared_features(shared, missing, frames, clock))
+        starts = [start or (FEATURES, next(features)) for start in kept]
+        with clock.phase("encoder"):
+            at_once = self._at_once(len(batch))
+            return encode_from(encoder, starts, self.configuration, shared, windows, at_once)
+
+    def _shared_features(
+        self, shared: PrefixCache, batch: Sequence[Waveform], frames: int, clock: PhaseClock
+    ) -> list[Tensor]:
+        def row(waveform: Waveform) -> Tensor:
+            key = window_key(waveform, frames, f"mel {self._extractor.feature_size}")
+            kept = shared.features(key, lambda: self._extract([waveform], frames))
+            return kept.to(self.device, self.dtype)
+
+        with clock.phase("features"):
+            return [row(waveform) for waveform in batch]
+
     def features(self, batch: Sequence[Waveform], frames: int, clock: PhaseClock) -> Tensor:
         """Log-mel features, shape ``(batch, mel_bins, 2 * frames)``."""
-        samples = frames * 2 * self._extractor.hop_length
         with clock.phase("features"):
-            extracted = self._extractor(
-                list(batch),
-                sampling_rate=WAVEFORM_HZ,
-                padding="max_length",
-                max_length=samples,
-                return_tensors="pt",
-            )
-            features: Tensor = extracted.input_features.to(self.device, self.dtype)
+            return self._extract(batch, frames).to(self.device, self.dtype)
+
+    def _extract(self, batch: Sequence[Waveform], frames: int) -> Tensor:
+        extracted = self._extractor(
+            list(batch),
+            sampling_rate=WAVEFORM_HZ,
+            padding="max_length",
+            max_length=frames * 2 * self._extractor.hop_length,
+            return_tensors="pt",
+        )
+        features: Tensor = extracted.input_features
         return features
 
-    def encode(self, features: Tensor, clock: PhaseClock, windows: Sequence[str] = ()) -> Tensor:
+    def encode(self, features: Tensor, clock: PhaseClock) -> Tensor:
         """Encoder output, shape ``(batch, ceil(frames / token_stride), d_model)``.
 
         Args:
             features: Log-mel features, shape ``(batch, mel_bins, 2 * frames)``.
             clock: Told the time.
-            windows: Key of each window, where prefixes are shared.
         """
-        # On a CPU a batch of windows only falls out of the caches.
-        at_once = 1 if self.device.type == "cpu" else len(features)
         encoder = self.model.model.encoder
+        at_once = self._at_once(len(features))
         with clock.phase("encoder"):
             states = [
-                encode(
-                    encoder,
-                    features[first : first + at_once],
-                    self.configuration,
-                    self._prefixes,
-                    windows[first : first + at_once],
-                )
+                encode(encoder, features[first : first + at_once], self.configuration)
                 for first in range(0, len(features), at_once)
             ]
             return torch.cat(states)
 
+    def _at_once(self, windows: int) -> int:
+        # On a CPU a batch of windows only falls out of the caches.
+        return 1 if self.device.type == "cpu" else windows
+
     def decode(
-        self, states: Tensor, batch: Sequence[Waveform], clock: PhaseClock
+        self, states: Sequence[Tensor], batch: Sequence[Waveform], clock: PhaseClock
     ) -> list[list[int]]:
-        """Greedy token ids by window, at most as many as the audio could hold."""
+        """Greedy token ids by window, at most as many as the audio could hold.
+
+        Args:
+            states: Encoder output of each window, shape ``(tokens, d_model)``.
+            batch: Each window's waveform.
+            clock: Told the time.
+        """
         limits = [self._most_tokens(waveform) for waveform in batch]
         return greedy(self.model, states, self.rules, clock, limits)
 
@@ -299,6 +340,8 @@ def from_folder(
         )
     except OSError as error:
         raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    # Sinusoids, which transformers fixes when it makes a model and forgets when it reads one.
+    model.model.encoder.embed_positions.requires_grad_(False)
     if adapter is not None:
         model = merge_onto(model, folder, adapter)
     rules = _rules(folder, tokenizer, architecture, language)

@@ -60,6 +60,13 @@ def test_contradictions_are_named(options, message):
         Configuration(model="base", **options)
 
 
+@pytest.mark.parametrize("window_s", [30.02, 1e9, 1.7e308])
+def test_a_window_of_any_length_is_too_long(window_s):
+    """Its frames would be infinitely many at last, which no integer is."""
+    with pytest.raises(ValidationError, match="above the 30 s"):
+        Configuration(model="base", window_s=window_s)
+
+
 def test_speech_encoders_do_not_transcribe():
     with pytest.raises(ValidationError, match="serves ser, not asr"):
         Configuration(model="hubert-base")

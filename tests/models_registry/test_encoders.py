@@ -197,7 +197,7 @@ def test_another_architecture_and_lacking_weights_are_refused(tmp_path):
     ("model", "options", "reason"),
     [
         ("nano-wavlm", {"token_stride": 2}, "relative positions are not defined"),
-        ("nano-wavlm", {"precision": "int8"}, "takes no weights in 8 bits"),
+        ("nano-wavlm", {"precision": "int8"}, "takes no quantised weights"),
         ("nano-hubert", {"window_s": 0.02}, "too short for a single frame"),
         ("nano-whisper", {"window_policy": "truncate"}, "is for asr only"),
         ("nano-whisper", {"precision": "int4"}, "int4 runs on CUDA only"),

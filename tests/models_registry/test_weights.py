@@ -186,6 +186,11 @@ def test_sources_as_users_write_them(text, expected):
     assert str(parse_source(text, "base")) == expected
 
 
+def test_a_folder_at_home_is_found_behind_a_word():
+    """No shell expands ``path:~/...``; catches a folder that is called ``~``."""
+    assert str(parse_source("path:~/mine", "base")) == f"path:{Path.home() / 'mine'}"
+
+
 def test_an_unknown_source_lists_the_choices():
     with pytest.raises(ValueError, match="none of wheel, hub"):
         parse_source("ftp://x", "base")
