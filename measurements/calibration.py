@@ -25,6 +25,7 @@ from models_registry.loading import torch_device
 from models_registry.loading.audio import Waveform
 from models_registry.loading.clock import BatchTimeable
 from models_registry.loading.encoders import encoder_with_random_weights
+from models_registry.loading.precision import dtype_of
 from models_registry.loading.whisper import with_random_weights
 from planner.cost import memory_bytes
 
@@ -255,9 +256,10 @@ def _too_large(configuration: Configuration, device: torch.device) -> str | None
     free = free_bytes(device)
     parts = memory_bytes(configuration, output_tokens(configuration) or 0)
     needed = sum(parts.values()) * _MEMORY_MARGIN
-    if configuration.precision == "int8":
+    if configuration.precision in ("int8", "int4"):
         # Quantising starts from the full weights and a copy of them.
-        needed += 2 * 4 * configuration.architecture.parameters
+        full = dtype_of(configuration.precision, device).itemsize
+        needed += 2 * full * configuration.architecture.parameters
     if free is None or needed <= free:
         return None
     return f"needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
+
+import torch
 
 from models_registry import MODELS, Configuration, SpeechEncoderArchitecture, WhisperArchitecture
 from models_registry.architectures import Architecture
 from models_registry.configuration import Precision, Task
+from models_registry.devices import CPU_PRECISIONS
+from models_registry.loading import refusal
+from models_registry.loading.precision import refused
 from planner.cost import pass_flops
 
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
-    "cpu": ("fp32", "int8", "bf16"),
-    "cuda": ("fp32", "fp16", "bf16"),
+    "cpu": CPU_PRECISIONS,
+    "cuda": ("fp32", "fp16", "bf16", "int8", "int4"),
 }
-"""What a kind of device runs."""
+"""What a kind of device runs; int8 and int4 on CUDA where torchao is installed."""
 
 OUTPUT_TOKENS = 24
 """Tokens decoded in a window: a random decoder never ends by itself. A window of 10 s
@@ -62,17 +67,19 @@ def plan(
     Args:
         kind: Kind of device, ``cpu`` or ``cuda``.
         models: Only these; every architecture of the registry when left out.
-        precisions: Only these; all that the kind of device runs when left out.
+        precisions: Only these; all that the kind of device runs here when left out.
 
     Raises:
         UnknownNameError: A model is not in the registry.
         ValueError: The device does not run a precision.
     """
-    offered = PRECISIONS[kind]
+    offered, device = PRECISIONS[kind], torch.device(kind)
     for precision in precisions or ():
         if precision not in offered:
             raise ValueError(f"precision {precision} is none of {', '.join(offered)} on {kind}")
-    chosen = [p for p in offered if not precisions or p in precisions]
+        if reason := refused(precision, device):
+            raise ValueError(reason)
+    chosen = [p for p in offered if p in (precisions or offered) and not refused(p, device)]
     architectures = [MODELS.get(name) for name in models] if models else list(MODELS)
     ordered: list[Configuration] = []
     for number in range(max(map(len, _ROUNDS.values())) + 1):
@@ -82,8 +89,9 @@ def plan(
                 for place, precision in enumerate(chosen):
                     axes = rounds[number - bool(place) : number - bool(place) + 1]
                     if number >= bool(place) and axes:
-                        of_round += _configuration(architecture, task, precision, axes[0])
-            ordered += sorted(of_round, key=work_flops)
+                        of_round.append(_configuration(architecture, task, precision, axes[0]))
+            loadable = (c for c in of_round if refusal(c, device) is None)
+            ordered += sorted(loadable, key=work_flops)
     return list(dict.fromkeys(ordered))
 
 
@@ -100,12 +108,10 @@ def work_flops(configuration: Configuration) -> float:
 
 def _configuration(
     architecture: Architecture, task: Task, precision: Precision, axes: dict[str, Any]
-) -> Iterator[Configuration]:
-    if "token_stride" in axes and getattr(architecture, "position_buckets", 0):
-        return  # Relative positions are not defined for reduced tokens.
+) -> Configuration:
     half = architecture.encoder_layers // 2
     placed = {name: half if value == _HALF else value for name, value in axes.items()}
-    yield Configuration(task=task, model=architecture.name, precision=precision, **placed)
+    return Configuration(task=task, model=architecture.name, precision=precision, **placed)
 
 
 def _distinct(architectures: Iterable[Architecture], task: Task) -> list[Architecture]:

@@ -19,6 +19,7 @@ def measure_command(
     seed: int = 0,
     timing: bool = True,
     adapter_key: str | None = None,
+    weights: str | None = None,
 ) -> str:
     """``speechplan measure ...`` for a configuration on a data set."""
     words = ["speechplan", "measure", *configuration_flags(configuration), "--dataset", dataset]
@@ -28,8 +29,10 @@ def measure_command(
         words += ["--subset", subset]
     if limit is not None:
         words += ["--limit", str(limit)]
-        if seed:
-            words += ["--seed", str(seed)]
+    if weights is not None:
+        words += ["--weights", weights]
+    if seed:
+        words += ["--seed", str(seed)]
     if not timing:
         words.append("--no-timing")
     return shlex.join(words)
@@ -42,6 +45,7 @@ def adapt_command(
     *,
     subset: str | None = None,
     limit: int | None = None,
+    weights: str | None = None,
 ) -> str:
     """``speechplan adapt ...`` for a configuration on a data set, all settings said."""
     h = hyperparameters
@@ -51,6 +55,8 @@ def adapt_command(
         words += ["--subset", subset]
     if limit is not None:
         words += ["--limit", str(limit)]
+    if weights is not None:
+        words += ["--weights", weights]
     words += ["--steps", str(h.steps), "--lr", f"{h.learning_rate:g}"]
     words += ["--batch-size", str(h.batch_size), "--seed", str(h.seed)]
     return shlex.join(words)

@@ -36,12 +36,12 @@ def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
     """Counts a recording's first window with ``FlopCounterMode`` and compares.
 
     Returns:
-        FLOPs counted; none with int8, whose kernels torch does not count.
+        FLOPs counted; none with int8 and int4, whose kernels torch does not count.
 
     Raises:
         FlopCountError: The closed form gives another number.
     """
-    if transcriber.configuration.precision == "int8":
+    if transcriber.configuration.precision in ("int8", "int4"):
         return None
     # The mel filter bank is a matrix product too, but not the model's.
     clock = PhaseClock(transcriber.device)
@@ -63,7 +63,7 @@ def check_recogniser(recogniser: EmotionRecogniser, waveform: Waveform) -> int |
         FlopCountError: The closed form gives another number.
     """
     configuration, encoder = recogniser.configuration, recogniser.encoder
-    if configuration.precision == "int8":
+    if configuration.precision in ("int8", "int4"):
         return None
     clock = PhaseClock(recogniser.device)
     features = encoder.features([waveform], clock)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-
-from scipy.stats import binomtest
+from typing import TYPE_CHECKING
 
 from measurements.records import Record
-from measurements.store import Store
 from measurements.verification import Run, Verification
+
+if TYPE_CHECKING:
+    from measurements.store import Store
 
 _LEVEL = 0.95
 
@@ -42,14 +43,17 @@ class Covered(Record):
 
 
 def verified(store: Store) -> list[tuple[Verification, Run]]:
-    """Every real run of a verification, oldest first; what was known already is left out."""
+    """Every real run of a verification, oldest first; what was known already is left out.
+
+    So are runs that were stopped early: they ended where what they happened to say was clear.
+    """
     found = []
     for row in store.verifications():
         verification = Verification.model_validate(row.document)
         found += [
             (verification, run)
             for run in verification.runs
-            if run.predicted.basis in ("interpolated", "extrapolated")
+            if run.predicted.basis in ("interpolated", "extrapolated") and run.stopped is None
         ]
     return found
 
@@ -69,7 +73,7 @@ def coverage(store: Store) -> list[Covered]:
 
 def _covered(study: str | None, basis: str | None, level: float, runs: Sequence[Run]) -> Covered:
     inside = sum(run.inside for run in runs)
-    interval = binomtest(inside, len(runs)).proportion_ci(_LEVEL, method="exact")
+    lower, upper = _clopper_pearson(inside, len(runs))
     return Covered(
         study=study,
         basis=basis,
@@ -77,8 +81,8 @@ def _covered(study: str | None, basis: str | None, level: float, runs: Sequence[
         predictions=len(runs),
         inside=inside,
         share=inside / len(runs),
-        lower=float(interval.low),
-        upper=float(interval.high),
+        lower=lower,
+        upper=upper,
         median_error=statistics.median(_off(run) for run in runs),
     )
 
@@ -88,3 +92,14 @@ def _off(run: Run) -> float:
     if run.measured.name == "ua":
         predicted, measured = 1 - predicted, 1 - measured
     return abs(measured - predicted) / predicted if predicted else 0.0
+
+
+def _clopper_pearson(inside: int, runs: int) -> tuple[float, float]:
+    """The exact interval of a share, from quantiles of the beta distribution."""
+    # scipy.stats would be a second and 40 MB of a service that needs nothing else of it.
+    from scipy.special import betaincinv
+
+    tail = (1 - _LEVEL) / 2
+    lower = float(betaincinv(inside, runs - inside + 1, tail)) if inside else 0.0
+    upper = float(betaincinv(inside + 1, runs - inside, 1 - tail)) if inside < runs else 1.0
+    return lower, upper

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from measurements.records import DeviceInfo
+from models_registry.devices import DEVICES
 from planner.device import CPU_LAYER_S, DeviceRates
 
 LOCAL = "local"
@@ -31,8 +32,10 @@ def local_cpu() -> DeviceInfo:
 
 
 def cuda_device(name: str) -> DeviceInfo:
-    """A CUDA device by the name that its driver gives it."""
-    return DeviceInfo(id=f"cuda-{_slug(name)}", kind="cuda", name=name)
+    """A CUDA device by the name that its driver gives it, or by its data sheet's."""
+    slug = f"cuda-{_slug(name)}"
+    known = DEVICES.canonical(slug) if slug in DEVICES else slug
+    return DeviceInfo(id=known, kind="cuda", name=name)
 
 
 @lru_cache(maxsize=1)

@@ -26,10 +26,12 @@ AXES = (
 )
 """What curves are drawn along; a configuration's fields."""
 
-_WITHIN = ("tail_s", "rank")
+_WITHIN = ("tail_s", "rank", "recipe")
 """Axes that mean nothing to a plain model: their curves don't pass through the centre."""
 
 _REDUCTION = ("token_stride", "reduction_layer", "reduction")
+
+_PLAIN: dict[str, object] = {"adapter": "none", "rank": None, "unfrozen_layers": 0, "recipe": None}
 
 
 class CurvePoint(Record):
@@ -42,6 +44,7 @@ class CurvePoint(Record):
         metric: How well.
         comparison: Against the reference; none for itself, or without errors by utterance.
         flops: FLOPs of an utterance, under ``counted-1``.
+        flops_ratio: The same, as a share of the reference's.
         rtf: Seconds of computing per second of audio, where it was timed on the curve's
             device.
         utterances: How many were measured.
@@ -50,6 +53,8 @@ class CurvePoint(Record):
         retried: Those that ran away and were run again in the full window.
         trainable_parameters: Of its adapter.
         command: What repeats it.
+        adapter_command: What trains its adapter before; none without one, or where the
+            command trains it too.
     """
 
     value: float | str
@@ -58,6 +63,7 @@ class CurvePoint(Record):
     metric: Metric
     comparison: Comparison | None
     flops: float | None
+    flops_ratio: float | None
     rtf: float | None
     utterances: int | None
     insertions: int | None
@@ -65,6 +71,7 @@ class CurvePoint(Record):
     retried: int | None
     trainable_parameters: int | None
     command: str
+    adapter_command: str | None
 
 
 class MeasuredCurve(Record):
@@ -76,6 +83,7 @@ class MeasuredCurve(Record):
         axis: Name of the axis.
         at: What the others are held at.
         reference: Key of the measurement that the others are compared with.
+        against: What that is; it need not be on the curve.
         fingerprint: Of the speech.
         device: Where the reference ran; what is right on one device is on another.
         points: In the order of the axis.
@@ -86,6 +94,7 @@ class MeasuredCurve(Record):
     axis: str
     at: str
     reference: str
+    against: str
     fingerprint: str | None
     device: str | None
     points: tuple[CurvePoint, ...]
@@ -103,7 +112,9 @@ def measured_curves(
     The centre is the plain model in its full window; where that was not measured, the
     configuration from which most others differ in one axis alone. Strides are curves of
     their own for each layer that they act after; the silence behind speech and ranks have a
-    curve wherever two of them were measured, compared with the centre all the same.
+    curve wherever two of them were measured, and recipes wherever what they adapt was measured
+    without them too, compared with the centre all the same. A precision is another arithmetic
+    on a GPU than on a processor, so each kind of device has curves of its own.
 
     Args:
         measurements: Of one study; published ones are left out.
@@ -111,10 +122,11 @@ def measured_curves(
         model: Only this one.
         seed: Seed of the paired intervals.
     """
-    groups: dict[str, dict[str | None, list[Measurement]]] = {}
+    groups: dict[tuple[str, str], dict[str | None, list[Measurement]]] = {}
     for m in measurements:
         if m.source == "measured" and model in (None, m.configuration.model):
-            speech = groups.setdefault(m.configuration.model, {})
+            kind = m.device.kind if m.device else ""
+            speech = groups.setdefault((m.configuration.model, kind), {})
             speech.setdefault(m.dataset.fingerprint, []).append(m)
     curves = []
     for by_speech in groups.values():
@@ -149,8 +161,9 @@ def _centre(group: Sequence[Measurement]) -> Measurement:
     for m in group:
         if m.configuration == plain:
             return m
+    same_fields = ("reduction_layer", "recipe")
     rest_of = [
-        {axis: _rest(m.configuration, _fields(axis)) for axis in AXES if axis != "reduction_layer"}
+        {axis: _rest(m.configuration, _fields(axis)) for axis in AXES if axis not in same_fields}
         for m in group
     ]
     count = Counter((axis, rest) for rests in rest_of for axis, rest in rests.items())
@@ -170,6 +183,8 @@ def _along(
             if axis != "rank" or m.configuration.rank is not None:
                 groups.setdefault(_rest(m.configuration, fields), []).append(m)
         for _, members in sorted(groups.items()):
+            if axis == "recipe" and not _tells_recipes_apart(members, centre):
+                continue
             if len(members) > 1:
                 yield _ordered(axis, members)
         return
@@ -197,14 +212,28 @@ def _along(
             yield _ordered(axis, members)
 
 
+def _tells_recipes_apart(members: Sequence[Measurement], centre: Measurement) -> bool:
+    """Whether recipes are what these differ in; about the centre, adapters have a curve."""
+    recipes = {m.configuration.recipe for m in members}
+    return len(recipes) > (2 if centre in members else 1)
+
+
 def _ordered(axis: str, members: Sequence[Measurement]) -> list[Measurement]:
+    if axis == "recipe":
+        return sorted(members, key=lambda m: _adaptation(m.configuration))
     return sorted(members, key=lambda m: (isinstance(v := _value(axis, m.configuration), str), v))
 
 
 def _fields(axis: str) -> tuple[str, ...]:
     if axis == "token_stride":
         return _REDUCTION
-    return ("adapter", "rank", "unfrozen_layers", "recipe") if axis == "adapter" else (axis,)
+    return tuple(_PLAIN) if axis in ("adapter", "recipe") else (axis,)
+
+
+def _adaptation(configuration: Configuration) -> tuple[str, str, int, int]:
+    """Adapters in their order, a plain model before them."""
+    c = configuration
+    return c.recipe or "", c.adapter, c.rank or 0, c.unfrozen_layers
 
 
 def _rest(configuration: Configuration, fields: Sequence[str]) -> str:
@@ -213,6 +242,11 @@ def _rest(configuration: Configuration, fields: Sequence[str]) -> str:
 
 
 def _value(axis: str, configuration: Configuration) -> float | str:
+    if axis == "recipe" and configuration.recipe is not None:
+        rank = f" rank {configuration.rank}" if configuration.rank else ""
+        return f"{configuration.adapter}{rank}, {configuration.recipe}"
+    if axis == "recipe":
+        return "none"
     value = configuration.silence_s if axis == "tail_s" else getattr(configuration, axis)
     if value is None and axis in ("exit_layer", "reduction_layer"):
         value = configuration.architecture.encoder_layers
@@ -234,7 +268,9 @@ def _curve(
 ) -> MeasuredCurve:
     layer = next((m.configuration for m in members if m.configuration.token_stride > 1), None)
     at = centre.configuration.label()
-    if axis in _WITHIN:
+    if axis == "recipe":
+        at = members[0].configuration.model_copy(update=_PLAIN).label()
+    elif axis in _WITHIN:
         at = members[0].configuration.model_copy(update={axis: None}).label()
     if axis == "token_stride" and layer is not None:
         at += f"; strides after layer {layer.reduction_layer}"
@@ -245,6 +281,7 @@ def _curve(
         axis=axis,
         at=at,
         reference=centre.key,
+        against=centre.configuration.label(),
         fingerprint=centre.dataset.fingerprint,
         device=centre.device.id if centre.device else None,
         points=tuple(
@@ -255,6 +292,11 @@ def _curve(
                 metric=m.metric,
                 comparison=compared.get(m.key),
                 flops=m.flops_counted,
+                flops_ratio=(
+                    m.flops_counted / centre.flops_counted
+                    if m.flops_counted and centre.flops_counted
+                    else None
+                ),
                 rtf=m.rtf.get("total") if m.device == centre.device else None,
                 utterances=m.dataset.utterances,
                 insertions=m.errors.insertions if m.errors else None,
@@ -262,6 +304,7 @@ def _curve(
                 retried=m.retried,
                 trainable_parameters=m.adapter.trainable_parameters if m.adapter else None,
                 command=m.provenance,
+                adapter_command=m.adapter.command if m.adapter else None,
             )
             for m in members
         ),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from measurements.catalogue import catalogue, device_timings
 from measurements.devices import local_device, probe
 from measurements.records import DeviceInfo, DeviceTiming, Measurement, Record, TimingSample
-from models_registry.devices import DEVICES, Device
+from models_registry.configuration import Precision
+from models_registry.devices import CPU_PRECISIONS, DEVICES, Device
 from planner.device import (
     CPU_LAYER_S,
     CUDA_LAYER_S,
@@ -23,6 +24,10 @@ from planner.device import (
 
 if TYPE_CHECKING:
     from measurements.store import Store
+
+
+_CUDA: frozenset[Precision] = frozenset({"fp32", "fp16"})
+"""What every GPU runs; more of it is known when it was timed."""
 
 
 class DeviceProfile(Record):
@@ -73,16 +78,18 @@ def device_evidence(
         probed: Device that is needed; where it is this machine and nothing is known of it,
             its arithmetic and memory are probed.
     """
-    found = {d.name: DeviceEvidence(_data_sheet(d)) for d in DEVICES}
+    found = {d.name: DeviceEvidence(_data_sheet(d), native=d.precisions) for d in DEVICES}
     by_device: dict[str, list[DeviceTiming | Measurement]] = {}
     for record in records:
         if record.device is not None and _samples(record):
             by_device.setdefault(record.device.id, []).append(record)
     for name, timed in by_device.items():
         known = found.get(name)
-        typical = TYPICAL_CUDA if name.startswith("cuda") else TYPICAL_CPU
+        cuda = any(record.device is not None and record.device.kind == "cuda" for record in timed)
+        every: frozenset[Precision] = _CUDA if cuda else frozenset(CPU_PRECISIONS)
+        native = (known and known.native) or every
         found[name] = DeviceEvidence(
-            rates=typical if known is None else known.rates,
+            rates=known.rates if known else TYPICAL_CUDA if cuda else TYPICAL_CPU,
             runs=tuple(
                 TimedRun(record.configuration, sample.passes, _phases(sample.phases_s))
                 for record in timed
@@ -94,9 +101,10 @@ def device_evidence(
                 for record in timed
                 if record.joules_per_audio_second and record.rtf.get("total")
             ),
+            native=native | {record.configuration.precision for record in timed},
         )
     if probed == local_device().id and probed not in found and local_device().kind == "cpu":
-        found[probed] = DeviceEvidence(probe())
+        found[probed] = DeviceEvidence(probe(), native=frozenset(CPU_PRECISIONS))
     return found
 
 
@@ -104,11 +112,12 @@ def _samples(record: DeviceTiming | Measurement) -> tuple[TimingSample, ...]:
     return record.samples if isinstance(record, DeviceTiming) else record.timings
 
 
-def _phases(seconds: Mapping[str, float]) -> dict[str, float]:
+def _phases(seconds: Mapping[str, float]) -> Mapping[str, float]:
     """A read-out's head is counted to its encoder."""
+    if "head" not in seconds:
+        return seconds
     phases = {phase: s for phase, s in seconds.items() if phase != "head"}
-    if "head" in seconds:
-        phases["encoder"] = phases.get("encoder", 0.0) + seconds["head"]
+    phases["encoder"] = phases.get("encoder", 0.0) + seconds["head"]
     return phases
 
 

@@ -146,12 +146,15 @@ class AdapterInfo(Record):
         trainable_parameters: Parameters it trained.
         training_flops: FLOPs of its training under ``training-counted-1``.
         training_s: Wall seconds of its training.
+        command: The ``speechplan adapt ...`` that trains it; none in SER, where the
+            measurement trains its own.
     """
 
     key: str
     trainable_parameters: int
     training_flops: int
     training_s: float
+    command: str | None = None
 
 
 class Measurement(Record):
@@ -188,6 +191,7 @@ class Measurement(Record):
             while it was timed.
         processor_speed: Of the processors meanwhile, as a share of the fastest seen: below
             a half a neighbour on the same host slowed them down.
+        weights_bytes: What the loaded weights take, quantised ones as they are packed.
         peak_memory_bytes: Peak resident memory of the process while timed (CPU)
             or peak reserved (CUDA).
         peak_allocated_bytes: What tensors took of it (CUDA).
@@ -223,6 +227,7 @@ class Measurement(Record):
     rtfx_batch_size: int | None = None
     others_cpu_share: float | None = None
     processor_speed: float | None = None
+    weights_bytes: int | None = None
     peak_memory_bytes: int | None = None
     peak_allocated_bytes: int | None = None
     joules_per_audio_second: float | None = None
@@ -319,8 +324,26 @@ def measurement_key(
     device_id: str,
     protocol: str,
     adapter: str | None = None,
+    *,
+    weights: str | None = None,
+    seed: int = 0,
 ) -> str:
-    """Key of a measurement by its content; ``adapter`` is the key of the one it runs with."""
-    parts = [configuration.key, fingerprint, device_id, protocol]
-    document = json.dumps(parts if adapter is None else [*parts, adapter])
-    return hashlib.sha256(document.encode()).hexdigest()
+    """Key of a measurement by its content.
+
+    Args:
+        configuration: What is run.
+        fingerprint: Of the speech.
+        device_id: Where.
+        protocol: How.
+        adapter: Key of the adapter it runs with, if any.
+        weights: SHA-256 of the weights, unless they are the model's own.
+        seed: Seed of what is trained on the way; 0 where nothing is.
+    """
+    parts: list[object] = [configuration.key, fingerprint, device_id, protocol]
+    if adapter is not None:
+        parts.append(adapter)
+    if weights is not None:
+        parts.append({"weights": weights})
+    if seed:
+        parts.append({"seed": seed})
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

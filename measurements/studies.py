@@ -34,6 +34,10 @@ _LEAST_ERRORS = 0.5
 """Words or clips in error, put in the place of none: a curve in log space needs a positive
 number."""
 
+_USUALLY_OWN = 0.43
+"""Share of a standard error that configurations on the same speech do not have in common, where
+errors by utterance are not published: the median over the catalogue's own measurements."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -99,16 +103,15 @@ def evidence_for(
         without: Keys of measurements to leave out.
 
     Raises:
-        UnknownNameError: No such study or device.
+        UnknownNameError: No such study.
+        InsufficientDataError: The study is of the other task, or has no measurement left.
     """
     name = study or DEFAULT_STUDY[task]
     left_out = set(without)
     known = [m for m in all_measurements(store, task) if m.key not in left_out]
-    if name not in {m.study for m in known} and name != DEMO_STUDY:
-        study_of(store, name)
-        raise InsufficientDataError(
-            f"study {name} is not about {task}, or has no measurement left", study=name
-        )
+    others = {m.study for m in known} | ({DEMO_STUDY} if task == "asr" else set())
+    if name not in others:
+        raise _not_answerable(task, study_of(store, name), sorted(others))
     paired = shared_removed(known)
     return Evidence(
         task=task,
@@ -121,6 +124,7 @@ def evidence_for(
             for a in MODELS
             if (task == "ser" or isinstance(a, WhisperArchitecture)) and available(a.name)
         ),
+        here=local_device().id,
     )
 
 
@@ -150,6 +154,14 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
+def _not_answerable(task: Task, study: Study, others: Sequence[str]) -> InsufficientDataError:
+    why = f"is about {study.task}, not {task}" if study.task != task else "has no measurement left"
+    instead = f"; choose from {', '.join(others)}" if others else ""
+    return InsufficientDataError(
+        f"study {study.id} {why}{instead}", study=study.id, studies=list(others)
+    )
+
+
 def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
     metric = measurement.metric
     error = metric.value if metric.name == "wer" else 1 - metric.value
@@ -162,13 +174,16 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
         # A published rate over a known number of words or clips; errors come in
         # clumps, which widens the binomial by about a half.
         se = 1.5 * (error * max(1 - error, 0.01) / trials) ** 0.5
+    paired_se = None if paired_log_se is None else paired_log_se * error
+    if measurement.source == "published" and se is not None:
+        paired_se = _USUALLY_OWN * se
     return Observation(
         key=measurement.key,
         study=measurement.study,
         configuration=measurement.configuration,
         error=error,
         error_se=se,
-        paired_se=None if paired_log_se is None else paired_log_se * error,
+        paired_se=paired_se,
         source=measurement.source,
         provenance=measurement.provenance,
         windows=measurement.windows,

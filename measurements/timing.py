@@ -210,7 +210,7 @@ def measured_fields(
         model: The loaded configuration.
         utterances: What to time.
         seed: Seed of the order.
-        held_bytes: Memory of this process that is not the configuration's.
+        held_bytes: Memory on the device that is not the configuration's.
     """
     timing = time_utterances(model, utterances, seed=seed)
     factors = real_time_factors(timing.samples)
@@ -223,12 +223,14 @@ def measured_fields(
         **throughput(model, waveforms),
         "others_cpu_share": timing.others_share,
         "processor_speed": timing.speed,
-        "peak_memory_bytes": None
-        if timing.peak.peak_bytes is None
-        else timing.peak.peak_bytes - held_bytes,
-        "peak_allocated_bytes": timing.peak.allocated_bytes,
+        "peak_memory_bytes": _without(held_bytes, timing.peak.peak_bytes),
+        "peak_allocated_bytes": _without(held_bytes, timing.peak.allocated_bytes),
         "joules_per_audio_second": timing.joules_per_audio_s,
     }
+
+
+def _without(held_bytes: int, peak_bytes: int | None) -> int | None:
+    return None if peak_bytes is None else peak_bytes - held_bytes
 
 
 def throughput(model: Timeable, waveforms: Sequence[Waveform]) -> dict[str, Any]:

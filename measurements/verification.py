@@ -6,10 +6,11 @@ Nothing here needs torch: questions are asked and answered where they come in, w
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,7 +18,6 @@ from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
 from measurements.fits import FITS
 from measurements.records import Measurement, Metric
-from measurements.store import Store
 from measurements.studies import (
     all_measurements,
     dataset_of_study,
@@ -25,12 +25,17 @@ from measurements.studies import (
     resolve_device,
 )
 from models_registry import Configuration
+from models_registry.adapters import find_adapter
 from models_registry.weights import available
 from planner.answer import Estimate, Recommendation
 from planner.errors import PlannerError
+from planner.quantiles import normal_quantile
 from planner.question import Question
 from planner.recommend import Planner
 from planner.stopping import Verdict
+
+if TYPE_CHECKING:
+    from measurements.store import Store
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -53,12 +58,12 @@ class Run(BaseModel):
         predicted: What was predicted of it beforehand.
         measurement: Key of the measurement.
         measured: The metric as measured.
-        inside: Whether it lies in the interval that was predicted.
+        inside: Whether it lies in the interval that was predicted, with the run's own noise.
         utterances: On how many utterances.
         rival: The best configuration measured on the same utterances before, with which it
             was compared as it went on; none where there is none.
-        stopped: ``better`` or ``worse`` than the rival where that was settled before the
-            last utterance.
+        stopped: ``better`` or ``worse`` than the rival, or than the target of the question,
+            where that was settled before the last utterance.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,6 +168,7 @@ def create(
     max_runs: int | None = None,
     max_seconds: float | None = None,
     identifier: str | None = None,
+    here: bool = True,
 ) -> Verification:
     """Asks the question, notes the answer, and stores what is to be run first.
 
@@ -174,15 +180,21 @@ def create(
         dataset: On what; the study's own speech when left out.
         subset: Which part of it.
         limit: On how many utterances at most.
-        max_runs: Real runs at most; one of a configuration that was named, otherwise
-            :data:`MAX_RUNS`.
+        max_runs: Real runs at most; one of a configuration that was named or whose weights
+            are not looked for, otherwise :data:`MAX_RUNS`.
         max_seconds: Seconds after which no other run is begun.
         identifier: Its id; a new one when left out.
+        here: Whether what is run first has its weights on this machine.
 
     Raises:
         PlannerError: The question has no answer, or nothing can be run.
         DatasetError: The data set can't be used, or belongs to another study.
+        AdapterError: The configuration needs an adapter that nobody has trained.
     """
+    if configuration is not None and configuration.task != question.task:
+        raise NothingToVerifyError(
+            f"{configuration.label()} is for {configuration.task}, the question for {question.task}"
+        )
     planner, resolved = _planner(question, store)
     name = dataset or dataset_of_study(planner.evidence.study)
     speech = open_dataset(name, subset)
@@ -192,11 +204,14 @@ def create(
             f" {planner.evidence.study}"
         )
     recommendation = planner.recommend(resolved)
-    chosen = configuration or _first_runnable(recommendation)
-    if not available(chosen.model):
+    chosen = configuration or (_first_runnable if here else _first)(recommendation)
+    if here and not available(chosen.model):
         raise NothingToVerifyError(
             f"weights of {chosen.model} are not on this machine", model=chosen.model
         )
+    # For emotions they are trained by the measurement, one for each fold of speakers.
+    if chosen.adapter != "none" and chosen.task == "asr":
+        find_adapter(chosen)
     speech = speech.limited(limit)
     verification = Verification(
         id=identifier or str(uuid.uuid4()),
@@ -206,7 +221,7 @@ def create(
         dataset=name,
         subset=subset,
         limit=limit,
-        max_runs=max_runs or (MAX_RUNS if configuration is None else 1),
+        max_runs=max_runs or (MAX_RUNS if here and configuration is None else 1),
         max_seconds=max_seconds,
         predicted=_predicted(planner, chosen, question),
         rival=_rival(planner, resolved, chosen, speech, store),
@@ -231,7 +246,7 @@ def note(
         predicted=predicted,
         measurement=measurement.key,
         measured=metric,
-        inside=predicted.lower <= metric.value <= predicted.upper,
+        inside=came_true(predicted, metric),
         utterances=measurement.dataset.utterances or 0,
         rival=None if rival is None else rival.configuration,
         stopped=stopped,
@@ -243,6 +258,17 @@ def note(
             "wer_so_far": metric.value,
         }
     )
+
+
+def came_true(predicted: Estimate, measured: Metric) -> bool:
+    """Whether a run lies in the predicted interval, widened by the run's own noise.
+
+    The interval is of the error on all speech like that; a run sees some utterances of it.
+    """
+    noise = normal_quantile(0.5 + predicted.level / 2) * (measured.se or 0.0)
+    below, above = predicted.mean - predicted.lower, predicted.upper - predicted.mean
+    off = measured.value - predicted.mean
+    return -math.hypot(below, noise) <= off <= math.hypot(above, noise)
 
 
 def proceed(verification: Verification, store: Store) -> Verification:
@@ -351,10 +377,19 @@ def find(identifier: str, store: Store) -> Verification | None:
     return None if row is None else Verification.model_validate(row.document)
 
 
-def find_all(store: Store, *, study: str | None = None) -> list[Verification]:
-    """Verifications, newest first."""
-    rows = store.verifications(study=study)
-    return [Verification.model_validate(row.document) for row in reversed(rows)]
+def find_all(
+    store: Store, *, study: str | None = None, before: str | None = None, limit: int = 20
+) -> list[Verification]:
+    """Verifications, newest first.
+
+    Args:
+        store: Where they are kept.
+        study: Only of this study.
+        before: Only those older than the one with this id.
+        limit: At most so many.
+    """
+    rows = store.recent_verifications(study=study, before=before, limit=limit)
+    return [Verification.model_validate(row.document) for row in rows]
 
 
 def command_of(verification: Verification, limit: int | None = None) -> str:
@@ -386,7 +421,12 @@ def _rival(
     speech: Dataset,
     store: Store,
 ) -> str | None:
-    """Key of the best of what is allowed and was measured on all of the same utterances."""
+    """Key of the best of what is allowed and was measured on all of the same utterances.
+
+    None with a target, since then runs are held against that.
+    """
+    if question.target_error is not None:
+        return None
     known = [
         m
         for m in all_measurements(store, question.task)
@@ -407,6 +447,12 @@ def _following(after: Recommendation, runs: Sequence[Run] = ()) -> Configuration
     run = {one.configuration for one in runs}
     left = (c.configuration for c in after.verification.candidates if c.runnable)
     return next((configuration for configuration in left if configuration not in run), None)
+
+
+def _first(recommendation: Recommendation) -> Configuration:
+    """What to run first, wherever its weights are."""
+    candidates = recommendation.verification.candidates
+    return candidates[0].configuration if candidates else recommendation.configuration
 
 
 def _first_runnable(recommendation: Recommendation) -> Configuration:

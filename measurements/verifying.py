@@ -12,6 +12,7 @@ from measurements.progress import Progress
 from measurements.sequential import Stages
 from measurements.store import Store
 from measurements.verification import Verification
+from models_registry import WeightsSource
 from planner.stopping import Verdict, looks, verdict
 
 
@@ -20,6 +21,7 @@ def run(
     store: Store,
     *,
     device: str = "auto",
+    weights: WeightsSource | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Verification:
     """Runs a verification to its end in this process.
@@ -28,6 +30,8 @@ def run(
         verification: What to run.
         store: Where it is kept.
         device: Where the models run.
+        weights: Where those of the first configuration come from; the default source, as for
+            all others, when left out.
         on_progress: Called as the runs go on.
 
     Raises:
@@ -42,7 +46,8 @@ def run(
             if on_progress is not None:
                 on_progress(replace(progress, phase=f"{label}, {progress.phase}"))
 
-        stages, stopped = stages_of(verification, store, device=device), None
+        own = None if verification.runs else weights
+        stages, stopped = stages_of(verification, store, device=device, weights=own), None
         for stage in range(len(stages.sizes)):
             evaluation = stages.at(stage)
             for index in range(len(evaluation.batches)):
@@ -67,17 +72,25 @@ def begin(verification: Verification, store: Store) -> Verification:
     return begun
 
 
-def stages_of(verification: Verification, store: Store, *, device: str = "auto") -> Stages:
-    """The run under way; in stages only where there is a rival to compare it with."""
+def stages_of(
+    verification: Verification,
+    store: Store,
+    *,
+    device: str = "auto",
+    weights: WeightsSource | None = None,
+) -> Stages:
+    """The run under way; in stages where there is a target or a rival to hold it against."""
     speech = verification.open_dataset()
     total = len(speech.utterances)
-    sequential = verification.rival is not None and verification.question.task == "asr"
+    against = verification.question.target_error is not None or verification.rival is not None
+    sequential = against and verification.question.task == "asr"
     return Stages(
         evaluation_of(
             verification.configuration,
             speech,
             store,
             device=device,
+            weights=weights,
             command=verifications.command_of(verification),
         ),
         list(looks(total)) if sequential else [total],
@@ -88,24 +101,32 @@ def stages_of(verification: Verification, store: Store, *, device: str = "auto")
 
 
 def settled(verification: Verification, stages: Stages, stage: int, store: Store) -> Verdict | None:
-    """What the utterances up to a stage say against the rival's; none on the last."""
-    rival = None
-    if stage < len(stages.sizes) - 1:
-        rival = verifications.rival_of(verification, store)
-    if rival is None:
+    """What the utterances up to a stage say; none on the last.
+
+    With a target they are held against it: cheaper configurations matter if they reach it.
+    Otherwise against the rival's.
+    """
+    question, rival = verification.question, None
+    if stage >= len(stages.sizes) - 1:
         return None
-    # Errors are in the order of the utterances' ids, of both.
-    ids = sorted(utterance.id for utterance in stages.whole.dataset.utterances)
-    against = dict(zip(ids, rival.utterance_errors, strict=True))
+    if question.target_error is None:
+        rival = verifications.rival_of(verification, store)
+        if rival is None:
+            return None
     results = store.utterances(stages.at(stage).key)
-    pairs = [(r.substitutions + r.deletions + r.insertions, *against[r.utterance]) for r in results]
-    question = verification.question
-    own, theirs, words = zip(*pairs, strict=True)
+    words = [r.reference_words for r in results]
+    if rival is None:
+        theirs = [(question.target_error or 0.0) * count for count in words]
+    else:
+        # Errors are in the order of the utterances' ids, of both.
+        ids = sorted(utterance.id for utterance in stages.whole.dataset.utterances)
+        against = dict(zip(ids, rival.utterance_errors, strict=True))
+        theirs = [float(against[r.utterance][0]) for r in results]
     return verdict(
-        own,
+        [r.substitutions + r.deletions + r.insertions for r in results],
         theirs,
         words,
-        tolerance=question.tolerance,
+        tolerance=question.tolerance if rival is not None else 0.0,
         risk=question.risk,
         of_looks=len(stages.sizes) - 1,
     )

@@ -24,7 +24,8 @@ from models_registry.loading.adapters import AttachedAdapter
 from models_registry.loading.audio import to_waveform
 from models_registry.loading.clock import PhaseClock
 from models_registry.loading.encoders import EmotionEncoder, Features, encoder_from_folder
-from models_registry.loading.readouts import Readout, ReadoutInfo, save_readout
+from models_registry.loading.readouts import Readout, save_readout
+from models_registry.readouts import ReadoutInfo
 from planner.cost.training import encoder_step_flops
 
 _CLIPS_AT_ONCE = 16

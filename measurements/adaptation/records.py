@@ -152,6 +152,7 @@ class TrainingRecord(Record):
             trainable_parameters=self.trainable_parameters,
             training_flops=self.training_flops,
             training_s=self.training_s,
+            command=self.command if self.configuration.task == "asr" and self.command else None,
         )
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from measurements.datasets.endings import short_by_container, short_by_notes
+
 MAX_SAMPLES = 2**27
 """Samples of a recording, over all channels: half a GiB, or 2.3 hours at 16 kHz."""
 
@@ -55,12 +57,13 @@ class Utterance:
         """Samples, shape ``(samples,)`` or ``(samples, channels)``, and their rate.
 
         Raises:
-            DatasetError: The file is corrupt, too long, or holds no audio.
+            DatasetError: The file is corrupt, cut short, too long, or holds no audio.
         """
         import soundfile
 
         try:
-            # By its header, before anything of it is in memory.
+            # By its headers, before anything of it is in memory.
+            self._refuse_short(short_by_container(self.path))
             info = soundfile.info(str(self.path))
             if info.frames * info.channels > MAX_SAMPLES:
                 raise DatasetError(
@@ -68,14 +71,22 @@ class Utterance:
                     f" at once ({MAX_SAMPLES / info.samplerate / info.channels / 3600:.1f} hours at"
                     f" {info.samplerate} Hz and {info.channels} channels): cut it into pieces"
                 )
-            samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
+            self._refuse_short(short_by_notes(info.extra_info))
         except (soundfile.LibsndfileError, OSError) as error:
             raise DatasetError(f"{self.path}: {_why(error)}") from None
+        try:
+            samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise DatasetError(f"{self.path}: damaged or cut short: {_why(error)}") from None
         if samples.size == 0:
             raise DatasetError(f"{self.path}: holds no audio")
         if not np.isfinite(samples).all():
             raise DatasetError(f"{self.path}: holds samples that are not finite")
         return samples, sampling_rate
+
+    def _refuse_short(self, missing: str | None) -> None:
+        if missing is not None:
+            raise DatasetError(f"{self.path}: cut short: {missing}")
 
 
 @dataclass(frozen=True)
@@ -148,8 +159,9 @@ class Dataset:
 
 
 def _why(error: Exception) -> str:
-    """The reason by itself; libsndfile's own text repeats the path."""
-    return str(getattr(error, "error_string", error))
+    """The reason by itself; what libsndfile and the system say repeats the path."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None)
+    return str(said or error)
 
 
 def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
@@ -165,13 +177,31 @@ def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     return tuple(ordered)
 
 
-def inside(root: Path, path: str) -> Path:
-    """``root / path``, which must lie in ``root``, links followed.
+def text_of(path: Path) -> str:
+    """What a text file holds.
 
     Raises:
-        DatasetError: It does not.
+        DatasetError: It can't be read, or is not UTF-8.
     """
-    resolved = (root / path).resolve()
-    if not resolved.is_relative_to(root.resolve()):
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8: {error}") from None
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+
+
+def inside(root: Path, path: Path) -> Path:
+    """A path that must lie in ``root``, links followed.
+
+    Raises:
+        DatasetError: It does not, or can't be followed.
+    """
+    try:
+        resolved = path.resolve()
+        within = resolved.is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DatasetError(f"{str(path)!r}: {error}") from None
+    if not within:
         raise DatasetError(f"{path}: lies outside {root}")
     return resolved

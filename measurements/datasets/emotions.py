@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from measurements.datasets.base import Dataset, DatasetError, Utterance, sorted_utterances
+from measurements.datasets.base import Dataset, DatasetError, Utterance, inside, sorted_utterances
 
 SIX_CLASS = "six-class"
 """Subset of the classes that CREMA-D has: anger, disgust, fear, happy, neutral, sad."""
@@ -31,8 +31,8 @@ def named_clips(
         emotions: Emotion by code.
 
     Raises:
-        DatasetError: There is no such folder, no such file in it, or a name is not the
-            corpus's.
+        DatasetError: There is no such folder, no such file in it, a name is not the
+            corpus's, or a link leads out of the folder.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
@@ -47,6 +47,7 @@ def named_clips(
         code = parts["emotion"]
         if code not in emotions:
             raise DatasetError(f"{file}: emotion {code!r} is none of {', '.join(emotions)}")
+        inside(root, file)
         clips.append(Utterance(file.stem, file, emotions[code], parts["speaker"]))
     return clips
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from measurements.datasets.base import Dataset, DatasetError, Utterance, sorted_utterances
+from measurements.datasets.base import (
+    Dataset,
+    DatasetError,
+    Utterance,
+    inside,
+    sorted_utterances,
+    text_of,
+)
 
 
 def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
@@ -15,7 +22,7 @@ def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
         subset: One of them, for example ``test-other``; needed where there are several.
 
     Raises:
-        DatasetError: A folder, a transcript or an audio file is missing.
+        DatasetError: A folder, a transcript or an audio file is missing, or lies elsewhere.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
@@ -30,7 +37,7 @@ def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
         raise DatasetError(f"{root}: no subset {subset!r}, there are {', '.join(subsets)}")
     utterances = []
     for transcripts in sorted((root / subset).glob("*/*/*.trans.txt")):
-        utterances += _chapter(transcripts)
+        utterances += _chapter(root, transcripts)
     return Dataset(
         name=f"{root.resolve().name}-{subset}".lower(),
         task="asr",
@@ -39,17 +46,18 @@ def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
     )
 
 
-def _chapter(transcripts: Path) -> list[Utterance]:
+def _chapter(root: Path, transcripts: Path) -> list[Utterance]:
     utterances = []
-    for number, line in enumerate(transcripts.read_text(encoding="utf-8").splitlines(), 1):
+    text = text_of(inside(root, transcripts))
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        identifier, _, text = line.strip().partition(" ")
-        if not text:
+        identifier, _, spoken = line.strip().partition(" ")
+        if not spoken:
             raise DatasetError(f"{transcripts}:{number}: {identifier} has no transcript")
-        audio = transcripts.parent / f"{identifier}.flac"
+        audio = inside(root, transcripts.parent / f"{identifier}.flac")
         if not audio.is_file():
             raise DatasetError(f"{audio}: named in {transcripts.name}, but not there")
         speaker = transcripts.parent.parent.name
-        utterances.append(Utterance(identifier, audio, text, speaker))
+        utterances.append(Utterance(identifier, audio, spoken, speaker))
     return utterances

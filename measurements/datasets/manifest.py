@@ -11,7 +11,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from measurements.datasets.base import Dataset, DatasetError, Utterance, inside, sorted_utterances
+from measurements.datasets.base import (
+    Dataset,
+    DatasetError,
+    Utterance,
+    inside,
+    sorted_utterances,
+    text_of,
+)
 
 
 def read_manifest(
@@ -37,7 +44,7 @@ def read_manifest(
         if not audio or bool(text) == bool(label):
             raise DatasetError(f"{path}:{number}: needs audio and either text or label")
         kinds.add("asr" if text else "ser")
-        file = inside(path.parent, audio)
+        file = inside(path.parent, path.parent / audio)
         if not file.is_file():
             raise DatasetError(f"{path}:{number}: {audio} is not there")
         utterances.append(
@@ -61,10 +68,7 @@ def _name_of(path: Path) -> str:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8: {error}") from None
+    text = text_of(path)
     if path.suffix == ".csv":
         yield from enumerate(csv.DictReader(text.splitlines()), 2)
     elif path.suffix in (".jsonl", ".json"):

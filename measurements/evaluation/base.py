@@ -31,10 +31,11 @@ from measurements.records import (
 from measurements.statistics import Interval
 from measurements.store import Store
 from models_registry import Configuration, WeightsSource
-from models_registry.adapters import Adapter, find_adapter
+from models_registry.adapters import Adapter, find_adapter, weights_sha256
 from models_registry.loading import torch_device
-from models_registry.loading.clock import Timeable
+from models_registry.loading.clock import Weighty
 from models_registry.loading.encoder import PrefixCache
+from models_registry.weights import default_source, fetch
 
 MAX_STORED_DURATIONS = 100
 
@@ -60,6 +61,7 @@ class Evaluation(ABC):
 
     Raises:
         AdapterError: No adapter fits the configuration, or several do.
+        WeightsError: Weights that were named can't be had.
     """
 
     PROTOCOL: ClassVar[str]
@@ -93,6 +95,7 @@ class Evaluation(ABC):
         self.device = describe_device(self._device)
         self.fingerprint = dataset.fingerprint()
         self.adapter = self._find_adapter(adapter)
+        self._other_weights = _identity_of(weights, configuration)
         self.key = self._key()
 
     def _key(self) -> str:
@@ -102,6 +105,8 @@ class Evaluation(ABC):
             self.device.id,
             self.PROTOCOL,
             self._adapter_identity(),
+            weights=self._other_weights,
+            seed=self._seed_identity(),
         )
 
     def _find_adapter(self, wanted: str | None) -> Adapter | None:
@@ -111,6 +116,10 @@ class Evaluation(ABC):
     def _adapter_identity(self) -> str | None:
         """What of the measurement's key stands for the adapter."""
         return self.adapter.key if self.adapter else None
+
+    def _seed_identity(self) -> int:
+        """The seed as part of the measurement's key: 0 where utterances fare alike with any."""
+        return 0
 
     def share(self, prefixes: PrefixCache) -> None:
         """Shares what other evaluations in this process compute alike; a task may have none.
@@ -213,7 +222,7 @@ class Evaluation(ABC):
     def _keep(
         self,
         results: Sequence[UtteranceResult],
-        model: Timeable,
+        model: Weighty,
         timed: Sequence[Utterance],
         *,
         metric: tuple[Literal["wer", "ua"], Interval, str],
@@ -231,7 +240,7 @@ class Evaluation(ABC):
             fields: What only this task has.
         """
         name, interval, about = metric
-        held = self._prefixes.bytes if self._prefixes else 0
+        held = self._prefixes.bytes_on(self._device.type) if self._prefixes else 0
         times = (
             timing.measured_fields(model, timed, seed=self.seed, held_bytes=held)
             if self.timing
@@ -255,6 +264,7 @@ class Evaluation(ABC):
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / sum(r.audio_s for r in results),
             device=self.device,
+            weights_bytes=model.weights_bytes,
             software=software(),
             created_at=datetime.now(UTC),
             **times,
@@ -295,6 +305,13 @@ def spread_over_durations(utterances: Sequence[Utterance], count: int) -> list[U
     ordered = sorted(utterances, key=lambda u: (u.duration_s(), u.id))
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered)))
     return [ordered[round(place)] for place in places]
+
+
+def _identity_of(weights: WeightsSource | None, configuration: Configuration) -> str | None:
+    """SHA-256 of weights; none of those that are taken where none are named."""
+    if weights is None or weights == default_source(configuration.model):
+        return None
+    return weights_sha256(fetch(weights, configuration.architecture))
 
 
 def software() -> dict[str, str]:

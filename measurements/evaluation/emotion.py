@@ -33,8 +33,9 @@ from models_registry.loading import load, load_encoder
 from models_registry.loading.audio import to_waveform
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder
-from models_registry.loading.readouts import Readout, ReadoutInfo, readouts_folder, save_readout
+from models_registry.loading.readouts import Readout, save_readout
 from models_registry.paths import cache_dir
+from models_registry.readouts import ReadoutInfo, readouts_folder
 from planner.cost import pass_flops
 
 FOLDS = 8
@@ -169,6 +170,14 @@ class EmotionEvaluation(Evaluation):
         if self.configuration.adapter == "none":
             return None
         return f"{EMOTION_PROTOCOL} {self._hyperparameters.model_dump_json()}"
+
+    def _seed_identity(self) -> int:
+        # Linear read-outs have one optimum; an adapter's hyper-parameters name its seed.
+        trained_by_seed = (self.configuration.readout, self.configuration.adapter) == (
+            "attentive",
+            "none",
+        )
+        return self.seed if trained_by_seed else 0
 
     @property
     def _hyperparameters(self) -> Hyperparameters:

@@ -2,29 +2,65 @@
 
 Every step's result is in the job engine's database before the next begins, and
 every utterance's in the store, so a worker that is killed goes on at the step it
-was in, and no measurement is lost or made twice.
+was in, and no measurement is lost or made twice. One that is told to stop ends
+behind the batch under way.
 """
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy import exc
+from structlog.contextvars import bound_contextvars
 
+from measurements import tracing, verifying
 from measurements import verification as verifications
-from measurements import verifying
-from measurements.jobs.queue import APPLICATION, QUEUE, SWEEP, VERIFY, application_version
+from measurements.jobs import orphans
+from measurements.jobs.queue import (
+    APPLICATION,
+    QUEUE,
+    SWEEP,
+    VERIFY,
+    JobQueue,
+    application_version,
+)
+from measurements.logs import get_logger
 from measurements.sequential import Stages
 from measurements.settings import Settings
 from measurements.store import Store
-from measurements.sweeps import Sweep
+from measurements.sweeps.runner import Sweep
 from measurements.verification import Verification
 
-_log = logging.getLogger("speechplan.worker")
+_log = get_logger("worker")
+
+
+class _Stopped(BaseException):
+    """The worker was told to stop; no ``Exception``, so that it is nobody's result."""
+
+
+_LOOK_S = 30.0
+"""How often it is looked for verifications without a job."""
+
+
+def _database_is_away(error: BaseException) -> bool:
+    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+
+
+# Over ten minutes in all: a database that is restarted, or locked, or whose disk is full,
+# stops the work for as long as that lasts.
+_step = DBOS.step(
+    retries_allowed=True,
+    interval_seconds=1.0,
+    backoff_rate=1.5,
+    max_attempts=15,
+    should_retry=_database_is_away,
+)
 
 
 class _Context:
@@ -32,35 +68,64 @@ class _Context:
 
     store: Store
     device: str = "auto"
+    stop = threading.Event()
+
+    @classmethod
+    def go_on(cls) -> None:
+        """Asked before every piece of work.
+
+        Raises:
+            _Stopped: The worker was told to stop: the next start takes the job up here.
+        """
+        if cls.stop.is_set():
+            raise _Stopped
+
+
+@contextmanager
+def _told(job_id: str, request_id: str | None) -> Iterator[None]:
+    """Every line about a job, and its span, say which one it is and which request asked for it."""
+    about = {"job_id": job_id} | ({} if request_id is None else {"request_id": request_id})
+    tracing.note(**about)
+    with bound_contextvars(**about):
+        yield
 
 
 @DBOS.workflow(name=VERIFY)
-def verify(identifier: str) -> str:
+def verify(identifier: str, request_id: str | None = None) -> str:
     """Runs one configuration after another, batch by batch, until the decision is safe.
 
     Returns:
         Its final status.
     """
-    try:
-        number, stages = 0, _begin(identifier)
-        while stages:
-            for stage in range(stages):
-                for index in range(_batches(identifier, number, stage)):
-                    if _run_batch(identifier, number, stage, index) is None:
-                        return "cancelled"
-                if _settled(identifier, number, stage):
-                    break
-            stages = _conclude(identifier, number, stage)
-            number += 1
-        return "succeeded"
-    except Exception as error:  # whatever went wrong is the verification's result
-        _log.exception("verification %s failed", identifier)
-        return _give_up(identifier, f"{type(error).__name__}: {error}")
+    with _told(identifier, request_id):
+        _log.info("verification_taken_up")
+        try:
+            status = _verify(identifier)
+        except Exception as error:  # whatever went wrong is the verification's result
+            _log.exception("verification_failed")
+            return _give_up(identifier, f"{type(error).__name__}: {error}")
+        _log.info("verification_ended", status=status)
+        return status
 
 
-@DBOS.step()
+def _verify(identifier: str) -> str:
+    number, stages = 0, _begin(identifier)
+    while stages:
+        for stage in range(stages):
+            for index in range(_batches(identifier, number, stage)):
+                if _run_batch(identifier, number, stage, index) is None:
+                    return "cancelled"
+            if _settled(identifier, number, stage):
+                break
+        stages = _conclude(identifier, number, stage)
+        number += 1
+    return "succeeded"
+
+
+@_step
 def _begin(identifier: str) -> int:
     """Marks it as running; returns how many stages its first run has: none if cancelled."""
+    _Context.go_on()
     found = _load(identifier)
     if found.status == "cancelled":
         return 0
@@ -68,19 +133,20 @@ def _begin(identifier: str) -> int:
     return len(_stages(identifier, 0).sizes)
 
 
-@DBOS.step()
+@_step
 def _batches(identifier: str, number: int, stage: int) -> int:
     """How many batches a stage of a run has."""
     return len(_stages(identifier, number).at(stage).batches)
 
 
-@DBOS.step()
+@_step
 def _run_batch(identifier: str, number: int, stage: int, index: int) -> int | None:
     """Transcribes and stores a batch; what is in the store already is left out.
 
     Returns:
         How many utterances were new; none where the verification was cancelled.
     """
+    _Context.go_on()
     if _load(identifier).status == "cancelled":
         return None
     evaluation = _stages(identifier, number).at(stage)
@@ -91,20 +157,21 @@ def _run_batch(identifier: str, number: int, stage: int, index: int) -> int | No
     return done
 
 
-@DBOS.step()
+@_step
 def _settled(identifier: str, number: int, stage: int) -> bool:
     """Whether the utterances so far are enough."""
     stages = _stages(identifier, number)
     return verifying.settled(_load(identifier), stages, stage, _Context.store) is not None
 
 
-@DBOS.step()
+@_step
 def _conclude(identifier: str, number: int, stage: int) -> int:
     """Times and stores the measurement, and asks again.
 
     Returns:
         Stages of the next run; none at the end.
     """
+    _Context.go_on()
     found = _load(identifier)
     if len(found.runs) == number:  # not done by a worker that was killed right after
         stages = _stages(identifier, number)
@@ -115,19 +182,22 @@ def _conclude(identifier: str, number: int, stage: int) -> int:
     return 0 if found.outcome is not None else len(_stages(identifier, number + 1).sizes)
 
 
-@DBOS.step()
+@_step
 def _give_up(identifier: str, reason: str) -> str:
     return verifications.fail(_load(identifier), reason, _Context.store).status
 
 
 @DBOS.workflow(name=SWEEP)
-def sweep(identifier: str, turn: int) -> bool:
+def sweep(identifier: str, turn: int, request_id: str | None = None) -> bool:
     """Does one run of a sweep and queues the next turn behind what else is waiting.
 
     Returns:
         Whether there is a next turn.
     """
-    if not _run_next(identifier):
+    with _told(f"sweep-{identifier}", request_id):
+        went_on = _run_next(identifier)
+        _log.info("sweep_run_ended" if went_on else "sweep_ended", turn=turn)
+    if not went_on:
         return False
     first = str(DBOS.workflow_id).rpartition(".")[0] or str(DBOS.workflow_id)
     following: EnqueueOptions = {
@@ -136,14 +206,18 @@ def sweep(identifier: str, turn: int) -> bool:
         "workflow_id": f"{first}.{turn + 1}",
         "app_version": application_version(),
     }
-    DBOS.enqueue_workflow_with_options(following, identifier, turn + 1)
+    if (context := tracing.context_under_way()) is not None:
+        following["otel_context"] = context
+    DBOS.enqueue_workflow_with_options(following, identifier, turn + 1, request_id)
     return True
 
 
-@DBOS.step()
+@_step
 def _run_next(identifier: str) -> bool:
     """Does a run that nobody has; what went wrong with it is in the store."""
-    return Sweep.of(identifier, _Context.store, device=_Context.device).run_next()
+    _Context.go_on()
+    work = Sweep.of(identifier, _Context.store, device=_Context.device)
+    return work.run_next(lambda _: _Context.go_on())
 
 
 def _load(identifier: str) -> Verification:
@@ -163,13 +237,19 @@ def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-
     """Works until it is told to stop (SIGINT or SIGTERM).
 
     Args:
-        settings: Where the store and the jobs are.
+        settings: Where the store and the jobs are, and how long the batch under way may
+            take then; it is abandoned after that, and done again by the next start.
         device: Where models run.
         name: Tells workers on one database apart. A worker that starts takes
             up what an earlier one of its name left unfinished.
     """
     _Context.store = Store.open(settings.database_url)
     _Context.device = device
+    traced = tracing.make_provider()
+    if traced is not None:
+        from opentelemetry.trace import set_tracer_provider
+
+        set_tracer_provider(traced)
     config: DBOSConfig = {
         "name": APPLICATION,
         "system_database_url": settings.resolved_jobs_url,
@@ -177,16 +257,27 @@ def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-
         "application_version": application_version(),
         "executor_id": name,
         "log_level": "WARNING",
+        "enable_otlp": traced is not None,
+        "otel_attribute_format": "semconv",
     }
     DBOS(config=config)
     DBOS.launch()
     DBOS.register_queue(
         QUEUE, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update"
     )
-    stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: stop.set())
-    stop.wait()
-    # A batch under way is abandoned: the next start takes it up again.
-    DBOS.destroy(workflow_completion_timeout_sec=0)
+        signal.signal(signum, lambda *_: _Context.stop.set())
+    _log.info("worker_started", name=name, device=device)
+    queue = JobQueue(settings)
+    while not _Context.stop.wait(_LOOK_S):
+        try:
+            orphans.adopt(_Context.store, queue)
+        except Exception as error:  # the databases may be away: the next look is soon
+            _log.warning("jobless_verifications_not_looked_for", error=str(error))
+    queue.close()
+    _log.info("worker_stopping")
+    DBOS.destroy(workflow_completion_timeout_sec=settings.shutdown_grace_s)
     _Context.store.close()
+    if traced is not None:
+        traced.shutdown()  # which sends what is left
+    _log.info("worker_stopped")

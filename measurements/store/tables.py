@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Index, String, Text
+from sqlalchemy import JSON, DateTime, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -34,6 +34,15 @@ class MeasurementRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (Index("measurements_by_study", "study", "id"),)
+
+
+class RevisionRow(Base):
+    """How much was stored: one row, changed with what is stored, in one transaction."""
+
+    __tablename__ = "revisions"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    number: Mapped[int]
 
 
 class UtteranceRow(Base):
@@ -94,6 +103,7 @@ class ClaimRow(Base):
     run: Mapped[str] = mapped_column(String(64), primary_key=True)
     owner: Mapped[str] = mapped_column(String(200))
     beat_s: Mapped[float]
+    barren: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class KeyRow(Base):

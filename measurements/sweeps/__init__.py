@@ -1,7 +1,6 @@
 """Sweeps: many measurements by one plan, each exactly once however often it is stopped."""
 
-from measurements.sweeps.runner import Sweep
 from measurements.sweeps.spec import Run, Speech, SweepError, SweepSpec
 from measurements.sweeps.states import RunState, SweepProgress
 
-__all__ = ["Run", "RunState", "Speech", "Sweep", "SweepError", "SweepProgress", "SweepSpec"]
+__all__ = ["Run", "RunState", "Speech", "SweepError", "SweepProgress", "SweepSpec"]

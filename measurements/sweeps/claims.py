@@ -7,10 +7,13 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from measurements.store import Store
+from measurements.store.sweeps import Claim
 
 BEAT_S = 5.0
 EXPIRES_S = 60.0
@@ -35,10 +38,16 @@ class Claims:
         if self._store.claim(run, self.owner, time.time()):
             return True
         other = self._store.claims().get(run)
-        if other is None or alive(*other):
+        if other is not None and other.owner == self.owner:
+            # This thread does one run at a time: it lost the database before it could let go.
+            return True
+        if other is None or alive(other):
             return False
-        self._store.release(run, other[0], beat_s=other[1])
-        return self._store.claim(run, self.owner, time.time())
+        return self._store.take_over(run, other, self.owner, time.time())
+
+    def got_on(self, run: str) -> None:
+        """Notes that there is a new result of a run whose claim is held."""
+        self._store.bear(run, self.owner)
 
     @contextmanager
     def held(self, run: str) -> Iterator[None]:
@@ -47,7 +56,9 @@ class Claims:
 
         def beat() -> None:
             while not stop.wait(BEAT_S):
-                self._store.beat(run, self.owner, time.time())
+                # A database that is away for a while must not stop the heart for good.
+                with suppress(SQLAlchemyError):
+                    self._store.beat(run, self.owner, time.time())
 
         heart = threading.Thread(target=beat, daemon=True, name="heartbeat")
         heart.start()
@@ -60,14 +71,18 @@ class Claims:
 
     def taken(self) -> set[str]:
         """Runs that somebody alive is at work on."""
-        return {run for run, claim in self._store.claims().items() if alive(*claim)}
+        return {run for run, claim in self._store.claims().items() if alive(claim)}
+
+    def deaths(self) -> dict[str, int]:
+        """How many owners in a row died at a run that nobody is at work on, and left no result."""
+        return {r: claim.barren for r, claim in self._store.claims().items() if not alive(claim)}
 
 
-def alive(owner: str, beat_s: float) -> bool:
+def alive(claim: Claim) -> bool:
     """Whether a claim still holds."""
-    if time.time() - beat_s > EXPIRES_S:
+    if time.time() - claim.beat_s > EXPIRES_S:
         return False
-    place, pid, started, _ = owner.rsplit(":", 3)
+    place, pid, started, _ = claim.owner.rsplit(":", 3)
     return place != _place() or _started(int(pid)) == started
 
 

@@ -38,7 +38,8 @@ class KeptSweep:
         self._pace: list[tuple[float, float]] = []
         if store.sweep(self.id) is None:
             self._save("running")
-        if spec.design != "adaptive":
+        # Whoever only looks must not have to write.
+        if spec.design != "adaptive" and len(store.sweep_runs(self.id)) < self.total:
             self._add(
                 spec.run_of(configuration, speech)
                 for speech in spec.speech

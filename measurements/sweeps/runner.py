@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from measurements.datasets import DatasetError
+from measurements.progress import Progress
 from measurements.records import Metric
 from measurements.store import Store
 from measurements.sweeps.kept import KeptSweep, flops_of
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from models_registry.loading.encoder import PrefixCache
 
 MAX_RETRIES = 2
+MAX_DEATHS = 3
 _POLL_S = 1.0
 
 
@@ -65,15 +69,20 @@ class Sweep(KeptSweep):
             return False
         self._choose()
         waiting = [state for state in self.states() if state.status == "waiting"]
-        # What has failed goes behind the rest.
-        for state in sorted(waiting, key=lambda state: state.tries):
+        deaths = self._claims.deaths()
+        # What has failed, or ended the process that ran it, goes behind the rest.
+        for state in sorted(waiting, key=lambda s: s.tries + deaths.get(s.run.key, 0)):
             if not self._claims.take(state.run.key):
                 continue
+            died = deaths.get(state.run.key, 0)
             with self._claims.held(state.run.key):
                 # Somebody may have finished it between the look and the claim.
                 fresh = next(s for s in self.states() if s.run == state.run)
                 if fresh.status in ("waiting", "running"):
-                    self._execute(fresh, report)
+                    if died < MAX_DEATHS:
+                        self._execute(fresh, report)
+                    else:
+                        self._put(_given_up(fresh, died))
                     return True
         self._ended(self.progress())
         return False
@@ -86,12 +95,22 @@ class Sweep(KeptSweep):
 
     def _execute(self, state: RunState, report: Callable[[SweepProgress], None]) -> None:
         began = time.perf_counter()
+        before: int | None = None
+
+        def follow(progress: Progress) -> None:
+            nonlocal before
+            if before is not None and progress.done > before:
+                self._claims.got_on(state.run.key)
+            before = progress.done
+            report(self.progress({state.run.key: progress}))
+
         try:
             evaluation = _evaluation(state.run, self.store, self.device)
             evaluation.share(self._shared())
-            measurement = evaluation.run(
-                lambda progress: report(self.progress({state.run.key: progress}))
-            )
+            measurement = evaluation.run(follow)
+        except SQLAlchemyError:
+            # Not the run's fault: whoever called tries again when the database is back.
+            raise
         except Exception as error:  # whatever went wrong is the run's result, not the sweep's
             failure = _failure(error)
             tries = state.tries + 1
@@ -152,7 +171,19 @@ def _evaluation(run: Run, store: Store, device: str) -> Evaluation:
         store,
         device=device if run.device == "auto" else run.device,
         command=run.command(),
+        seed=run.speech.seed,
         timing=run.timing,
+    )
+
+
+def _given_up(state: RunState, died: int) -> RunState:
+    reason = (
+        f"{died} processes at work on it ended without a word or a new result: killed, out of"
+        " memory, or a crash in native code; the system's log may say which"
+    )
+    failure = Failure(kind="other", reason=reason)
+    return state.model_copy(
+        update={"status": "failed", "tries": state.tries + died, "failure": failure}
     )
 
 

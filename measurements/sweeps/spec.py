@@ -48,7 +48,7 @@ class Speech(_Document):
         dataset: Its name, as ``speechplan measure --dataset`` takes it.
         subset: Part of it.
         limit: At most so many utterances.
-        seed: Seed of their draw.
+        seed: Seed of their draw, and of what is trained on them.
     """
 
     dataset: str
@@ -121,14 +121,14 @@ class SweepSpec(_Document):
 
     design: Design = "star"
     task: Literal["asr", "ser"] = "asr"
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
-    speech: Annotated[tuple[Speech, ...], Field(min_length=1)]
+    models: tuple[str, ...]
+    speech: tuple[Speech, ...]
     centre: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     budgets_gflops: tuple[Positive, ...] = ()
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     runs: Annotated[int, Field(ge=1)] | None = None
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     timing: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -150,6 +150,15 @@ class SweepSpec(_Document):
         if not isinstance(document, dict):
             raise SweepError(f"{path}: holds no object with design, models, speech and axes")
         return cls.model_validate(document)
+
+    # min_length would do the same, but OpenAPI documents come out wrong of it: Litestar 2.25
+    # takes the ellipsis of a constrained tuple for a second kind of item.
+    @field_validator("models", "speech")
+    @classmethod
+    def _at_least_one(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values:
+            raise ValueError("at least one is needed")
+        return values
 
     @field_validator("axes")
     @classmethod

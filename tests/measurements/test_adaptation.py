@@ -26,6 +26,7 @@ from measurements.datasets import DatasetError, open_dataset  # noqa: E402
 from measurements.records import measurement_key  # noqa: E402
 from models_registry import MODELS, Configuration, PathSource, load  # noqa: E402
 from models_registry.adapters import adapters_dir, find_adapter  # noqa: E402
+from planner.cost.training import trainable_parameters  # noqa: E402
 from tests import pico_whisper  # noqa: E402
 from tests.conftest import needs_weights  # noqa: E402
 
@@ -34,6 +35,7 @@ STEPS = Hyperparameters(
 )
 LORA = {"model": "whisper-pico", "adapter": "lora", "rank": 4, "window_s": 1.2}
 DAMA = {**LORA, "adapter": "dama", "unfrozen_layers": 1, "token_stride": 2, "reduction_layer": 3}
+FULL = {"model": "whisper-pico", "adapter": "full", "window_s": 1.2}
 
 
 @pytest.fixture
@@ -118,6 +120,13 @@ def test_a_training_says_all_about_itself(pico):
     assert len(keys | {measurement_key(Configuration(**LORA), "f", "cpu", "p")}) == 3
 
 
+@pytest.mark.parametrize("options", [LORA, DAMA, FULL], ids=lambda options: options["adapter"])
+def test_what_is_trained_is_what_was_counted_before(pico, options):
+    """Catches a loaded model whose encoder positions are trained as if they were weights."""
+    record = train(pico, options, STEPS.model_copy(update={"steps": 1, "learning_rate": 1e-4}))
+    assert record.trainable_parameters == trainable_parameters(record.configuration)
+
+
 def test_audio_longer_than_the_window_is_left_out_of_supervised_training(pico):
     record = train(pico, {**LORA, "window_s": 0.8})
     assert 0 < record.data.left_out_utterances < 9
@@ -134,6 +143,8 @@ def test_adapt_measure_and_adapters_on_the_command_line(pico, monkeypatch):
     assert done.exit_code == 0, done.stderr
     record = json.loads(done.stdout)
     assert "--steps 2 --lr 0.001 --batch-size 2" in record["command"]
+    weights = f"--weights path:{pico / 'checkpoint'}"
+    assert weights in record["command"]
     listed = json.loads(CliRunner().invoke(app, ["adapters", "--json"]).stdout)
     assert [found["key"] for found in listed["adapters"]] == [record["key"]]
 
@@ -143,8 +154,10 @@ def test_adapt_measure_and_adapters_on_the_command_line(pico, monkeypatch):
     assert measured.exit_code == 0, measured.stderr
     document = json.loads(measured.stdout)
     assert document["adapter"]["key"] == record["key"]
+    assert document["adapter"]["command"] == record["command"]
     assert document["adapter"]["trainable_parameters"] == record["trainable_parameters"]
     assert "--adapter lora --rank 4" in document["provenance"]
+    assert weights in document["provenance"]
     shown = CliRunner().invoke(app, ["adapters"])
     assert f"{record['key'][:16]}  whisper-pico, window 1.2 s, lora rank 4" in shown.stdout
 

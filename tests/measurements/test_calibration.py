@@ -17,6 +17,7 @@ from measurements.records import DeviceTiming  # noqa: E402
 from measurements.store import Store  # noqa: E402
 from measurements.studies import DEFAULT_STUDY, evidence_for, resolve_device  # noqa: E402
 from models_registry import MODELS, Configuration, UnknownNameError  # noqa: E402
+from models_registry.loading import precision, refusal  # noqa: E402
 from models_registry.loading.clock import PassCounts  # noqa: E402
 from models_registry.loading.encoders import encoder_with_random_weights  # noqa: E402
 
@@ -49,6 +50,11 @@ def sleeper(configuration, device):
     return Sleeper(configuration)
 
 
+@pytest.fixture(autouse=True)
+def without_torchao(monkeypatch):
+    monkeypatch.setattr(precision, "find_spec", lambda _: None)
+
+
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 def test_every_architecture_comes_once_before_any_comes_twice(kind):
     """Otherwise a short budget would know much of tiny and nothing of large."""
@@ -63,6 +69,32 @@ def test_every_architecture_comes_once_before_any_comes_twice(kind):
     assert {p for c in plan(kind) if (p := c.precision) != "fp32"} == (
         {"int8", "bf16"} if kind == "cpu" else {"fp16", "bf16"}
     )
+
+
+def test_quantised_weights_are_timed_on_cuda_where_torchao_is(monkeypatch):
+    """What loading refuses would fail after minutes of others: it is not planned."""
+    with pytest.raises(ValueError, match=r"int4 on CUDA needs torchao: pip install"):
+        plan("cuda", None, ["int4"])
+    monkeypatch.setattr(precision, "find_spec", lambda name: name == "torchao")
+    planned = plan("cuda")
+    assert {c.precision for c in planned} == {"fp32", "fp16", "bf16", "int8", "int4"}
+    assert {c.precision for c in planned if c.model == "whisper-large-v3"} >= {"int8", "int4"}
+    assert {c.precision for c in plan("cuda", None, ["int4"])} == {"int4"}
+    for kind in ("cpu", "cuda"):
+        refused = [c for c in plan(kind) if refusal(c, torch.device(kind))]
+        assert refused == []
+        wavlm = {c.precision for c in plan(kind) if c.model.startswith("wavlm")}
+        assert wavlm == {"cpu": {"fp32", "bf16"}, "cuda": {"fp32", "fp16", "bf16"}}[kind]
+
+
+def test_quantising_on_cuda_starts_from_16_bits(monkeypatch):
+    """Judged as on a CPU, from 32 bits, whisper-large would need 5 GB more than it does."""
+    monkeypatch.setattr(calibration, "free_bytes", lambda _: 11 << 30)
+    large = Configuration(model="large", window_s=10, precision="int8")
+    assert calibration._too_large(large, torch.device("cuda")) is None
+    assert "are free" in calibration._too_large(large, CPU)
+    monkeypatch.setattr(calibration, "free_bytes", lambda _: 7 << 30)
+    assert "are free" in calibration._too_large(large, torch.device("cuda"))
 
 
 def test_twins_are_timed_once_and_only_what_is_asked_for():

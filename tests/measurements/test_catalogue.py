@@ -2,7 +2,9 @@
 
 import pytest
 
+from measurements.adaptation.records import Hyperparameters, peak_learning_rate
 from measurements.catalogue import HERE, catalogue
+from measurements.commands import adapt_command
 from measurements.studies import DEFAULT_STUDY, evidence_for, studies
 from measurements.sweeps import SweepSpec
 from planner.cost import pass_flops
@@ -46,6 +48,24 @@ def test_published_gflops_follow_from_the_configuration():
         gflops, convention = measurement.published_gflops
         flops = pass_flops(measurement.configuration, convention=convention).total / 1e9
         assert abs(flops / gflops - 1) < 0.04  # two rows decode 19 tokens, not 20
+
+
+def test_adapters_say_what_trains_them():
+    """Without it, ``measure --adapter`` finds none on another machine."""
+    told = {}
+    for m in catalogue():
+        if m.adapter is None or m.configuration.task == "ser":
+            continue
+        c = m.configuration
+        steps = 120 if c.model == "whisper-base" else 60
+        told[m.adapter.key] = m.adapter.command
+        assert m.adapter.command == adapt_command(
+            c,
+            "librispeech:librispeech-mini",
+            Hyperparameters(steps=steps, learning_rate=peak_learning_rate(c)),
+            subset="train-clean-100",
+        )
+    assert len(set(told.values())) == len(told) == 11
 
 
 def test_default_studies_exist_and_every_study_can_be_asked():

@@ -186,6 +186,10 @@ def test_what_was_measured_is_loaded_and_classifies(store, checkpoint, tmp_path)
     tensors.write_bytes(tensors.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(WeightsError, match="trained on other weights"):
         load(chosen, weights=PathSource(other), device="cpu")
+    # Measured too, each finds its own read-out.
+    evaluation_of(chosen, speech, store, weights=PathSource(other), timing=False).run()
+    for weights in (checkpoint, PathSource(other)):
+        load(chosen, weights=weights, device="cpu")
 
 
 def test_a_wrong_count_is_noticed(store, checkpoint, tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from measurements.adaptation.lesson import Request  # noqa: E402
 from measurements.adaptation.records import Hyperparameters  # noqa: E402
 from measurements.adaptation.run import adapt  # noqa: E402
 from measurements.evaluation import emotion, evaluation_of  # noqa: E402
-from measurements.sweeps import Speech, Sweep, SweepSpec  # noqa: E402
+from measurements.sweeps import Speech, SweepSpec  # noqa: E402
+from measurements.sweeps.runner import Sweep  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
 from models_registry.adapters import adapters, weights_sha256  # noqa: E402
 from planner.cost.training import encoder_step_flops  # noqa: E402
@@ -76,7 +77,8 @@ def test_every_fold_has_an_adapter_of_its_own_and_the_last_one_is_kept(
 
     monkeypatch.setattr("measurements.adaptation.run.adapt", spy)
     speech = tones(tmp_path / "tones", speakers="wxyz")
-    evaluation = evaluation_of(adapted(), speech, store, weights=checkpoint, timing=False)
+    options = {"weights": checkpoint, "timing": False, "command": "speechplan measure x"}
+    evaluation = evaluation_of(adapted(), speech, store, **options)
     measurement = evaluation.run()
     everyone = set("wxyz")
     assert [everyone - heard for heard in trained_on[:-1]] == [
@@ -85,6 +87,7 @@ def test_every_fold_has_an_adapter_of_its_own_and_the_last_one_is_kept(
     assert trained_on[-1] == everyone
     assert measurement.metric.value > 0.75
     assert measurement.adapter.training_flops > 0
+    assert measurement.adapter.command is None
     (kept,) = adapters()
     assert kept.key == measurement.adapter.key
     recogniser = load(adapted(), weights=checkpoint)

@@ -87,6 +87,33 @@ def test_names_that_are_not_the_corpus_s(tmp_path, kind, file, message):
         open_dataset(f"{kind}:{tmp_path}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        ("crema-d", "AudioWAV/1001_DFA_ANG_XX.wav"),
+        ("ravdess", "Actor_01/03-01-05-01-01-01-01.wav"),
+        ("emodb", "wav/03a01Fa.wav"),
+    ],
+)
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_links_out_of_a_corpus_are_not_followed(tmp_path, kind, file, linked):
+    """Catches a corpus in an allowed folder that reads files from elsewhere."""
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    corpus(elsewhere, file)
+    link, target = root / file, elsewhere / file
+    if linked == "folder":
+        link, target = link.parent, target.parent
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target)
+    with pytest.raises(DatasetError, match=rf"{file}: lies outside"):
+        open_dataset(f"{kind}:{root}")
+    # Within the corpus a link is as good as a file, by its own name.
+    link.unlink()
+    target.rename(root / "kept")
+    link.symlink_to(root / "kept")
+    assert len(open_dataset(f"{kind}:{root}").utterances) == 1
+
+
 def test_folders_that_are_not_there():
     for kind in ("crema-d", "ravdess", "emodb"):
         with pytest.raises(DatasetError, match="/nowhere: no such folder"):

@@ -7,12 +7,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from measurements import counting, timing
 from measurements.counting import FlopCountError, check
 from measurements.datasets import open_dataset
 from measurements.evaluation import evaluation_of
 from measurements.store import Store
 from models_registry import Configuration, load
 from models_registry.loading.audio import to_waveform
+from models_registry.loading.encoder import PrefixCache
 from planner.cost import pass_flops
 from tests.conftest import needs_weights
 
@@ -87,6 +89,7 @@ def test_a_measurement_says_all_about_itself(store):
     assert 0 < measurement.latency.p50_s <= measurement.latency.p95_s
     assert measurement.rtfx > 1 / (2 * measurement.rtf["total"])
     assert measurement.joules_per_audio_second is None or measurement.device.kind == "cuda"
+    assert measurement.weights_bytes == 4 * CONFIGURATION.architecture.parameters
     assert measurement.peak_memory_bytes > 150e6
     assert measurement.software["torch"]
     assert json.loads(measurement.model_dump_json())["provenance"] == "speechplan measure x"
@@ -109,3 +112,22 @@ def test_the_key_separates_what_differs(store):
         evaluation_of(Configuration(model="tiny.en"), speech, store).key,
     }
     assert len(keys) == 3
+
+
+def test_a_timed_run_takes_nothing_that_others_computed(store, monkeypatch):
+    """The first passes of a sweep's later runs come from its cache; what is timed may not."""
+    monkeypatch.setenv("SPEECHPLAN_TIMING_BUDGET_S", "0.1")
+    monkeypatch.setattr(timing, "throughput", lambda *_: {})
+    monkeypatch.setattr(counting, "check", lambda *_: None)
+    speech, shared, stems = open_dataset("demo").limited(1), PrefixCache(), []
+    for stride in (1.5, 2):
+        configuration = CONFIGURATION.model_copy(update={"window_s": 10, "token_stride": stride})
+        evaluation = evaluation_of(configuration, speech, store, timing=stride == 2)
+        evaluation.share(shared)
+        stem = evaluation.transcriber.model.model.encoder.conv1
+        stem.register_forward_hook(lambda *_: stems.append(1))
+        evaluation.run_batch(0)
+    assert len(stems) == 1
+    measurement = evaluation.finish()
+    warm_up = 1
+    assert len(stems) == 1 + warm_up + len(measurement.timings) >= 3

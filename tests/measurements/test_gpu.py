@@ -1,6 +1,7 @@
 """The same on a CUDA device; skipped where there is none."""
 
 import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -14,6 +15,7 @@ from measurements.store import Store  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
 from models_registry.loading.audio import to_waveform  # noqa: E402
 from models_registry.loading.clock import PhaseClock  # noqa: E402
+from planner.cost import memory_bytes  # noqa: E402
 from tests.conftest import needs_weights  # noqa: E402
 
 pytestmark = [
@@ -52,6 +54,9 @@ def test_every_precision_understands_speech(precision):
         pytest.importorskip("torchao")
     configuration = Configuration(model="tiny.en", window_s=20, precision=precision)
     transcriber = load(configuration, device="cuda")
+    if precision != "int8":  # whose closed form is that of a CPU
+        expected = memory_bytes(configuration, 24)["weights"]
+        assert transcriber.weights_bytes == pytest.approx(expected, rel=0.05)
     errors = [
         word_errors(u.reference, transcriber.transcribe(*u.audio()))
         for u in open_dataset("demo").utterances[:10]
@@ -81,6 +86,7 @@ def test_a_gpu_is_calibrated_in_its_own_precisions(tmp_path):
     report = calibrate(store, device="cuda", budget_s=60, models=["tiny", "wavlm-base-plus"])
     assert not report.failed
     timings = store.device_timings(report.device.id)
-    assert {t.configuration.precision for t in timings} == {"fp32", "fp16", "bf16"}
+    quantised = {"int8", "int4"} if find_spec("torchao") else set()
+    assert {t.configuration.precision for t in timings} == {"fp32", "fp16", "bf16"} | quantised
     assert all(t.peak_memory_bytes >= t.peak_allocated_bytes > 1e6 for t in timings)
     store.close()

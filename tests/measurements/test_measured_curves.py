@@ -51,6 +51,19 @@ def copies(configurations):
         yield plain.model_copy(update={"key": chosen.key, "configuration": chosen})
 
 
+def test_each_kind_of_device_has_curves_of_its_own():
+    """Or int8 of a processor would stand beside a GPU's, and one's times would hide the other's."""
+    plain, coarse = copies([Configuration(model="tiny.en", precision=p) for p in ("fp32", "int8")])
+    gpu = plain.device.model_copy(update={"id": "nvidia-h200", "kind": "cuda"})
+    there = [
+        m.model_copy(update={"key": m.key[::-1], "device": gpu, "rtf": {"total": 0.005}})
+        for m in (plain, coarse)
+    ]
+    curves = measured_curves([plain, *there, coarse])
+    assert [c.device for c in curves] == [plain.device.id, gpu.id]
+    assert [{p.rtf for p in c.points} for c in curves] == [{plain.rtf["total"]}, {0.005}]
+
+
 def test_strides_are_a_curve_for_each_layer_through_the_plain_model():
     strided = [
         Configuration(model="tiny.en", window_s=window_s, token_stride=s, reduction_layer=k)
@@ -93,6 +106,39 @@ def test_ranks_and_silences_have_curves_away_from_the_centre():
     ]
     assert {c.reference for c in found} == {Configuration(model="tiny.en").key}
     assert all(p.comparison.difference == 0 for c in found for p in c.points)
+
+
+def test_the_window_recipe_is_held_against_the_full_window():
+    """Ladders with a recipe are away from the centre, and would be on no curve."""
+    found = measured_curves(STUDY, axes=["recipe"])
+    by_at = {c.at: c for c in found}
+    by_key = {m.key: m for m in STUDY}
+    for model, points in (("whisper-tiny.en", 0.0), ("whisper-base", 0.30)):
+        curve = by_at[f"{model}, windows up to 30 s"]
+        assert [p.value for p in curve.points] == ["none", "lora rank 8, self-distilled"]
+        full = by_key[curve.reference]
+        assert full.configuration == Configuration(model=model)
+        assert curve.against == f"{model}, window 30 s"
+        recipe = curve.points[-1]
+        assert recipe.comparison == compare(full, by_key[recipe.key], test=False)
+        assert 100 * recipe.comparison.difference == pytest.approx(points, abs=0.005)
+        assert recipe.flops_ratio == pytest.approx(0.27, abs=0.005)
+        assert recipe.adapter_command.startswith("speechplan adapt")
+    strided = by_at["whisper-tiny.en, windows up to 30 s, stride 2 after layer 2"]
+    kinds = [(p.configuration.adapter, p.configuration.rank) for p in strided.points]
+    adapted = [("dama", 15), ("dama", 28), ("full", None)]
+    adapted += [("lora", rank) for rank in (2, 4, 8, 16, 32)]
+    assert kinds == [("none", None), *adapted, ("partial", None)]
+    assert len(found) == 3
+
+
+def test_adapters_at_the_centre_are_a_curve_of_their_kind_not_of_recipes():
+    adapted = {"model": "tiny.en", "adapter": "lora", "rank": 4}
+    chosen = [Configuration(model="tiny.en"), Configuration(**adapted)]
+    assert [c.axis for c in measured_curves(copies(chosen))] == ["adapter"]
+    chosen.append(Configuration(**adapted, recipe="self-distilled"))
+    found = measured_curves(copies(chosen), axes=["adapter", "recipe"])
+    assert [c.axis for c in found] == ["adapter", "recipe"]
 
 
 def emotion(exit_layer, wrong):

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from measurements.catalogue import catalogue
-from measurements.comparison import ComparisonError, compare
+from measurements.comparison import PERMUTATIONS, ComparisonError, compare
 from measurements.statistics import (
     BY_SPEAKER,
     BY_UTTERANCE,
+    RESAMPLES,
+    _t_quantile,
+    membership,
     paired_speaker_interval,
+    ratio_error,
     speaker_interval,
     sums_by,
 )
@@ -169,3 +174,62 @@ def test_word_error_rates_name_their_method():
     assert by_speaker.value == word_error_rate(errors).value
     few = ["x", "y"] * 30
     assert word_error_rate(errors, speakers=few).method == BY_UTTERANCE
+
+
+@pytest.mark.parametrize("emotions", [False, True])
+def test_a_difference_over_utterances_is_that_of_scipy(emotions):
+    """Draw by draw: another stream or another weighting of the ratios would be seen."""
+    rng = np.random.default_rng(5)
+    if emotions:
+        a, b = rng.binomial(1, 0.3, 60), rng.binomial(1, 0.25, 60)
+        words, labels = np.ones(60, int), [f"e{n}" for n in rng.integers(0, 4, 60)]
+    else:
+        (a, b, words, _), labels = simulated(rng, 6), ()
+    changes = {"labels": tuple(labels)}
+    if emotions:
+        changes["metric"] = catalogue()[0].metric.model_copy(update={"name": "ua"})
+    found = compare(
+        made("a", a, words, **changes), made("b", b, words, **changes), level=0.9, seed=3
+    ).by_utterance
+    member = membership(labels) if emotions else np.ones((len(a), 1))
+    more, trials = (b - a)[:, None] * member, words[:, None] * member
+
+    def statistic(index, axis):
+        return ratio_error(more[index].sum(axis=-2), trials[index].sum(axis=-2))
+
+    expected = scipy.stats.bootstrap(
+        (np.arange(len(a)),),
+        statistic,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=0.9,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    low, high = (-expected.high, -expected.low) if emotions else expected
+    assert (found.lower, found.upper) == pytest.approx((low, high), rel=1e-12)
+
+
+@pytest.mark.parametrize("units", [5, 13, 14, 40])
+def test_a_p_value_is_that_of_scipy(units):
+    """With all flips, and with drawn ones: 2^13 are fewer than those that are drawn."""
+    rng = np.random.default_rng(units)
+    words = rng.integers(5, 35, units)
+    a, b = rng.binomial(words, 0.2), rng.binomial(words, 0.3)
+    found = compare(made("a", a, words), made("b", b, words), seed=2).by_utterance
+    expected = scipy.stats.permutation_test(
+        (a / words.sum(), b / words.sum()),
+        lambda x, y, axis: (y - x).sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        batch=250,
+        rng=np.random.default_rng(2),
+    )
+    assert found.p_value == pytest.approx(float(expected.pvalue), abs=1e-12)
+
+
+@pytest.mark.parametrize("freedom", [1.0, 2.5, 6.0, 300.0])
+def test_the_quantile_of_an_interval_over_speakers_is_student_s(freedom):
+    reach = _t_quantile(0.975, freedom)
+    assert reach == pytest.approx(float(scipy.stats.t.ppf(0.975, freedom)), rel=1e-12)

@@ -1,10 +1,10 @@
 """The store: one row a run, whole rows only, migrations."""
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from sqlalchemy import create_engine, inspect, text
 
 from measurements.catalogue import catalogue
 from measurements.records import UtteranceResult
@@ -14,8 +14,8 @@ from measurements.store.tables import Base
 
 
 @pytest.fixture
-def store(tmp_path):
-    opened = Store.open(f"sqlite:///{tmp_path / 'deep' / 'store.db'}")
+def store(database_url):
+    opened = Store.open(database_url)
     yield opened
     opened.close()
 
@@ -116,12 +116,15 @@ def test_opening_twice_changes_nothing_and_schemas_agree(store):
     store.add_measurement(catalogue()[0])
     Store.open(store.url).close()
     assert store.revision() == 1
-    with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
+    engine = create_engine(store.url)
+    with engine.connect() as connection:
+        found = inspect(connection)
         columns = {
-            table: {row[1] for row in connection.execute(f"pragma table_info({table})")}
+            table: {column["name"] for column in found.get_columns(table)}
             for table in Base.metadata.tables
         }
-        (revision,) = connection.execute("select version_num from alembic_version").fetchone()
+        revision = connection.execute(text("select version_num from alembic_version")).scalar()
+    engine.dispose()
     assert revision == SCHEMA_REVISION
     assert columns == {
         name: {column.name for column in table.columns}
@@ -130,8 +133,10 @@ def test_opening_twice_changes_nothing_and_schemas_agree(store):
 
 
 def test_a_newer_store_is_left_alone(store):
-    with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
-        connection.execute("update alembic_version set version_num = '9999'")
+    engine = create_engine(store.url)
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    engine.dispose()
     with pytest.raises(StoreError, match="newer speechplan"):
         Store.open(store.url)
 

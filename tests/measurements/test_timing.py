@@ -1,6 +1,8 @@
 """Timing: the stopping rule on noise of known kinds, summaries, and what is absent."""
 
+import sys
 import time
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +176,48 @@ def test_energy_is_that_of_the_timed_runs_by_second_of_audio():
 def test_without_a_driver_energy_is_absent_and_no_error():
     pytest.importorskip("pynvml")
     assert energy_counter(torch.device("cuda")) is None
+
+
+class FakeNvml(ModuleType):
+    """As much of NVML as is asked: two boards, one of them too old to count."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self):
+        super().__init__("pynvml")
+        self.millijoules = {"GPU-old": None, "GPU-new": iter([5_000_000, 5_000_500, 5_001_250])}
+        self.driver = True
+
+    def nvmlInit(self):
+        if not self.driver:
+            raise self.NVMLError("Driver Not Loaded")
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        if uuid not in self.millijoules:
+            raise self.NVMLError("Not Found")
+        return uuid
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        if self.millijoules[handle] is None:
+            raise self.NVMLError("Not Supported")
+        return next(self.millijoules[handle])
+
+
+def test_nvml_counts_millijoules_of_the_board_with_the_device_s_uuid(monkeypatch):
+    """Catches joules a thousand times too many, or another board's where CUDA hides some."""
+    nvml, board = FakeNvml(), SimpleNamespace(uuid="new")
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: board)
+    cuda = torch.device("cuda", 0)
+    counter = energy_counter(cuda)
+    assert [counter(), counter()] == [5000.5, 5001.25]
+
+    for uuid, driver in (("old", True), ("gone", True), ("new", False)):
+        board.uuid, nvml.driver = uuid, driver
+        assert energy_counter(cuda) is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert energy_counter(cuda) is None
 
 
 def test_a_clock_adds_a_phase_up_and_knows_only_what_ran():

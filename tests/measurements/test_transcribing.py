@@ -2,6 +2,7 @@
 
 import shutil
 from importlib.metadata import distribution
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from benchmarks.long_audio import joined  # noqa: E402
 from measurements.datasets import open_dataset  # noqa: E402
 from measurements.scoring import word_error_rate, word_errors  # noqa: E402
 from models_registry import Configuration, load  # noqa: E402
 from models_registry.loading.audio import to_waveform  # noqa: E402
 from models_registry.loading.clock import PHASES, PhaseClock  # noqa: E402
 from models_registry.weights import WHEELS  # noqa: E402
-from tests.conftest import needs_weights  # noqa: E402
+from tests.conftest import needs_base_weights, needs_weights  # noqa: E402
 
 pytestmark = [pytest.mark.real, needs_weights]
 
@@ -73,11 +75,31 @@ def test_a_ladder_gives_each_recording_the_window_it_needs(speech):
     assert word_error_rate(errors).value < 0.35
 
 
-@pytest.mark.parametrize("options", [{"window_s": 15}, {"precision": "int8", "window_s": 15}])
-def test_batching_changes_no_transcript(speech, options):
-    transcriber = load(Configuration(model="tiny.en", **options))
-    together = transcriber.transcribe_batch([audio for _, audio in speech])
-    for (_, audio), batched in zip(speech, together, strict=True):
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"window_s": 15}, 8),
+        ({"precision": "int8", "window_s": 15}, 8),
+        ({"precision": "bf16", "window_s": 15}, 2),
+        ({"window_s": 20, "token_stride": 1.5, "reduction_layer": 2}, 3),
+        ({"window_policy": "ladder", "tail_s": 4}, 6),
+        ({"window_policy": "ladder", "tail_s": 4, "precision": "int8"}, 6),
+        # So short a tail that most windows run away and are decoded again.
+        ({"window_policy": "ladder", "tail_s": 0}, 5),
+        pytest.param({"model": "base", "window_s": 15}, 2, marks=needs_base_weights),
+    ],
+    ids=str,
+)
+def test_batching_changes_no_transcript(speech, options, count):
+    """Catches padding that is heard, a stride or a retry that mixes up a batch's rows."""
+    transcriber = load(Configuration(**{"model": "tiny.en", **options}))
+    waveforms = [audio for _, audio in speech[:count]]
+    together = transcriber.transcribe_batch(waveforms)
+    if options.get("tail_s") == 0:
+        assert 0 < sum(result.retried for result in together) < count
+    if "window_policy" in options:
+        assert len({result.passes[0][0] for result in together}) > 2
+    for audio, batched in zip(waveforms, together, strict=True):
         assert transcriber.transcribe(audio, 16_000) == batched.text
 
 
@@ -96,6 +118,35 @@ def test_long_audio_is_cut_and_no_sentence_is_lost(speech):
     (short,) = truncated.transcribe_batch([audio])
     assert short.windows == 1
     assert len(short.text) < 0.7 * len(result.text)
+
+
+def test_cutting_and_stitching_costs_no_more_than_a_point_of_wer(librispeech):
+    """Utterances joined to 30 to 90 s; catches words lost or said twice at the cuts.
+
+    Four recordings can't settle a point of WER: a few words are that much. So the excess
+    over the 30 s window may be a point and what chance allows, two standard errors of
+    the paired differences; and no recording may lose a sentence.
+    """
+    speech = open_dataset(f"librispeech:{librispeech}", "test-other")
+    recordings = list(islice(joined(speech.utterances, 0.4, np.random.default_rng(0)), 4))
+    wrong = []
+    for window_s in (30, 20):
+        transcriber = load(Configuration(model="tiny.en", window_s=window_s))
+        results = transcriber.transcribe_batch([waveform for _, waveform in recordings])
+        assert all(result.windows >= 2 for result in results)
+        errors = [
+            word_errors(text, result.text)
+            for (text, _), result in zip(recordings, results, strict=True)
+        ]
+        wrong.append([e.total for e in errors])
+    words = sum(e.reference_words for e in errors)
+    excess = np.subtract(wrong[1], wrong[0])
+    print(f"{words} words; wrong at 30 s {wrong[0]}, at 20 s {wrong[1]}")
+    # Of what both windows lose, the difference says nothing.
+    assert sum(wrong[0]) < 0.15 * words
+    by_chance = 2 * np.sqrt(len(excess)) * excess.std(ddof=1)
+    assert excess.sum() <= 0.01 * words + by_chance
+    assert excess.max() <= 8
 
 
 def test_a_runaway_is_stopped_and_decoded_again_in_the_full_window(librispeech):

@@ -17,11 +17,13 @@ from measurements import verification as verifications
 from measurements.datasets import DatasetError, open_dataset
 from measurements.evaluation import evaluation_of
 from measurements.jobs.queue import JobQueue
+from measurements.records import Metric
 from measurements.settings import Settings
 from measurements.store import Store
 from measurements.verification import NothingToVerifyError
 from models_registry import Configuration
 from planner import stopping
+from planner.answer import Estimate
 from planner.errors import NoFeasibleConfigurationError
 from planner.question import Budget, Question
 from tests.conftest import needs_weights
@@ -59,7 +61,7 @@ def test_before_run_and_after(store):
     assert done.status == "succeeded"
     outcome, (run,) = done.outcome, done.runs
     assert run.predicted == verification.predicted
-    assert run.inside == (run.predicted.lower <= run.measured.value <= run.predicted.upper)
+    assert run.inside == verifications.came_true(run.predicted, run.measured)
     assert outcome.settled or outcome.why == "1 of 1 runs were made"
     assert verifications.find(done.id, store) == done
     measurement = store.measurement(run.measurement)
@@ -99,6 +101,40 @@ def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
     verification = verifications.create(asked, store, limit=4)
     assert verification.rival == measured.key
     assert verification.question.device == "local"
+
+
+def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
+    """With a target there is no rival: words of a hopeless window are held against it."""
+    monkeypatch.setattr(stopping, "FIRST_LOOK", 8)
+    asked = Question(study="asr-demo", target_wer=0.4, models=("base",))
+    hopeless = Configuration(model="base", window_s=1, window_policy="truncate")
+    verification = verifications.create(asked, store, configuration=hopeless, limit=20)
+    assert verification.rival is None
+    (run,) = verifying.run(verification, store).runs
+    assert (run.stopped, run.rival) == ("worse", None)
+    assert run.utterances < 20
+    assert coverage.coverage(store) == []
+
+
+def test_a_run_s_own_noise_widens_what_was_predicted():
+    predicted = Estimate(
+        mean=0.1,
+        lower=0.08,
+        upper=0.12,
+        level=0.9,
+        unit="fraction",
+        basis="interpolated",
+        source="predicted",
+        provenance="made up",
+    )
+
+    def measured(value, se):
+        return Metric(name="wer", value=value, se=se)
+
+    assert verifications.came_true(predicted, measured(0.119, None))
+    assert not verifications.came_true(predicted, measured(0.125, None))
+    assert verifications.came_true(predicted, measured(0.125, 0.01))
+    assert not verifications.came_true(predicted, measured(0.13, 0.01))
 
 
 def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
@@ -191,7 +227,7 @@ def wait_for(condition, worker, seconds=150):
 
 def test_a_worker_killed_in_the_middle_finishes_after_a_restart(settings, store):
     """SIGKILL between two batches: nothing is lost, nothing is measured twice."""
-    queue = JobQueue.prepare(settings)
+    queue = JobQueue(settings)
     configuration = Configuration(model="tiny.en")  # 8 utterances a batch, 3 batches
     verification = verifications.create(QUESTION, store, configuration=configuration, limit=20)
     queue.enqueue_verification(verification.id)
@@ -246,7 +282,7 @@ def test_a_verification_that_can_t_run_fails_with_its_reason(settings, store, tm
     verification = verifications.create(question, store, dataset=dataset, limit=6)
     for file in (folder / "audio").iterdir():
         file.write_bytes(b"broken")
-    queue = JobQueue.prepare(settings)
+    queue = JobQueue(settings)
     queue.enqueue_verification(verification.id)
     worker = start_worker(settings)
     try:

@@ -105,7 +105,7 @@ def test_the_id_follows_the_content(tmp_path):
         ({"design": "iso-flops"}, "budgets_gflops is for design iso-flops"),
         ({"runs": 5}, "runs is for design adaptive"),
         ({"design": "adaptive", "runs": 5, "speech": DEMO * 2}, "takes one data set"),
-        ({"models": ()}, "at least 1 item"),
+        ({"models": ()}, "at least one is needed"),
     ],
 )
 def test_specifications_that_make_no_sense(changes, said):

