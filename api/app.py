@@ -9,11 +9,12 @@ from importlib.metadata import version
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
-from api import problems, security
-from api.controllers.catalogue import MeasurementController, ModelController, StudyController
-from api.controllers.health import health
+from api import headers, problems, security
+from api.controllers.catalogue import ModelController, StudyController
+from api.controllers.health import health, live, metrics, probed, ready
+from api.controllers.measurements import MeasurementController
 from api.controllers.recommendations import (
     FrontController,
     PredictionController,
@@ -21,10 +22,22 @@ from api.controllers.recommendations import (
 )
 from api.controllers.sweeps import SweepController
 from api.controllers.verifications import CalibrationController, VerificationController
+from api.limits import Limiter
+from api.metrics import StoreCollector, note_recommendation
+from api.observing import Observed
+from api.reference import ReferencePlugin
 from api.services import PlanningService
+from api.stopping import Stopping
+from api.strict import RequestSchemas
+from api.tracing import traced
+from api.verified import Answers
+from api.web import router as web
+from api.web.site import templates
+from measurements import logs
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
+from measurements.store.engine import BUSY_S
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -37,20 +50,22 @@ def create_app(settings: Settings | None = None) -> Litestar:
         StoreError: The store can't be opened.
     """
     chosen = settings or Settings()
-    store = Store.open(chosen.database_url)
-    queue = JobQueue.prepare(chosen)
-    planning = PlanningService(store)
+    store = Store.open(chosen.database_url, busy_s=BUSY_S)
+    queue = JobQueue(chosen)
+    planning = PlanningService(store, note_recommendation)
+    stopping = Stopping()
 
     @asynccontextmanager
     async def close(_: Litestar) -> AsyncIterator[None]:
-        yield
+        with stopping.on_signals():
+            yield
         queue.close()
         store.close()
 
     def always(value: object) -> Provide:
         return Provide(lambda: value, sync_to_thread=False, use_cache=True)
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             RecommendationController,
             FrontController,
@@ -62,15 +77,26 @@ def create_app(settings: Settings | None = None) -> Litestar:
             StudyController,
             MeasurementController,
             health,
+            web.router(),
+            live,
+            ready,
+            metrics,
         ],
+        template_config=templates(),
         dependencies={
             "store": always(store),
             "queue": always(queue),
             "planning": always(planning),
+            # One for all: what a route has several of, the framework gives each a task of its own.
+            "answers": always(Answers(planning, store, queue, chosen, stopping)),
             "settings": always(chosen),
+            "stopping": always(stopping),
+            "collector": always(StoreCollector(store, queue)),
         },
-        guards=[security.key_guard(store, chosen)],
-        plugins=[problems.plugin()],
+        guards=[Limiter(chosen).around(security.key_guard(store, chosen))],
+        before_send=[headers.add],
+        logging_config=None,
+        plugins=[problems.plugin(), RequestSchemas()],
         lifespan=[close],
         request_max_body_size=chosen.max_body_bytes,
         openapi_config=OpenAPIConfig(
@@ -81,8 +107,19 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 " precision for a budget, with honest intervals and real verification."
             ),
             path="/schema",
+            use_handler_docstrings=True,
             components=security.COMPONENTS,
             security=[{"apiKey": []}] if security.has_keys(store, chosen) else None,
-            render_plugins=[SwaggerRenderPlugin(path="/docs")],
+            render_plugins=[ReferencePlugin(), JsonRenderPlugin(), YamlRenderPlugin()],
         ),
     )
+    # Outermost, where errors and unknown paths pass too; middleware sees matched routes only.
+    app.asgi_handler = traced(Observed(probed(app.asgi_handler)))
+    return app
+
+
+def served() -> Litestar:
+    """The application as a server process runs it, its logs set up from the environment."""
+    settings = Settings()
+    logs.set_up(settings)
+    return create_app(settings)

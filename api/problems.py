@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,41 +14,31 @@ from litestar.plugins.problem_details import (
     ProblemDetailsException,
     ProblemDetailsPlugin,
 )
-from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from pydantic import ValidationError
+from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from api.schemas import Problem
 from measurements.datasets import DatasetError
 from measurements.exchange import RowsError
+from measurements.logs import get_logger
 from measurements.store import StoreError
+from measurements.store.engine import is_busy, is_full
 from measurements.sweeps.spec import SweepError
 from models_registry import UnknownNameError, WeightsError
+from models_registry.adapters import AdapterError
 from planner.errors import (
     InsufficientDataError,
     NoFeasibleConfigurationError,
     PlannerError,
 )
 
-_log = logging.getLogger("speechplan.api")
+_log = get_logger("api")
 
 TYPE_PREFIX = "https://speechplan.dev/problems/"
 
-
-class Problem(BaseModel):
-    """A problem as RFC 9457 describes it; further members depend on its type.
-
-    Attributes:
-        type: Identifies the kind of problem.
-        title: The kind in words.
-        status: The HTTP status.
-        detail: What is wrong with this request.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
+RETRY_AFTER_S = 2
+"""When to ask again that could not reach its database."""
 
 
 def problem(
@@ -137,18 +127,37 @@ def _from_weights(error: WeightsError) -> ProblemDetailsException:
     return problem(422, "weights", "The weights can't be had", str(error))
 
 
+def _from_adapter(error: AdapterError) -> ProblemDetailsException:
+    return problem(422, "adapter", "The adapter can't be had", str(error))
+
+
 def _from_store(error: StoreError) -> ProblemDetailsException:
-    return problem(503, "store-unavailable", "The store can't be reached", str(error))
+    found = problem(503, *_NAMES[503], str(error))
+    found.headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return found
 
 
 def _from_database(error: SQLAlchemyError) -> ProblemDetailsException:
-    _log.error("database: %s", error)
-    detail = "the database does not answer; try again later"
-    return problem(503, "store-unavailable", "The store can't be reached", detail)
+    _log.error("database_unavailable", error=str(error))
+    if is_full(error):
+        detail = "the database's disk is full: nothing was stored; make room and ask again"
+        return problem(507, "disk-full", _NAMES[507][1], detail)
+    if isinstance(error, DataError):
+        detail = "it holds a character that the database has not, such as NUL"
+        return problem(400, *_NAMES[400], detail)
+    code, title = _NAMES[503]
+    if is_busy(error) or isinstance(error, PoolTimeoutError):
+        code, title = "store-busy", "The store is busy"
+        detail = "somebody else has locked the database; ask again"
+    else:
+        detail = "the database does not answer; try again later"
+    found = problem(503, code, title, detail)
+    found.headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return found
 
 
 def _from_anything(error: Exception) -> ProblemDetailsException:
-    _log.exception("unexpected error", exc_info=error)
+    _log.error("unexpected_error", exc_info=error)
     detail = "the service made a mistake; its log says which"
     return problem(500, "internal", "Internal error", detail)
 
@@ -160,7 +169,11 @@ _NAMES = {
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
     409: ("conflict", "That is over already"),
+    412: ("stale-revision", "New measurements came in"),
     413: ("body-too-large", "The body is too large"),
+    429: ("too-many-requests", "Too many requests"),
+    503: ("store-unavailable", "The store can't be reached"),
+    507: ("disk-full", "The disk is full"),
 }
 
 
@@ -171,45 +184,65 @@ def _from_http(error: HTTPException) -> ProblemDetailsException:
     return converted
 
 
+CONVERTERS: dict[type[Exception], Callable[[Any], ProblemDetailsException]] = {
+    HTTPException: _from_http,
+    ValidationException: _from_validation,
+    ValidationError: _from_pydantic,
+    PlannerError: _from_planner,
+    UnknownNameError: _from_unknown_name,
+    DatasetError: _from_dataset,
+    RowsError: _from_rows,
+    SweepError: _from_sweep,
+    WeightsError: _from_weights,
+    AdapterError: _from_adapter,
+    StoreError: _from_store,
+    SQLAlchemyError: _from_database,
+    Exception: _from_anything,
+}
+"""What becomes of each kind of error."""
+
+
+def of(error: Exception) -> ProblemDetailsException:
+    """The problem that an error is told as."""
+    if isinstance(error, ProblemDetailsException):
+        return error
+    return next(CONVERTERS[kind](error) for kind in type(error).__mro__ if kind in CONVERTERS)
+
+
 def plugin() -> ProblemDetailsPlugin:
     """Turns every known exception into a problem."""
     return ProblemDetailsPlugin(
-        ProblemDetailsConfig(
-            exception_to_problem_detail_map={
-                HTTPException: _from_http,
-                ValidationException: _from_validation,
-                ValidationError: _from_pydantic,
-                PlannerError: _from_planner,
-                UnknownNameError: _from_unknown_name,
-                DatasetError: _from_dataset,
-                RowsError: _from_rows,
-                SweepError: _from_sweep,
-                WeightsError: _from_weights,
-                StoreError: _from_store,
-                SQLAlchemyError: _from_database,
-                Exception: _from_anything,
-            }
-        )
+        ProblemDetailsConfig(exception_to_problem_detail_map=dict(CONVERTERS))
     )
 
 
 _DESCRIPTIONS = {
     400: "The request is not valid: the fields that are wrong are named.",
     401: "The service was started with a key and the request does not carry it.",
-    403: "The request's key is of another scope.",
+    403: "The request's key is of another scope, or another site's page has sent it.",
     404: "There is no such resource.",
     409: "It has ended already, so that nothing is left to cancel.",
     413: "The body is too large.",
     422: (
         "The request is valid but has no answer: no feasible configuration, too little data,"
-        " an unknown name (with suggestions), a data set or weights that can't be used."
+        " an unknown name (with suggestions), a data set, an adapter or weights that can't be"
+        " used; or its idempotency key has begun other work."
     ),
-    503: "The store can't be reached.",
+    412: "New measurements came in since the revision that If-Match names.",
+    429: "Too many requests: Retry-After says in how many seconds there is room again.",
+    503: "The store can't be reached, or somebody has locked it: Retry-After says when to ask.",
+    507: "The store's disk is full: nothing was stored.",
 }
 
 
-def responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """Documentation of the problems that a route answers with."""
+def responses(*statuses: int, guarded: bool = True) -> dict[int, ResponseSpec]:
+    """Documentation of the problems that a route answers with.
+
+    Args:
+        statuses: Its own.
+        guarded: Whether it may need a key and counts for limits.
+    """
+    shown = (401, 403, *statuses, 429) if guarded else statuses
     return {
         status: ResponseSpec(
             data_container=Problem,
@@ -217,7 +250,7 @@ def responses(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             examples=[Example(value=_example(status))],
         )
-        for status in (401, 403, *statuses)
+        for status in shown
     }
 
 

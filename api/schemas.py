@@ -11,8 +11,11 @@ from measurements.measured_curves import MeasuredCurve
 from measurements.profiles import DeviceProfile
 from measurements.records import Measurement
 from models_registry import Configuration
+from models_registry.configuration import Task
 from planner.answer import ComponentFlops, Estimate, Front, Recommendation, StudySummary
-from planner.question import Probability
+from planner.curves.along import FittedCurve
+from planner.curves.summary import FitSummary
+from planner.question import Chance
 
 
 class Schema(BaseModel):
@@ -84,9 +87,10 @@ class ModelInfo(Schema):
 
 
 class ModelsResponse(Schema):
-    """Every model of the registry."""
+    """A page of the models of the registry, and the cursor of the next."""
 
     items: list[ModelInfo]
+    next_cursor: str | None = None
 
 
 class ListedDevice(Schema):
@@ -108,10 +112,11 @@ class ListedDevice(Schema):
 
 
 class DevicesResponse(Schema):
-    """Every device, and the name of the one that ``local`` means."""
+    """A page of the devices, and the name of the one that ``local`` means."""
 
     items: list[ListedDevice]
     local: str
+    next_cursor: str | None = None
 
 
 class PredictionsRequest(Schema):
@@ -126,7 +131,7 @@ class PredictionsRequest(Schema):
 
     configurations: Annotated[list[Configuration], Field(min_length=1, max_length=1000)]
     study: str | None = None
-    level: Probability = 0.90
+    level: Chance = 0.90
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
@@ -151,9 +156,34 @@ class PredictionsResponse(Schema):
 
 
 class CurvesResponse(Schema):
-    """What was measured along each axis."""
+    """A page of what was measured along each axis, and the cursor of the next."""
 
     items: list[MeasuredCurve]
+    next_cursor: str | None = None
+
+
+class ScalingResponse(Schema):
+    """The fitted curves that a study's answers come from.
+
+    All studies of its task meet in them, through an offset each.
+
+    Attributes:
+        study: The study.
+        task: Its task.
+        error: What the curves are of, a fraction: ``wer``, or ``1 - ua``.
+        level: Probability of the bands.
+        held: Label of each group that the curves are drawn for.
+        fit: Form, terms, floor, elasticities, offsets, and what held-out points say.
+        curves: Along each axis, with the study's own observations.
+    """
+
+    study: str
+    task: Task
+    error: Literal["wer", "1 - ua"]
+    level: float
+    held: dict[str, str]
+    fit: FitSummary
+    curves: list[FittedCurve]
 
 
 class StudyInfo(Schema):
@@ -166,9 +196,10 @@ class StudyInfo(Schema):
 
 
 class StudiesResponse(Schema):
-    """Every study."""
+    """A page of the studies, and the cursor of the next."""
 
     items: list[StudyInfo]
+    next_cursor: str | None = None
 
 
 class CoverageResponse(Schema):
@@ -176,9 +207,11 @@ class CoverageResponse(Schema):
 
     Attributes:
         items: All of the record, then by basis, then by study, for each level.
+        next_cursor: Cursor of the next page; none on the last.
     """
 
     items: list[Covered]
+    next_cursor: str | None = None
 
 
 class MeasurementsPage(Schema):
@@ -221,3 +254,21 @@ class Health(Schema):
 
     status: Literal["ok"] = "ok"
     version: str
+
+
+class Problem(BaseModel):
+    """A problem as RFC 9457 describes it; further members depend on its type.
+
+    Attributes:
+        type: Identifies the kind of problem.
+        title: The kind in words.
+        status: The HTTP status.
+        detail: What is wrong with this request.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

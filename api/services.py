@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from api.memory import give_back
 from api.schemas import (
     CostResponse,
     CurvesResponse,
@@ -20,6 +24,7 @@ from api.schemas import (
     PredictionsRequest,
     PredictionsResponse,
     RecommendationResponse,
+    ScalingResponse,
     StudyInfo,
 )
 from measurements.datasets import DatasetError
@@ -31,19 +36,42 @@ from measurements.studies import evidence_for, resolve_device, studies, study_of
 from models_registry import MODELS, Configuration, Plan
 from models_registry.devices import DEVICES
 from models_registry.weights import available
-from planner.answer import ComponentFlops, StudySummary
-from planner.cost import Convention, memory_bytes, pass_flops
+from planner.answer import ComponentFlops, Recommendation, StudySummary
+from planner.cost import Convention, Flops, memory_bytes, pass_flops
+from planner.cost.unmerged import adapter_bytes, adapter_flops
 from planner.cost.whisper import SEED_OUTPUT_TOKENS
+from planner.curves.along import curves_along, held
 from planner.question import FrontQuestion, Question, Setting
 from planner.recommend import Planner
+from planner.workload import Workload
 
 if TYPE_CHECKING:
     from measurements.settings import Settings
     from measurements.store import Store
 
-_PLANNERS_KEPT = 16
+_KEPT_BYTES = 22e6
+"""Of all planners: a few studies, each with a few devices; another is ready in half a second."""
+_EVIDENCE_BYTES = 2_000_000
 
 _Asked = TypeVar("_Asked", bound=Setting)
+_Item = TypeVar("_Item")
+
+
+@dataclass
+class _Kept:
+    """A planner that is made once, and answers one question at a time.
+
+    What it keeps between questions is not made for several threads; nor would they be faster,
+    since they share one interpreter.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    planner: Planner | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what it keeps, about; nothing but evidence in the beginning."""
+        return _EVIDENCE_BYTES + (0 if self.planner is None else self.planner.nbytes)
 
 
 class PlanningService:
@@ -51,78 +79,160 @@ class PlanningService:
 
     Args:
         store: Where measurements are kept; none leaves the catalogue.
+        note: Told of every recommendation.
     """
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(
+        self, store: Store | None, note: Callable[[Recommendation], None] | None = None
+    ) -> None:
         self._store = store
-        self._planners: OrderedDict[tuple[object, ...], Planner] = OrderedDict()
+        self._note = note
+        self._planners: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def recommend(self, question: Question) -> RecommendationResponse:
+    def revision(self) -> int:
+        """A number that grows with what is known."""
+        return 0 if self._store is None else self._store.revision()
+
+    def recommend(self, question: Question, revision: int | None = None) -> RecommendationResponse:
         """The answer to a question.
 
+        Args:
+            question: What is asked.
+            revision: Of what is known; looked up when left out.
+
         Raises:
             PlannerError: There is none.
             UnknownNameError: A study, model or device is not known.
         """
-        planner, resolved = self._resolved(question)
-        return RecommendationResponse(
-            recommendation=planner.recommend(resolved), study=planner.summary(resolved)
-        )
+        with self._asked(question, revision) as (planner, resolved):
+            found = RecommendationResponse(
+                recommendation=planner.recommend(resolved), study=planner.summary(resolved)
+            )
+        if self._note is not None:
+            self._note(found.recommendation)
+        return found
 
-    def front(self, question: FrontQuestion) -> FrontResponse:
+    def front(self, question: FrontQuestion, revision: int | None = None) -> FrontResponse:
         """The Pareto front over two of quality and the costs.
 
+        Args:
+            question: What is asked.
+            revision: Of what is known; looked up when left out.
+
         Raises:
             PlannerError: There is none.
             UnknownNameError: A study, model or device is not known.
         """
-        planner, resolved = self._resolved(question)
-        return FrontResponse(front=planner.front(resolved), study=planner.summary(resolved))
+        with self._asked(question, revision) as (planner, resolved):
+            return FrontResponse(front=planner.front(resolved), study=planner.summary(resolved))
 
-    def predict(self, asked: PredictionsRequest) -> PredictionsResponse:
+    def predict(
+        self, asked: PredictionsRequest, revision: int | None = None
+    ) -> PredictionsResponse:
         """Quality of configurations, one by one.
+
+        Args:
+            asked: Which.
+            revision: Of what is known; looked up when left out.
 
         Raises:
             PlannerError: Too little is known.
             UnknownNameError: The study is not known.
         """
         task = asked.configurations[0].task
-        planner = self._planner(Setting(task=task, study=asked.study, seed=asked.seed))
-        predictions = planner.predict(asked.configurations, asked.level)
+        setting = Setting(task=task, study=asked.study, seed=asked.seed)
+        with self._asked(setting, revision) as (planner, _):
+            predictions = planner.predict(asked.configurations, asked.level)
+            study = planner.evidence.study
         return PredictionsResponse(
             items=[
                 Predicted(configuration=configuration, predictions=predicted)
                 for configuration, predicted in zip(asked.configurations, predictions, strict=True)
             ],
-            study=planner.evidence.study,
+            study=study,
         )
 
     def summary(self, question: Question) -> StudySummary:
         """Which study a question is answered for, and what that rests on."""
-        planner, resolved = self._resolved(question)
-        return planner.summary(resolved)
+        with self._asked(question) as (planner, resolved):
+            return planner.summary(resolved)
 
-    def _resolved(self, question: _Asked) -> tuple[Planner, _Asked]:
-        """The planner for a question, and the question with its device's own name."""
+    def scaling(self, study: str, level: float) -> ScalingResponse:
+        """The fitted curves that a study's answers come from.
+
+        Raises:
+            PlannerError: Too little is known for curves.
+            UnknownNameError: The study is not known.
+        """
+        task = study_of(self._store, study).task
+        with self._asked(Setting(task=task, study=study)) as (planner, _):
+            model = planner.quality.curves
+        at = {"study": study}
+        return ScalingResponse(
+            study=study,
+            task=task,
+            error="wer" if task == "asr" else "1 - ua",
+            level=level,
+            held=held(model, at),
+            fit=model.summary(),
+            curves=list(curves_along(model, at=at, level=level, own_only=True)),
+        )
+
+    def study_workload(self, question: Setting) -> Workload:
+        """The workload of a question that names none.
+
+        Raises:
+            PlannerError: Nothing is known of the study.
+            UnknownNameError: The study or the device is not known.
+        """
+        with self._asked(question) as (planner, _):
+            return planner.evidence.workload
+
+    @contextmanager
+    def _asked(
+        self, question: _Asked, revision: int | None = None
+    ) -> Iterator[tuple[Planner, _Asked]]:
+        """The planner for a question, nobody else's meanwhile, and the question as it takes it."""
         device = resolve_device(question.device, self._store)
         resolved = question.model_copy(update={"device": device})
-        return self._planner(resolved), resolved
+        if revision is None:
+            revision = self.revision()
+        # Trials take seconds: they keep nobody waiting who asks without.
+        trials = bool(getattr(question, "trials", 0))
+        # One serves all devices; only of this machine itself may more have to be found out.
+        local = device == local_device().id
+        key = (revision, question.task, question.study, local, question.seed, trials)
+        with self._lock:
+            for old in [other for other in self._planners if other[0] != revision]:
+                del self._planners[old]
+            kept = self._planners.setdefault(key, _Kept())
+            self._planners.move_to_end(key)
+            self._make_room()
+        with kept.lock:
+            if kept.planner is None:
+                try:
+                    kept.planner = self._planner(resolved)
+                except Exception:
+                    with self._lock:
+                        self._planners.pop(key, None)
+                    raise
+            before = kept.planner.nbytes
+            yield kept.planner, resolved
+            if kept.planner.nbytes != before:
+                give_back()
+
+    def _make_room(self) -> None:
+        """Lets planners go that were not asked for longest, while all of them weigh too much."""
+        weights = {key: kept.nbytes for key, kept in self._planners.items()}
+        for key in list(weights)[:-1]:
+            if sum(weights.values()) <= _KEPT_BYTES:
+                break
+            del self._planners[key], weights[key]
 
     def _planner(self, question: Setting) -> Planner:
-        revision = 0 if self._store is None else self._store.revision()
-        key = (revision, question.task, question.study, question.device, question.seed)
-        with self._lock:
-            if key in self._planners:
-                self._planners.move_to_end(key)
-                return self._planners[key]
         evidence = evidence_for(question.task, question.study, self._store, device=question.device)
-        planner = Planner(evidence, question.seed, fits=FITS)
-        with self._lock:
-            self._planners[key] = planner
-            while len(self._planners) > _PLANNERS_KEPT:
-                self._planners.popitem(last=False)
-        return planner
+        return Planner(evidence, question.seed, fits=FITS)
 
 
 def plan_of(answer: RecommendationResponse, question: Question) -> Plan:
@@ -143,8 +253,16 @@ def cost_of(
     convention: Convention = "counted-1",
     output_tokens: int = SEED_OUTPUT_TOKENS,
     classes: int = 0,
+    merged: bool = True,
 ) -> CostResponse:
     """FLOPs and memory of one forward pass over a full window.
+
+    Args:
+        configuration: What runs.
+        convention: How to count.
+        output_tokens: Tokens decoded, the end of text included (ASR).
+        classes: Classes of the read-out (SER).
+        merged: Whether its adapter is merged into the weights and costs nothing.
 
     Raises:
         ValueError: The convention does not cover the configuration.
@@ -153,6 +271,12 @@ def cost_of(
         configuration, output_tokens=output_tokens, convention=convention, classes=classes
     )
     memory = memory_bytes(configuration, output_tokens)
+    if not merged:
+        if convention != "counted-1":
+            raise ValueError(f"convention {convention} does not cover an adapter that is unmerged")
+        more = adapter_flops(configuration, output_tokens=output_tokens)
+        flops = Flops(convention, {**flops.components, "adapter": more})
+        memory["adapter"] = adapter_bytes(configuration)
     return CostResponse(
         gflops=float(flops.total) / 1e9,
         convention=convention,
@@ -214,6 +338,7 @@ def study_curves(store: Store | None, study: str, model: str | None, seed: int) 
     """
     wanted = None if model is None else MODELS.canonical(model)
     found = measured_curves(study_of(store, study).measurements, model=wanted, seed=seed)
+    give_back()
     return CurvesResponse(items=found)
 
 
@@ -230,18 +355,20 @@ def list_studies(store: Store | None) -> list[StudyInfo]:
     ]
 
 
-def measurements_page(store: Store | None, study: str, cursor: int, limit: int) -> MeasurementsPage:
+def page(items: Sequence[_Item], cursor: str, limit: int) -> tuple[list[_Item], str | None]:
+    """A page of a list that grows at its end only, and the cursor of the next."""
+    end = int(cursor) + limit
+    return list(items[int(cursor) : end]), str(end) if end < len(items) else None
+
+
+def measurements_page(store: Store | None, study: str, cursor: str, limit: int) -> MeasurementsPage:
     """A page of a study's measurements: the catalogue's first, then the store's.
 
     Raises:
         UnknownNameError: There is no such study.
     """
-    everything = study_of(store, study).measurements
-    end = cursor + limit
-    return MeasurementsPage(
-        items=list(everything[cursor:end]),
-        next_cursor=str(end) if end < len(everything) else None,
-    )
+    items, following = page(study_of(store, study).measurements, cursor, limit)
+    return MeasurementsPage(items=items, next_cursor=following)
 
 
 def check_dataset(name: str | None, settings: Settings) -> None:

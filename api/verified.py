@@ -2,97 +2,115 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import Literal
+from dataclasses import dataclass
 
-from pydantic import Field
-
-from api.schemas import RecommendationResponse, Schema
+from api.job_schemas import VerificationLink, VerifiedResponse, Verify
 from api.services import PlanningService
+from api.stopping import Stopping
 from measurements import verification as verifications
 from measurements.datasets import DatasetError
 from measurements.jobs.queue import JobQueue
+from measurements.settings import Settings
 from measurements.store import Store
-from measurements.verification import NothingToVerifyError, Status, Verification
+from measurements.verification import NothingToVerifyError, Verification
 from planner.answer import Recommendation
 from planner.question import Question
 
-Verify = Literal["never", "auto", "always", "wait"]
-"""``auto``: where the decision is at risk and something can be run; ``always``: or it is an
-error; ``wait``: like ``auto``, and the answer comes when it is over."""
-
 _POLL_S = 0.25
 
+MOST_WAITING = 16
+"""Requests that wait at once, each on a thread; others get the answer as it stands."""
 
-class VerificationLink(Schema):
-    """The verification of an answer.
-
-    Attributes:
-        id: Its id.
-        href: Where it is followed.
-        status: How far it is.
-        settled: Whether the decision is safe now; none before the end.
-        why: Why it ended there.
-    """
-
-    id: str
-    href: str
-    status: Status
-    settled: bool | None = None
-    why: str | None = None
+_WAITING = threading.BoundedSemaphore(MOST_WAITING)
 
 
-class VerifiedResponse(RecommendationResponse):
-    """An answer with its verification, where there is one.
+@dataclass(frozen=True)
+class Answers:
+    """Answers questions and has the answers verified.
 
     Attributes:
-        id: Names the answer while it is verified; none where it is not.
-        verification: Its verification.
-        not_verified: Why there is none though one was asked for.
-        before: What was answered first, where that has changed.
-        changes: What has changed, in words.
+        planning: Answers them.
+        store: Where verifications are noted.
+        queue: Where they wait for a worker.
+        settings: Which data sets may be named.
+        stopping: Ends waits early, with the service.
     """
 
-    id: str | None = None
-    verification: VerificationLink | None = None
-    not_verified: str | None = None
-    before: Recommendation | None = None
-    changes: list[str] = Field(default_factory=list)
+    planning: PlanningService
+    store: Store
+    queue: JobQueue
+    settings: Settings
+    stopping: Stopping
 
+    def answer(
+        self,
+        question: Question,
+        verify: Verify,
+        *,
+        revision: int | None = None,
+        dataset: str | None = None,
+        limit: int | None = None,
+        wait_s: float = 0.0,
+        identifier: str | None = None,
+        begun: Verification | None = None,
+    ) -> VerifiedResponse:
+        """Answers a question and begins to verify the answer, as far as that is asked for.
 
-def answer(
-    question: Question,
-    verify: Verify,
-    planning: PlanningService,
-    store: Store,
-    queue: JobQueue,
-    *,
-    dataset: str | None = None,
-    limit: int | None = None,
-    wait_s: float = 0.0,
-) -> VerifiedResponse:
-    """Answers a question and begins to verify the answer, as far as that is asked for.
+        Args:
+            question: What is asked.
+            verify: Whether it is verified.
+            revision: Of what is known; looked up when left out.
+            dataset: Data set of the runs; the study's own when left out.
+            limit: Utterances at most.
+            wait_s: Longest wait for its end.
+            identifier: Of the verification, if one is begun.
+            begun: What was begun by the same request before; it is answered from.
 
-    Raises:
-        PlannerError: There is no answer, or with ``always`` nothing to verify it by.
-        DatasetError: With ``always``, the study's speech is not here.
-        UnknownNameError: A study, model or device is not known.
-    """
-    found = planning.recommend(question)
-    plain = VerifiedResponse(recommendation=found.recommendation, study=found.study)
-    plan = found.recommendation.verification
-    if verify == "never" or (verify != "always" and not plan.needed):
-        return plain
-    try:
-        verification = verifications.create(question, store, dataset=dataset, limit=limit)
-    except (NothingToVerifyError, DatasetError) as error:
-        if verify == "always":
-            raise
-        return plain.model_copy(update={"not_verified": str(error)})
-    queue.enqueue_verification(verification.id)
-    if verify == "wait":
-        verification = _awaited(verification, store, wait_s)
-    return response(verification, planning)
+        Raises:
+            PlannerError: There is no answer, or with ``always`` nothing to verify it by.
+            DatasetError: With ``always``, the study's speech is not here.
+            UnknownNameError: A study, model or device is not known.
+        """
+        if begun is not None:
+            return self._followed(begun, verify, wait_s)
+        found = self.planning.recommend(question, revision)
+        plain = VerifiedResponse(recommendation=found.recommendation, study=found.study)
+        plan = found.recommendation.verification
+        if verify == "never" or (verify != "always" and not plan.needed):
+            return plain
+        try:
+            begun = verifications.create(
+                question, self.store, dataset=dataset, limit=limit, identifier=identifier
+            )
+        except (NothingToVerifyError, DatasetError) as error:
+            if verify == "always":
+                raise
+            return plain.model_copy(update={"not_verified": str(error)})
+        return self._followed(begun, verify, wait_s)
+
+    def _followed(
+        self, verification: Verification, verify: Verify, wait_s: float
+    ) -> VerifiedResponse:
+        # A job of the same id is there once, also where a service died in between.
+        self.queue.enqueue_verification(verification.id)
+        if verify == "wait" and _WAITING.acquire(blocking=False):
+            try:
+                verification = self._awaited(verification, wait_s)
+            finally:
+                _WAITING.release()
+        return response(verification, self.planning)
+
+    def _awaited(self, verification: Verification, wait_s: float) -> Verification:
+        """The verification when it is over, or as far as it is by then."""
+        end = time.monotonic() + wait_s
+        while (
+            verification.finished_at is None and time.monotonic() < end and not self.stopping.asked
+        ):
+            time.sleep(_POLL_S)
+            verification = verifications.find(verification.id, self.store) or verification
+        return verification
 
 
 def response(verification: Verification, planning: PlanningService) -> VerifiedResponse:
@@ -114,15 +132,6 @@ def response(verification: Verification, planning: PlanningService) -> VerifiedR
         before=None if now == first else first,
         changes=_changes(first, now),
     )
-
-
-def _awaited(verification: Verification, store: Store, wait_s: float) -> Verification:
-    """The verification when it is over, or as far as it is by then."""
-    end = time.monotonic() + wait_s
-    while verification.finished_at is None and time.monotonic() < end:
-        time.sleep(_POLL_S)
-        verification = verifications.find(verification.id, store) or verification
-    return verification
 
 
 def _changes(before: Recommendation, now: Recommendation) -> list[str]:

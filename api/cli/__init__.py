@@ -1,5 +1,13 @@
 """The command line: ``speechplan``."""
 
-from api.cli.main import main
+from __future__ import annotations
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Entry of the console script.
+
+    Processes that ``serve`` spawns import the script, too, and need none of its commands.
+    """
+    from api.cli.main import app
+
+    app()

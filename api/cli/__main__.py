@@ -1,6 +1,6 @@
 """``python -m api.cli``."""
 
-from api.cli.main import main
+from api.cli import main
 
 if __name__ == "__main__":
     main()

@@ -69,7 +69,12 @@ def adapt(
                 device=device,
                 weights=options.weights_source(weights, configuration),
                 command=adapt_command(
-                    configuration, dataset, hyperparameters, subset=subset, limit=limit
+                    configuration,
+                    dataset,
+                    hyperparameters,
+                    subset=subset,
+                    limit=limit,
+                    weights=weights,
                 ),
                 on_progress=report,
             )
@@ -80,7 +85,11 @@ def adapt(
 
 
 def adapters(as_json: options.Json = False) -> None:
-    """List the adapters that were trained on this machine."""
+    r"""List the adapters that were trained on this machine.
+
+    \b
+    speechplan adapters
+    """
     with handled(as_json):
         from measurements.adaptation.records import records
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli import completing
 from api.cli.given import with_options
 from api.cli.options import PANEL, Task
 from models_registry import Configuration
@@ -21,7 +22,12 @@ from models_registry.configuration import (
 
 _Model = Annotated[
     str,
-    typer.Option("--model", help="Model, for example whisper-base.", rich_help_panel=PANEL),
+    typer.Option(
+        "--model",
+        help="Model, for example whisper-base.",
+        rich_help_panel=PANEL,
+        autocompletion=completing.models,
+    ),
 ]
 _WindowS = Annotated[
     float,

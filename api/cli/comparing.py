@@ -9,7 +9,7 @@ import typer
 
 from api.cli import options
 from api.cli.errors import handled, usage
-from api.cli.output import console, print_json, print_table
+from api.cli.output import console, print_json, print_table, size_text
 from api.cli.stores import existing_store
 
 if TYPE_CHECKING:
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from measurements.measured_curves import CurvePoint, MeasuredCurve
     from measurements.records import Measurement, Metric
 
-_CUT = ("window_s", "tail_s", "window_policy")
+_CUT = ("window_s", "tail_s", "window_policy", "recipe")
 """Axes along which it matters how many windows ran away."""
-
-_Study = Annotated[str | None, typer.Option("--study", help="Only of this study.")]
 
 
 def measurements(
-    study: _Study = None,
-    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
+    study: options.Study = None,
+    model: options.OnlyModel = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Write them into a .csv, .jsonl or .parquet file instead."),
@@ -46,7 +44,10 @@ def measurements(
             from measurements.exchange import write_file
 
             write_file(found, output)
-            console.print(f"{len(found)} measurements written to {output}")
+            if as_json:
+                print_json({"file": str(output), "measurements": len(found)})
+            else:
+                console.print(f"{len(found)} measurements written to {output}")
             return
         if as_json:
             print_json({"items": [_listed(m) for m in found]})
@@ -59,19 +60,19 @@ def measurements(
                 metric_text(m.metric),
                 str(m.dataset.utterances or ""),
                 "" if m.flops_counted is None else f"{m.flops_counted / 1e9:.4g}",
+                "" if m.weights_bytes is None else size_text(m.weights_bytes),
                 m.source,
             )
             for m in found
         )
-        print_table(
-            ("key", "study", "configuration", "metric", "utterances", "GFLOPs", "source"), rows
-        )
+        columns = ("key", "study", "configuration", "metric", "utterances", "GFLOPs", "weights")
+        print_table((*columns, "source"), rows)
 
 
 def compare(
     a: Annotated[str, typer.Argument(help="Key (its beginning), label, or configuration file.")],
     b: Annotated[str, typer.Argument(help="What is held against it.")],
-    study: _Study = None,
+    study: options.Study = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
     seed: options.Seed = 0,
     as_json: options.Json = False,
@@ -100,14 +101,17 @@ def compare(
 
 
 def curves(
-    study: _Study = None,
+    study: options.Study = None,
     axis: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
+    model: options.OnlyModel = None,
     commands: Annotated[
-        bool, typer.Option("--commands", help="Print what repeats each run below it.")
-    ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw them into a .png, .svg or .json (Vega-Lite) file.")
+        bool,
+        typer.Option("--commands/--no-commands", help="Print what repeats each run of a curve."),
+    ] = True,
+    plot: options.Plot = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write a report: one .html file with charts, tables and provenance."),
     ] = None,
     seed: options.Seed = 0,
     as_json: options.Json = False,
@@ -117,6 +121,7 @@ def curves(
     \b
     speechplan curves --study asr-librispeech-mini-test-other --model tiny.en
     speechplan curves --axis window_s --axis token_stride --plot curves.png
+    speechplan curves --study asr-librispeech-mini-test-other --output report.html
     """
     with handled(as_json):
         from measurements.measured_curves import AXES, measured_curves
@@ -137,6 +142,11 @@ def curves(
             from api.charts import curves_chart, draw
 
             draw(curves_chart(found), plot)
+        if output is not None:
+            from api.report import write_report
+
+            title = f"Measured curves of {study or 'all studies'}"
+            write_report(found, output, title=title + (f", {model}" if model else ""))
         if as_json:
             print_json({"items": [curve.model_dump(mode="json") for curve in found]})
             return
@@ -144,6 +154,8 @@ def curves(
             usage("nothing was measured along such an axis: see 'speechplan sweep'")
         for curve in found:
             _show_curve(curve, commands)
+        if output is not None:
+            console.print(f"written to {output}")
 
 
 def metric_text(metric: Metric) -> str:
@@ -175,8 +187,10 @@ def _listed(m: Measurement) -> dict[str, object]:
         "dataset_fingerprint": m.dataset.fingerprint,
         "flops_counted": m.flops_counted,
         "rtf": m.rtf.get("total"),
+        "weights_bytes": m.weights_bytes,
         "source": m.source,
         "provenance": m.provenance,
+        "adapter_command": m.adapter.command if m.adapter else None,
         "created_at": None if m.created_at is None else m.created_at.isoformat(),
     }
 
@@ -205,7 +219,10 @@ def _interval(side: Difference) -> str:
 
 def _show_curve(curve: MeasuredCurve, commands: bool) -> None:
     console.rule(f"{curve.model} along {curve.axis}", align="left")
-    console.print(f"{curve.study}, at {curve.at}; on {curve.device}")
+    console.print(
+        f"{curve.study}, at {curve.at}; on {curve.device}"
+        + ("" if curve.reference in {p.key for p in curve.points} else f"; against {curve.against}")
+    )
     rows = [_point(point, curve) for point in curve.points]
     # A column that is empty in every row says nothing here.
     filled = [name for name in rows[0] if any(row[name] for row in rows)]
@@ -213,7 +230,11 @@ def _show_curve(curve: MeasuredCurve, commands: bool) -> None:
         [name.strip() for name in filled], [tuple(row[name] for name in filled) for row in rows]
     )
     for point in curve.points if commands else ():
-        typer.echo(f"  {point.key[:12]}  {point.command}")
+        key = point.key[:12]
+        for command in filter(None, (point.adapter_command, point.command)):
+            # Never wrapped, so that it can be copied.
+            console.print(f"  {key:12}  {command}", style="dim", markup=False, soft_wrap=True)
+            key = ""
 
 
 def _point(point: CurvePoint, curve: MeasuredCurve) -> dict[str, str]:
@@ -241,6 +262,7 @@ def _point(point: CurvePoint, curve: MeasuredCurve) -> dict[str, str]:
         "run again": again,
         "trained": f"{trained / 1e3:,.1f} k" if trained else "",
         "GFLOPs": "" if point.flops is None else f"{point.flops / 1e9:.4g}",
+        "ratio": "" if point.flops_ratio is None else f"{point.flops_ratio:.2f}",
         "RTF": "" if point.rtf is None else f"{point.rtf:.4f}",
         "n": str(point.utterances or ""),
         "key": point.key[:12],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli import options
 from api.cli.errors import handled
 from api.cli.output import (
     console,
+    print_json,
     run_progress,
     show_measurement,
     show_recommendation,
@@ -19,8 +21,9 @@ from api.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from api.services import PlanningService
-    from planner.question import Question
+    from api.schemas import RecommendationResponse
+    from measurements.records import Measurement
+    from measurements.verification import Verification
 
 _UTTERANCES = 40
 
@@ -29,12 +32,17 @@ def demo(
     limit: Annotated[
         int, typer.Option(min=4, max=_UTTERANCES, help="Utterances of the demo speech.")
     ] = _UTTERANCES,
+    as_json: options.Json = False,
 ) -> None:
-    """Show the whole loop: measure, ask, verify by a real run, see the answer change.
+    r"""Show the whole loop: measure, ask, verify by a real run, see the answer change.
 
     Uses a store of its own, which is removed at the end.
+
+    \b
+    speechplan demo
+    speechplan demo --limit 10 --json
     """
-    with handled(), tempfile.TemporaryDirectory(prefix="speechplan-demo-") as folder:
+    with handled(as_json), tempfile.TemporaryDirectory(prefix="speechplan-demo-") as folder:
         from api.services import PlanningService
         from measurements import verification as verifications
         from measurements import verifying
@@ -48,42 +56,74 @@ def demo(
 
         store = Store.open(f"sqlite:///{Path(folder) / 'demo.db'}")
         speech = open_dataset("demo").limited(limit)
-        console.rule("1. Measure two configurations here")
+        told = _Teller(as_json)
+        told.title("1. Measure two configurations here")
         for first in (
             Configuration(model="whisper-tiny.en", window_s=20),
             Configuration(model="whisper-tiny.en", window_s=15, precision="int8"),
         ):
             command = measure_command(first, "demo", limit=limit if limit < _UTTERANCES else None)
             evaluation = evaluation_of(first, speech, store, command=command)
-            with run_progress(first.label(), quiet=False) as report:
-                show_measurement(evaluation.run(report))
+            with run_progress(first.label(), quiet=as_json) as report:
+                told.measurement(evaluation.run(report))
 
         planning = PlanningService(store)
-        console.rule("2. Ask: ASR, at most 400 GFLOPs per utterance")
+        told.title("2. Ask: ASR, at most 400 GFLOPs per utterance")
         question = Question(study="asr-demo", budget=Budget(gflops_per_utterance=400))
-        _ask(planning, question)
+        told.answer(planning.recommend(question))
 
-        console.rule("3. Ask: ASR, RTF 0.05 on this machine")
+        told.title("3. Ask: ASR, RTF 0.05 on this machine")
         question = Question(study="asr-demo", budget=Budget(rtf=0.05), device="local")
         try:
-            _ask(planning, question)
+            told.answer(planning.recommend(question))
         except NoFeasibleConfigurationError as error:
-            # A slower machine: ask for what it says it needs.
-            console.print(f"{error}.")
-            needed = math.ceil(100 * error.details["needed"]["rtf"]) / 100
-            console.rule(f"3b. Ask again: RTF {needed:.2f} on this machine")
+            # A slower machine: ask for half as much again as the least there is.
+            needed = math.ceil(150 * error.details["needed"]["rtf"]) / 100
+            told.title(f"{error}.\n3b. Ask again: RTF {needed:.2f} on this machine")
             question = Question(study="asr-demo", budget=Budget(rtf=needed), device="local")
-            _ask(planning, question)
+            told.answer(planning.recommend(question))
 
-        console.rule("4. Verify by a real run")
+        told.title("4. Verify by a real run")
         verification = verifications.create(question, store, limit=limit)
-        with run_progress("verifying", quiet=False) as report:
+        with run_progress("verifying", quiet=as_json) as report:
             verification = verifying.run(verification, store, on_progress=report)
-        console.rule("5. Before and after")
-        show_verdict(verification)
+        told.verdict(verification)
         store.close()
 
 
-def _ask(planning: PlanningService, question: Question) -> None:
-    answer = planning.recommend(question)
-    show_recommendation(answer.recommendation, answer.study)
+class _Teller:
+    """Tells what happens, for a reader as it does or as one document at the end.
+
+    Args:
+        as_json: Whether it is the document.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._document: dict[str, list[Any]] = {"measurements": [], "answers": []}
+
+    def title(self, text: str) -> None:
+        if not self._as_json:
+            *before, rule = text.splitlines()
+            for line in before:
+                console.print(line)
+            console.rule(rule)
+
+    def measurement(self, found: Measurement) -> None:
+        if self._as_json:
+            self._document["measurements"].append(found.model_dump(mode="json"))
+        else:
+            show_measurement(found)
+
+    def answer(self, found: RecommendationResponse) -> None:
+        if self._as_json:
+            self._document["answers"].append(found.model_dump(mode="json"))
+        else:
+            show_recommendation(found.recommendation, found.study)
+
+    def verdict(self, found: Verification) -> None:
+        if self._as_json:
+            print_json({**self._document, "verification": found.model_dump(mode="json")})
+        else:
+            console.rule("5. Before and after")
+            show_verdict(found)

@@ -52,7 +52,11 @@ def create(
 
 @keys.command("list")
 def list_keys(as_json: options.Json = False) -> None:
-    """List the keys, never their secrets."""
+    r"""List the keys, never their secrets.
+
+    \b
+    speechplan keys list
+    """
     with handled(as_json):
         rows = [
             (
@@ -72,9 +76,19 @@ def list_keys(as_json: options.Json = False) -> None:
 
 
 @keys.command()
-def revoke(identifier: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
-    """Take a key's rights away, at once and for good."""
-    with handled():
+def revoke(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    as_json: options.Json = False,
+) -> None:
+    r"""Take a key's rights away, at once and for good.
+
+    \b
+    speechplan keys revoke 41b2c9d07f3e8a65
+    """
+    with handled(as_json):
         if not writable_store().revoke_api_key(identifier):
             usage(f"no key {identifier} with rights: 'speechplan keys list' shows them")
-        console.print(f"{identifier} is revoked")
+        if as_json:
+            print_json({"id": identifier, "revoked": True})
+        else:
+            console.print(f"{identifier} is revoked")

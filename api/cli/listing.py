@@ -8,7 +8,7 @@ import typer
 
 from api.cli import options
 from api.cli.axes import with_axes
-from api.cli.errors import handled
+from api.cli.errors import handled, usage
 from api.cli.given import Given
 from api.cli.output import console, print_json, print_table
 from api.cli.stores import existing_store
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from measurements.profiles import DeviceProfile
 
 
-@with_axes(without=("adapter", "rank", "unfrozen_layers", "recipe", "tail_s"))
+@with_axes(without=("unfrozen_layers", "recipe", "tail_s"))
 def cost(
     axes: Given,
     output_tokens: Annotated[
         int, typer.Option(min=1, max=448, help="Tokens decoded, end of text included.")
     ] = 20,
     classes: Annotated[int, typer.Option(min=0, help="Classes of the read-out (SER).")] = 0,
+    merged: Annotated[
+        bool,
+        typer.Option(
+            "--merged/--unmerged", help="Whether its adapter is merged and costs nothing."
+        ),
+    ] = True,
     convention: options.Convention = options.ConventionName.counted,
     as_json: options.Json = False,
 ) -> None:
@@ -33,6 +39,7 @@ def cost(
     \b
     speechplan cost --model whisper-large-v3 --convention seed-2606.22790
     speechplan cost --model base --window-s 15 --token-stride 2 --reduction-layer 3 --json
+    speechplan cost --model base --adapter lora --rank 32 --unmerged
     """
     with handled(as_json):
         from api.services import cost_of
@@ -43,6 +50,7 @@ def cost(
             convention=convention.value,
             output_tokens=output_tokens,
             classes=classes,
+            merged=merged,
         )
         if as_json:
             print_json(counted)
@@ -58,7 +66,11 @@ def cost(
 
 
 def models(as_json: options.Json = False) -> None:
-    """List the models of the registry, and where their weights are."""
+    r"""List the models of the registry, and where their weights are.
+
+    \b
+    speechplan models
+    """
     with handled(as_json):
         from api.services import list_models
 
@@ -81,7 +93,11 @@ def models(as_json: options.Json = False) -> None:
 
 
 def devices(as_json: options.Json = False) -> None:
-    """List the devices that time and money can be asked for, and what was timed on them."""
+    r"""List the devices that time and money can be asked for, and what was timed on them.
+
+    \b
+    speechplan devices
+    """
     with handled(as_json):
         from api.services import list_devices
 
@@ -112,7 +128,11 @@ def _timed(profile: DeviceProfile | None) -> str:
 
 
 def studies(as_json: options.Json = False) -> None:
-    """List the studies: what is measured and published in each."""
+    r"""List the studies: what is measured and published in each.
+
+    \b
+    speechplan studies --json
+    """
     with handled(as_json):
         from api.services import list_studies
 
@@ -124,13 +144,25 @@ def studies(as_json: options.Json = False) -> None:
         print_table(("study", "task", "measured", "published"), rows)
 
 
-def coverage(as_json: options.Json = False) -> None:
-    """Show how often verified predictions came out inside of their interval."""
+def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
+    r"""Show how often verified predictions came out inside of their interval.
+
+    \b
+    speechplan coverage
+    speechplan coverage --plot predicted-and-measured.png
+    """
     with handled(as_json):
         from measurements.coverage import coverage as coverage_of
+        from measurements.coverage import verified
 
         store = existing_store()
         items = [] if store is None else coverage_of(store)
+        if plot is not None:
+            if store is None or not items:
+                usage("no prediction was verified yet: there is nothing to draw")
+            from api.charts import draw, verified_chart
+
+            draw(verified_chart(verified(store)), plot)
         if as_json:
             print_json({"items": [item.model_dump(mode="json") for item in items]})
             return

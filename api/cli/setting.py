@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli import options
+from api.cli import completing, options
 from api.cli.errors import usage
 from api.cli.given import Given, with_options
 from api.cli.stores import existing_store
+from models_registry import UnknownNameError
 
 if TYPE_CHECKING:
+    from planner.question import Question
     from planner.workload import Workload
 
 BUDGET = "Budget: upper bounds, all held at once"
@@ -37,8 +40,10 @@ COSTS = {
 """What may be bounded, and in which unit."""
 
 
-def _option(kind: Any, text: str, panel: str = _DEVICE) -> Any:
-    return Annotated[kind, typer.Option(help=text, rich_help_panel=panel)]
+def _option(kind: Any, text: str, panel: str = _DEVICE, completion: Any = None) -> Any:
+    return Annotated[
+        kind, typer.Option(help=text, rich_help_panel=panel, autocompletion=completion)
+    ]
 
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -51,6 +56,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         _option(
             str | None,
             "Device that time and money belong to: local, or one that 'devices' lists.",
+            completion=completing.devices,
         ),
         None,
     ),
@@ -80,13 +86,104 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "tokens_per_audio_s": (_option(float | None, "Tokens said per second of audio."), None),
-    "study": (_option(str | None, "Study to answer for; 'studies' lists them."), None),
-    "model": (_option(list[str] | None, "Only these models; may be repeated."), None),
+    "study": (
+        _option(
+            str | None,
+            "Study to answer for; 'studies' lists them.",
+            completion=completing.studies,
+        ),
+        None,
+    ),
+    "model": (options.Models, None),
     "convention": (options.Convention, options.ConventionName.counted),
     "level": (_option(float, "Probability of the intervals.", CARE), 0.90),
     "risk": (_option(float, "Tolerated probability of being wrong.", CARE), 0.10),
     "seed": (options.Seed, 0),
 }
+
+
+_QUESTION: dict[str, tuple[Any, Any]] = {
+    "target_wer": (
+        _option(float | None, "WER to reach, a fraction; the cheapest that does.", BUDGET),
+        None,
+    ),
+    "target_ua": (
+        _option(float | None, "Unweighted accuracy to reach, a fraction (SER).", BUDGET),
+        None,
+    ),
+    "minimise": (
+        _option(str, "Cost to keep low when there is a target.", BUDGET),
+        "gflops_per_utterance",
+    ),
+    "relax": (
+        _option(
+            list[str] | None,
+            "See what more of a budget would buy, for example gflops=+50%; +20% if left out. May"
+            " be repeated.",
+            BUDGET,
+        ),
+        None,
+    ),
+    "trials": (
+        _option(int, "Optuna trials between the lattice's windows and strides.", CARE),
+        0,
+    ),
+    "tolerance": (
+        _option(float, "Difference in error that does not matter, as a share of it.", CARE),
+        0.02,
+    ),
+    "max_utilisation": (
+        _option(float, "Share of its time that a device may be busy, with --arrivals-per-s.", CARE),
+        0.7,
+    ),
+}
+"""What a question says beyond its setting."""
+
+
+def with_question(**defaults: Any) -> Callable[[Callable[..., None]], Any]:
+    """Gives a command the options of a whole question, for :func:`question_of`.
+
+    Args:
+        defaults: Where the command's differs.
+    """
+    return with_options(
+        "given",
+        {
+            name: (kind, defaults.get(name, own))
+            for name, (kind, own) in (_OPTIONS | _QUESTION).items()
+        },
+    )
+
+
+def question_of(given: Given, **more: Any) -> Question:
+    """The question that was asked, from what was given.
+
+    Raises:
+        DatasetError: The workload's path holds none.
+        UnknownNameError: A budget to relax is none.
+        ValidationError: It is not one.
+    """
+    from planner.question import Question
+
+    own = {name: given[name] for name in _QUESTION}
+    own["relax"] = _relaxations(own["relax"] or ())
+    return Question(**setting(given), **own, **more)
+
+
+def _relaxations(texts: Iterable[str]) -> dict[str, float]:
+    """Factors by cost of ``gflops=+20%``: the names are those of the budget's options."""
+    known = {CALLED.get(name, name): name for name in COSTS}
+    factors = {}
+    for text in texts:
+        name, _, more = text.partition("=")
+        match = re.fullmatch(r"\+(\d+(?:\.\d+)?)%", more)
+        if match is None or float(match[1]) == 0:
+            usage(f"--relax {text}: a budget and how much more, for example gflops=+20%")
+        cost = name.replace("-", "_")
+        if cost not in known and cost not in known.values():
+            raise UnknownNameError("budget", name, [k.replace("_", "-") for k in known])
+        factors[known.get(cost, cost)] = 1 + float(match[1]) / 100
+    return factors
 
 
 def with_setting(**defaults: Any) -> Callable[[Callable[..., None]], Any]:

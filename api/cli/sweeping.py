@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from measurements.progress import Progress
-    from measurements.sweeps import Sweep, SweepProgress
-    from measurements.sweeps.runner import RunState
+    from measurements.sweeps import RunState, SweepProgress
+    from measurements.sweeps.runner import Sweep
 
 
 class DesignName(StrEnum):
@@ -89,7 +89,9 @@ def sweep(
         --axis window_s=8,10,12,15,20,30 --axis token_stride+reduction_layer=1@output,2@middle
     """
     with handled(as_json):
-        from measurements.sweeps import Speech, Sweep, SweepSpec
+        from measurements.sweeps import Speech, SweepSpec
+        from measurements.sweeps.checks import check_runs
+        from measurements.sweeps.runner import Sweep
 
         if spec is not None:
             if model or dataset or axis or centre:
@@ -113,6 +115,8 @@ def sweep(
                 timing=timing,
                 seed=seed,
             )
+        if queue:
+            check_runs(plan)
         work = Sweep(plan, writable_store())
         if retry_failed:
             work.retry_failed()
@@ -131,9 +135,14 @@ def sweeps(
     identifier: Annotated[str | None, typer.Argument(help="A sweep's id.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the sweeps, or the runs of one."""
+    r"""List the sweeps, or the runs of one.
+
+    \b
+    speechplan sweeps
+    speechplan sweeps 3f2a9c10
+    """
     with handled(as_json):
-        from measurements.sweeps import Sweep
+        from measurements.sweeps.runner import Sweep
         from models_registry import UnknownNameError
 
         store = existing_store()
@@ -175,7 +184,7 @@ def _enqueue(work: Sweep, as_json: bool) -> None:
     from measurements.jobs.queue import JobQueue
     from measurements.settings import Settings
 
-    jobs = JobQueue.prepare(Settings())
+    jobs = JobQueue(Settings())
     jobs.enqueue_sweep(work.id)
     jobs.close()
     if as_json:

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Controller, get, post
+from litestar import Controller, Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
+from api import revisions
+from api.examples import Documented
+from api.paging import Cursor, Limit
 from api.problems import not_found, problem, responses
+from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import (
     CostResponse,
     CurvesResponse,
     DevicesResponse,
-    Imported,
-    ImportRequest,
     MeasurementsPage,
     ModelsResponse,
+    ScalingResponse,
     StudiesResponse,
 )
 from api.services import (
+    PlanningService,
     cost_of,
     list_devices,
     list_models,
     list_studies,
     measurements_page,
+    page,
     study_curves,
 )
-from measurements import exchange
 from measurements.store import Store
 from models_registry import Configuration, UnknownNameError
-from models_registry.configuration import Precision, Reduction, Task, WindowPolicy
+from models_registry.configuration import (
+    AdapterKind,
+    Precision,
+    Readout,
+    Reduction,
+    Task,
+    WindowPolicy,
+)
 from planner.cost import Convention
 from planner.cost.whisper import SEED_OUTPUT_TOKENS
 
@@ -44,30 +55,46 @@ class ModelController(Controller):
     @get(
         "/models",
         operation_id="listModels",
+        operation_class=Documented,
         summary="List the models",
-        responses=responses(503),
+        responses=responses(400, 503),
         raises=[],
         sync_to_thread=True,
     )
-    def models(self) -> ModelsResponse:
+    def models(self, cursor: Cursor = "0", limit: Limit = 100) -> ModelsResponse:
         """Every model of the registry, and whether its weights are on this machine."""
-        return ModelsResponse(items=list_models())
+        items, following = page(list_models(), cursor, limit)
+        return ModelsResponse(items=items, next_cursor=following)
 
     @get(
         "/devices",
         operation_id="listDevices",
+        operation_class=Documented,
         summary="List the devices",
-        responses=responses(503),
+        response_headers=[ETAG],
+        responses=responses(400, 503) | UNCHANGED,
         raises=[],
         sync_to_thread=True,
     )
-    def devices(self, store: NamedDependency[Store]) -> DevicesResponse:
+    def devices(
+        self,
+        store: NamedDependency[Store],
+        cursor: Cursor = "0",
+        limit: Limit = 100,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[DevicesResponse]:
         """Devices that time, energy and money can be asked for, and what was timed on them."""
-        return list_devices(store)
+        if revisions.holds(if_none_match, revision := store.revision()):
+            return revisions.unchanged(revision)
+        found = list_devices(store)
+        items, following = page(found.items, cursor, limit)
+        update = {"items": items, "next_cursor": following}
+        return revisions.answer(found.model_copy(update=update), revision)
 
     @get(
         "/costs",
         operation_id="getCost",
+        operation_class=Documented,
         summary="Count FLOPs and memory",
         responses=responses(400, 422),
         raises=[],
@@ -93,6 +120,17 @@ class ModelController(Controller):
         exit_layer: Annotated[
             int | None, QueryParameter(description="Last layer that runs (SER)", ge=1, le=100)
         ] = None,
+        readout: Annotated[
+            Readout, QueryParameter(description="How emotions are read off (SER)")
+        ] = "linear",
+        classes: Annotated[
+            int, QueryParameter(description="Classes of the read-out (SER)", ge=0, le=1000)
+        ] = 0,
+        adapter: Annotated[AdapterKind, QueryParameter(description="Kind of adapter")] = "none",
+        rank: Annotated[int | None, QueryParameter(description="Its rank", ge=1, le=4096)] = None,
+        merged: Annotated[
+            bool, QueryParameter(description="Whether it is merged and costs nothing")
+        ] = True,
         precision: Annotated[Precision, QueryParameter(description="Number format")] = "fp32",
         batch_size: Annotated[
             int, QueryParameter(description="Windows run together, for memory", ge=1, le=4096)
@@ -114,11 +152,20 @@ class ModelController(Controller):
             reduction_layer=reduction_layer,
             reduction=reduction,
             exit_layer=exit_layer,
+            readout=readout,
+            adapter=adapter,
+            rank=rank,
             precision=precision,
             batch_size=batch_size,
         )
         try:
-            return cost_of(configuration, convention=convention, output_tokens=output_tokens)
+            return cost_of(
+                configuration,
+                convention=convention,
+                output_tokens=output_tokens,
+                classes=classes,
+                merged=merged,
+            )
         except ValueError as error:
             raise problem(422, "not-counted", "Not counted", str(error)) from None
 
@@ -131,20 +178,33 @@ class StudyController(Controller):
 
     @get(
         operation_id="listStudies",
+        operation_class=Documented,
         summary="List the studies",
-        responses=responses(503),
+        response_headers=[ETAG],
+        responses=responses(400, 503) | UNCHANGED,
         raises=[],
         sync_to_thread=True,
     )
-    def studies(self, store: NamedDependency[Store]) -> StudiesResponse:
+    def studies(
+        self,
+        store: NamedDependency[Store],
+        cursor: Cursor = "0",
+        limit: Limit = 100,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[StudiesResponse]:
         """Every study and how much is known in it."""
-        return StudiesResponse(items=list_studies(store))
+        if revisions.holds(if_none_match, revision := store.revision()):
+            return revisions.unchanged(revision)
+        items, following = page(list_studies(store), cursor, limit)
+        return revisions.answer(StudiesResponse(items=items, next_cursor=following), revision)
 
     @get(
         "/{study_id:str}/curves",
         operation_id="listCurves",
+        operation_class=Documented,
         summary="Show a study's measured curves",
-        responses=responses(400, 404, 422, 503),
+        response_headers=[ETAG],
+        responses=responses(400, 404, 422, 503) | UNCHANGED,
         raises=[],
         sync_to_thread=True,
     )
@@ -156,20 +216,59 @@ class StudyController(Controller):
             str | None, QueryParameter(description="Only of this model", max_length=200)
         ] = None,
         seed: Annotated[int, QueryParameter(description="Seed of intervals", ge=0)] = 0,
-    ) -> CurvesResponse:
+        cursor: Cursor = "0",
+        limit: Limit = 100,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[CurvesResponse]:
         """The metric along each axis, compared in pairs with the study's centre."""
+        if revisions.holds(if_none_match, revision := store.revision()):
+            return revisions.unchanged(revision)
         try:
-            return study_curves(store, study_id, model, seed)
+            found = study_curves(store, study_id, model, seed)
         except UnknownNameError as error:
             if error.kind == "study":
                 raise not_found("study", error.name) from None
             raise
+        items, following = page(found.items, cursor, limit)
+        return revisions.answer(CurvesResponse(items=items, next_cursor=following), revision)
+
+    @get(
+        "/{study_id:str}/scaling",
+        operation_id="getScaling",
+        operation_class=Documented,
+        summary="Show a study's fitted curves",
+        response_headers=[ETAG],
+        responses=responses(400, 404, 422, 503) | UNCHANGED,
+        raises=[],
+        sync_to_thread=True,
+    )
+    def scaling(
+        self,
+        study_id: FromPath[str],
+        store: NamedDependency[Store],
+        planning: NamedDependency[PlanningService],
+        level: Annotated[
+            float,
+            QueryParameter(description="Probability of the bands", ge=1e-6, le=0.999_999),
+        ] = 0.90,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[ScalingResponse]:
+        """The curves that its answers come from: form, floor, elasticities, bands by axis."""
+        if revisions.holds(if_none_match, revision := store.revision()):
+            return revisions.unchanged(revision)
+        try:
+            found = planning.scaling(study_id, level)
+        except UnknownNameError as error:
+            raise not_found("study", error.name) from None
+        return revisions.answer(found, revision)
 
     @get(
         "/{study_id:str}/measurements",
         operation_id="listMeasurements",
+        operation_class=Documented,
         summary="List a study's measurements",
-        responses=responses(400, 404, 503),
+        response_headers=[ETAG],
+        responses=responses(400, 404, 503) | UNCHANGED,
         raises=[],
         sync_to_thread=True,
     )
@@ -177,35 +276,15 @@ class StudyController(Controller):
         self,
         study_id: FromPath[str],
         store: NamedDependency[Store],
-        cursor: Annotated[
-            str, QueryParameter(description="Where to go on", pattern="^[0-9]{1,9}$")
-        ] = "0",
-        limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=500)] = 50,
-    ) -> MeasurementsPage:
+        cursor: Cursor = "0",
+        limit: Limit = 50,
+        if_none_match: IfNoneMatch = None,
+    ) -> Response[MeasurementsPage]:
         """Measured and published configurations, a page at a time."""
+        if revisions.holds(if_none_match, revision := store.revision()):
+            return revisions.unchanged(revision)
         try:
-            return measurements_page(store, study_id, int(cursor), limit)
+            found = measurements_page(store, study_id, cursor, limit)
         except UnknownNameError as error:
             raise not_found("study", error.name) from None
-
-
-class MeasurementController(Controller):
-    """Measurements from elsewhere."""
-
-    path = "/v1/measurements"
-    tags = ["studies"]  # noqa: RUF012
-
-    @post(
-        operation_id="importMeasurements",
-        opt={"scope": "measure"},
-        summary="Take in measurements that were made elsewhere",
-        status_code=200,
-        responses=responses(400, 413, 422, 503),
-        raises=[],
-        sync_to_thread=True,
-    )
-    def take_in(self, data: JSONBody[ImportRequest], store: NamedDependency[Store]) -> Imported:
-        """All rows are stored, or none: what is wrong is named row by row."""
-        found = exchange.from_rows(data.rows)
-        new = store.add_measurements(found)
-        return Imported(stored=new, known=len(found) - new)
+        return revisions.answer(found, revision)

@@ -1,23 +1,59 @@
-"""``/health``: whether the service can work."""
+"""``/health`` and ``/metrics``: whether the service lives, whether it can work, and how it does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
+from typing import Annotated
 
-from litestar import get
+from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
+from litestar.params import HeaderParameter
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import responses
+from api.examples import Documented
+from api.metrics import StoreCollector, exposition
+from api.problems import problem, responses
 from api.schemas import Health
-from measurements.store import Store
+from api.security import NO_KEY
+from api.stopping import Stopping
+from measurements.jobs.queue import JobQueue
+from measurements.store import Store, StoreError
+
+
+def probed(app: ASGIApp) -> ASGIApp:
+    """An application that answers ``HEAD`` below ``/health`` as ``GET``, without a body.
+
+    Probes ask so; the framework would have each route twice, in its description too.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "HEAD" or not scope["path"].startswith("/health"):
+            await app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        scope["method"] = "GET"
+        try:
+            await app(scope, receive, send_head)
+        finally:
+            scope["method"] = "HEAD"
+
+    return answer
 
 
 @get(
     "/health",
     operation_id="getHealth",
+    security=NO_KEY,
+    operation_class=Documented,
     summary="Whether the service can work",
     tags=["operations"],
-    responses=responses(503),
+    responses=responses(503, guarded=False),
     raises=[],
     sync_to_thread=True,
 )
@@ -25,3 +61,81 @@ def health(store: NamedDependency[Store]) -> Health:
     """Up, and the store answers."""
     store.ping()
     return Health(version=version("speechplan"))
+
+
+@get(
+    "/health/live",
+    operation_class=Documented,
+    operation_id="getLiveness",
+    security=NO_KEY,
+    summary="Whether the process answers at all",
+    tags=["operations"],
+    responses=responses(guarded=False),
+    raises=[],
+)
+async def live() -> Health:
+    """Up; restart it when this does not answer, whatever else is wrong."""
+    return Health(version=version("speechplan"))
+
+
+@get(
+    "/health/ready",
+    operation_class=Documented,
+    operation_id="getReadiness",
+    security=NO_KEY,
+    summary="Whether requests should be sent here",
+    tags=["operations"],
+    responses=responses(503, guarded=False),
+    raises=[],
+    sync_to_thread=True,
+)
+def ready(
+    store: NamedDependency[Store],
+    queue: NamedDependency[JobQueue],
+    stopping: NamedDependency[Stopping],
+) -> Health:
+    """The store answers with this version's tables, the job engine does, and nothing stops it.
+
+    Otherwise the problem's ``not_ready`` names what is not, and why.
+    """
+
+    def why_not(check: Callable[[], None]) -> str | None:
+        try:
+            check()
+        except StoreError as error:
+            return str(error)
+        return None
+
+    checks = {"store": why_not(store.check_schema), "queue": why_not(queue.check)}
+    if stopping.asked:
+        checks["service"] = "it is being stopped"
+    wrong = {name: reason for name, reason in checks.items() if reason is not None}
+    if wrong:
+        detail = "; ".join(f"{name}: {reason}" for name, reason in wrong.items())
+        raise problem(503, "not-ready", "Not ready", detail, {"not_ready": wrong})
+    return Health(version=version("speechplan"))
+
+
+@get(
+    "/metrics",
+    operation_class=Documented,
+    operation_id="getMetrics",
+    summary="Figures for Prometheus",
+    tags=["operations"],
+    media_type=MediaType.TEXT,
+    responses=responses(),
+    raises=[],
+    sync_to_thread=True,
+)
+def metrics(
+    collector: NamedDependency[StoreCollector],
+    accept: Annotated[str, HeaderParameter(name="Accept", include_in_schema=False)] = "",
+) -> Response[bytes]:
+    """Requests of this process; queues, runs and coverage as the store has them.
+
+    Where there are keys it needs one, of any scope.
+    """
+    body, media_type = exposition(collector, accept)
+    # The framework names the character set of text itself.
+    plain = media_type.startswith("text/")
+    return Response(body, media_type=media_type.partition("; charset")[0] if plain else media_type)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Controller, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from api import verified
+from api import idempotency, revisions, verified
+from api.examples import Documented, DocumentedFile
+from api.exporting import Export, export_of_stored
+from api.files import card_file, plan_file, wants_yaml
+from api.idempotency import IdempotencyKey
+from api.job_schemas import VerifiedResponse, Verify
 from api.problems import not_found, responses
+from api.revisions import ETAG, IfMatch
 from api.schemas import FrontResponse, PredictionsRequest, PredictionsResponse
 from api.services import PlanningService, check_dataset
-from api.verified import VerifiedResponse, Verify
+from api.verified import Answers
 from measurements import verification as verifications
-from measurements.jobs.queue import JobQueue
-from measurements.settings import Settings
 from measurements.store import Store
+from models_registry import Plan
 from planner.question import FrontQuestion, Question
 
 
@@ -28,19 +33,19 @@ class RecommendationController(Controller):
 
     @post(
         operation_id="recommend",
+        operation_class=Documented,
         summary="Recommend a configuration for a budget or a target",
         status_code=200,
-        responses=responses(400, 413, 422, 503),
+        response_headers=[ETAG],
+        responses=responses(400, 412, 413, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
     def recommend(
         self,
+        request: Request[object, object, object],
         data: JSONBody[Question],
-        planning: NamedDependency[PlanningService],
-        store: NamedDependency[Store],
-        queue: NamedDependency[JobQueue],
-        settings: NamedDependency[Settings],
+        answers: NamedDependency[Answers],
         verify: Annotated[
             Verify,
             QueryParameter(
@@ -59,7 +64,9 @@ class RecommendationController(Controller):
         wait_s: Annotated[
             float, QueryParameter(description="Longest wait, in seconds", ge=0, le=600)
         ] = 120.0,
-    ) -> VerifiedResponse:
+        idempotency_key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response[VerifiedResponse]:
         """The best configuration within a budget, or the cheapest that reaches a target.
 
         The answer carries predictions with intervals, costs, the probability of
@@ -67,16 +74,33 @@ class RecommendationController(Controller):
         front, and whether a real run should come before the decision. One that is being
         verified has an id, under which it is asked for again.
         """
-        check_dataset(dataset, settings)
-        return verified.answer(
-            data, verify, planning, store, queue, dataset=dataset, limit=limit, wait_s=wait_s
+        check_dataset(dataset, answers.settings)
+        said = data.model_dump_json(), verify, dataset, limit
+        identifier = idempotency.identifier_of(
+            idempotency_key, idempotency.caller_of(request), *said
         )
+        begun = idempotency.begun_with(identifier, answers.store)
+        revision = answers.store.revision()
+        if begun is None:
+            revisions.check(if_match, revision)
+        found = answers.answer(
+            data,
+            verify,
+            revision=revision,
+            dataset=dataset,
+            limit=limit,
+            wait_s=wait_s,
+            identifier=identifier,
+            begun=begun,
+        )
+        return revisions.answer(found, revision)
 
     @get(
         "/{recommendation_id:str}",
         operation_id="getRecommendation",
+        operation_class=Documented,
         summary="Ask for a recommendation again",
-        responses=responses(404, 422, 503),
+        responses=responses(400, 404, 422, 503),
         raises=[],
         sync_to_thread=True,
     )
@@ -92,6 +116,54 @@ class RecommendationController(Controller):
             raise not_found("recommendation that is being verified", recommendation_id)
         return verified.response(found, planning)
 
+    @get(
+        "/{recommendation_id:str}/plan",
+        operation_id="getPlan",
+        operation_class=DocumentedFile,
+        summary="Export a recommendation as a plan that runs",
+        responses=responses(400, 404, 422, 503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def plan(
+        self,
+        request: Request[Any, Any, Any],
+        recommendation_id: FromPath[str],
+        planning: NamedDependency[PlanningService],
+        store: NamedDependency[Store],
+    ) -> Response[Plan]:
+        """The answer as it stands, as ``speechplan export`` writes it: JSON, or YAML by Accept.
+
+        Files that were trained for it, a read-out or an adapter, stay where they were trained.
+        """
+        found = _exported(recommendation_id, planning, store)
+        return plan_file(found, as_yaml=wants_yaml(request.accept))
+
+    @get(
+        "/{recommendation_id:str}/model-card",
+        operation_id="getModelCard",
+        operation_class=Documented,
+        summary="Write a fragment of a model card for a recommendation",
+        media_type="text/markdown",
+        responses=responses(400, 404, 422, 503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def model_card(
+        self,
+        recommendation_id: FromPath[str],
+        planning: NamedDependency[PlanningService],
+        store: NamedDependency[Store],
+    ) -> Response[str]:
+        """Markdown with the Hub's metadata: what was measured, what is predicted, what it costs."""
+        return card_file(_exported(recommendation_id, planning, store))
+
+
+def _exported(identifier: str, planning: PlanningService, store: Store) -> Export:
+    if verifications.find(identifier, store) is None:
+        raise not_found("recommendation that is being verified", identifier)
+    return export_of_stored(identifier, planning, store)
+
 
 class FrontController(Controller):
     """Pareto fronts."""
@@ -101,21 +173,27 @@ class FrontController(Controller):
 
     @post(
         operation_id="drawFront",
+        operation_class=Documented,
         summary="Find what no other configuration beats on two axes",
         status_code=200,
-        responses=responses(400, 413, 422, 503),
+        response_headers=[ETAG],
+        responses=responses(400, 412, 413, 422, 503),
         raises=[],
         sync_to_thread=True,
     )
     def front(
-        self, data: JSONBody[FrontQuestion], planning: NamedDependency[PlanningService]
-    ) -> FrontResponse:
+        self,
+        data: JSONBody[FrontQuestion],
+        planning: NamedDependency[PlanningService],
+        if_match: IfMatch = None,
+    ) -> Response[FrontResponse]:
         """The Pareto front over any two of quality and the costs, within the budgets named.
 
         With intervals, its knee, and the share of the box of all candidates that it
         dominates.
         """
-        return planning.front(data)
+        revisions.check(if_match, revision := planning.revision())
+        return revisions.answer(planning.front(data, revision), revision)
 
 
 class PredictionController(Controller):
@@ -126,17 +204,23 @@ class PredictionController(Controller):
 
     @post(
         operation_id="predict",
+        operation_class=Documented,
         summary="Predict the quality of configurations",
         status_code=200,
-        responses=responses(400, 413, 422, 503),
+        response_headers=[ETAG],
+        responses=responses(400, 412, 413, 422, 503),
         raises=[],
         sync_to_thread=True,
     )
     def predict(
-        self, data: JSONBody[PredictionsRequest], planning: NamedDependency[PlanningService]
-    ) -> PredictionsResponse:
+        self,
+        data: JSONBody[PredictionsRequest],
+        planning: NamedDependency[PlanningService],
+        if_match: IfMatch = None,
+    ) -> Response[PredictionsResponse]:
         """WER or unweighted accuracy of each, with its interval and what it rests on.
 
         A configuration that the study has measured is answered as measured.
         """
-        return planning.predict(data)
+        revisions.check(if_match, revision := planning.revision())
+        return revisions.answer(planning.predict(data, revision), revision)

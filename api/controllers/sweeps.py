@@ -3,76 +3,32 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Annotated
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import ServerSentEvent
 
+from api import events, idempotency
+from api.examples import Documented
+from api.idempotency import IdempotencyKey
+from api.job_schemas import SweepResponse, SweepRun, SweepsPage, SweepSummary
+from api.paging import Before
 from api.problems import not_found, problem, responses
-from api.schemas import Schema
 from api.services import check_dataset
+from api.stopping import Stopping
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
+from measurements.sweeps.checks import check_runs
 from measurements.sweeps.kept import KeptSweep
 from measurements.sweeps.spec import SweepSpec
-from measurements.sweeps.states import RunState
 from models_registry import UnknownNameError
 
 MOST_RUNS = 2_000
-
-
-class SweepRun(RunState):
-    """A run of a sweep.
-
-    Attributes:
-        command: What repeats it.
-    """
-
-    command: str
-
-
-class SweepSummary(Schema):
-    """A sweep and how far it is.
-
-    Attributes:
-        id: Names it by its content: the same document is the same sweep.
-        status: ``running``, ``done`` or ``cancelled``.
-        spec: What it measures.
-        total: Runs that there will be.
-        done: Runs that have a result.
-        running: Runs that somebody is at.
-        waiting: Runs to come.
-        failed: Runs that were given up.
-    """
-
-    id: str
-    status: str
-    spec: SweepSpec
-    total: int
-    done: int
-    running: int
-    waiting: int
-    failed: int
-
-
-class SweepResponse(SweepSummary):
-    """A sweep with its runs, in their order."""
-
-    runs: list[SweepRun]
-
-
-class SweepsPage(Schema):
-    """A page of sweeps.
-
-    Attributes:
-        items: Sweeps, newest first.
-        next_cursor: Cursor of the next page; none on the last.
-    """
-
-    items: list[SweepSummary]
-    next_cursor: str | None
 
 
 class SweepController(Controller):
@@ -83,23 +39,27 @@ class SweepController(Controller):
 
     @post(
         operation_id="startSweep",
+        operation_class=Documented,
         opt={"scope": "measure"},
         summary="Measure many configurations by a design",
         status_code=202,
-        responses=responses(400, 413, 422, 503),
+        responses=responses(400, 413, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
     def start(
         self,
+        request: Request[object, object, object],
         data: JSONBody[SweepSpec],
         store: NamedDependency[Store],
         queue: NamedDependency[JobQueue],
         settings: NamedDependency[Settings],
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[SweepResponse]:
         """Queues it; follow it at the address in ``Location``.
 
-        The same document goes on where it was, and repeats nothing.
+        The same document goes on where it was, and repeats nothing. With a key that was sent
+        before it is only looked at: one that was cancelled since stays so.
         """
         for speech in data.speech:
             check_dataset(speech.dataset, settings)
@@ -108,15 +68,29 @@ class SweepController(Controller):
             raise problem(
                 422, "sweep", "The sweep can't be begun", f"{most} runs; {MOST_RUNS} at most"
             )
+        caller = idempotency.caller_of(request)
+        turn, begun = idempotency.identifier_of(idempotency_key, caller, data.key), None
+        if turn is not None:
+            begun = queue.sweep_turn(idempotency.key_part(turn))
+            idempotency.check_unused(turn, begun)
+        if begun is None:
+            check_runs(data)
         work = KeptSweep(data, store)
-        work.go_on()
-        queue.enqueue_sweep(work.id)
+        if turn is None or begun is None:
+            work.go_on()
+            try:
+                queue.enqueue_sweep(work.id, turn)
+            except Exception:
+                # Otherwise it would seem to run for ever; posted again, it goes on.
+                work.cancel()
+                raise
         return Response(
             _with_runs(work), status_code=202, headers={"Location": f"{self.path}/{work.id}"}
         )
 
     @get(
         operation_id="listSweeps",
+        operation_class=Documented,
         summary="List the sweeps",
         responses=responses(400, 503),
         raises=[],
@@ -125,23 +99,22 @@ class SweepController(Controller):
     def index(
         self,
         store: NamedDependency[Store],
-        cursor: Annotated[
-            str, QueryParameter(description="Where to go on", pattern="^[0-9]{1,9}$")
-        ] = "0",
+        cursor: Before = None,
         limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=100)] = 20,
     ) -> SweepsPage:
-        """Sweeps, newest first, a page at a time."""
-        rows, first = list(reversed(store.sweeps())), int(cursor)
+        """Sweeps, newest first, a page at a time; new ones shift no page."""
+        rows = store.recent_sweeps(before=cursor, limit=limit + 1)
         return SweepsPage(
-            items=[_summary(KeptSweep.of(row.id, store)) for row in rows[first : first + limit]],
-            next_cursor=str(first + limit) if first + limit < len(rows) else None,
+            items=[_summary(KeptSweep.of(row.id, store)) for row in rows[:limit]],
+            next_cursor=rows[limit - 1].id if len(rows) > limit else None,
         )
 
     @get(
         "/{sweep_id:str}",
         operation_id="getSweep",
+        operation_class=Documented,
         summary="Follow a sweep",
-        responses=responses(404, 503),
+        responses=responses(400, 404, 503),
         raises=[],
         sync_to_thread=True,
     )
@@ -149,13 +122,40 @@ class SweepController(Controller):
         """Its runs, what came out of each, and the command that repeats it."""
         return _with_runs(_found(sweep_id, store))
 
+    @get(
+        "/{sweep_id:str}/events",
+        operation_id="followSweep",
+        operation_class=Documented,
+        summary="Follow a sweep as server-sent events",
+        media_type="text/event-stream",
+        responses=responses(400, 404, 503),
+        raises=[],
+    )
+    async def follow(
+        self,
+        request: Request[object, object, object],
+        sweep_id: FromPath[str],
+        store: NamedDependency[Store],
+        stopping: NamedDependency[Stopping],
+    ) -> ServerSentEvent:
+        """An event ``sweep`` whenever a run has begun or ended; the stream ends with it.
+
+        Or with the service: ask again then, with the last event's id in ``Last-Event-ID`` to be
+        told of what has changed since. Comments keep the line open while nothing does.
+        """
+        await sync_to_thread(_found, sweep_id, store)
+        look = partial(_look, sweep_id, store)
+        known = request.headers.get("last-event-id")
+        return ServerSentEvent(events.changes("sweep", look, lambda: stopping.asked, known=known))
+
     @delete(
         "/{sweep_id:str}",
         operation_id="cancelSweep",
+        operation_class=Documented,
         opt={"scope": "measure"},
         summary="Cancel a sweep",
         status_code=200,
-        responses=responses(404, 503),
+        responses=responses(400, 404, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
@@ -171,6 +171,11 @@ def _found(identifier: str, store: Store) -> KeptSweep:
         return KeptSweep.of(identifier, store)
     except UnknownNameError as error:
         raise not_found("sweep", error.name) from None
+
+
+def _look(identifier: str, store: Store) -> tuple[str, bool]:
+    work = _found(identifier, store)
+    return _with_runs(work).model_dump_json(), work.status != "running"
 
 
 def _fields(work: KeptSweep) -> dict[str, object]:

@@ -2,79 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, Request, Response, delete, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
-from litestar.response import ServerSentEvent, ServerSentEventMessage
-from pydantic import Field
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import ServerSentEvent
 
+from api import events, idempotency, revisions
+from api.examples import Documented
+from api.idempotency import IdempotencyKey
+from api.job_schemas import VerificationRequest, VerificationResponse, VerificationsPage
+from api.paging import Before, Cursor, Limit
 from api.problems import not_found, problem, responses
-from api.schemas import CoverageResponse, Schema
-from api.services import check_dataset
+from api.revisions import IfMatch
+from api.schemas import CoverageResponse
+from api.services import check_dataset, page
+from api.stopping import Stopping
 from measurements import verification as verifications
 from measurements.coverage import coverage
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
 from measurements.verification import Verification
-from models_registry import Configuration
-from planner.question import Question
-
-_NAMESPACE = uuid.UUID("6f1d7c0e-5c2b-5b0e-9a53-2d7a41c8f5b9")
-_KEY = r"^[\x21-\x7e]+$"
-_POLL_S = 0.5
-
-
-class VerificationRequest(Schema):
-    """What to verify.
-
-    Attributes:
-        question: The question whose answer is to be verified.
-        configuration: What to run; the first of the answer's plan that can be
-            run here when left out.
-        dataset: Data set to run on; the study's own when left out.
-        subset: Part of the data set.
-        limit: Utterances at most.
-        max_runs: Real runs at most; one of a configuration that is named, otherwise three.
-        max_seconds: Seconds after which no other run is begun.
-    """
-
-    question: Question
-    configuration: Configuration | None = None
-    dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    max_runs: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class VerificationResponse(Schema):
-    """A verification as it stands."""
-
-    verification: Verification
-
-
-class VerificationsPage(Schema):
-    """A page of verifications.
-
-    Attributes:
-        items: Verifications, newest first.
-        next_cursor: Cursor of the next page; none on the last.
-    """
-
-    items: list[Verification]
-    next_cursor: str | None
-
-
-def _identifier(key: str, request: VerificationRequest) -> str:
-    """An id that the same key and request have in common."""
-    return str(uuid.uuid5(_NAMESPACE, f"{key}\0{request.model_dump_json()}"))
 
 
 def _found(identifier: str, store: Store) -> Verification:
@@ -84,17 +36,10 @@ def _found(identifier: str, store: Store) -> Verification:
     return found
 
 
-async def _changes(identifier: str, store: Store) -> AsyncIterator[ServerSentEventMessage]:
-    last = None
-    while True:
-        found = await sync_to_thread(_found, identifier, store)
-        document = VerificationResponse(verification=found).model_dump_json()
-        if document != last:
-            last = document
-            yield ServerSentEventMessage(event="verification", data=document)
-        if found.finished_at is not None:
-            return
-        await asyncio.sleep(_POLL_S)
+def _look(identifier: str, store: Store) -> tuple[str, bool]:
+    found = _found(identifier, store)
+    document = VerificationResponse(verification=found).model_dump_json()
+    return document, found.finished_at is not None
 
 
 class VerificationController(Controller):
@@ -105,34 +50,32 @@ class VerificationController(Controller):
 
     @post(
         operation_id="startVerification",
+        operation_class=Documented,
         opt={"scope": "measure"},
         summary="Verify a prediction by a real run",
         status_code=202,
-        responses=responses(400, 413, 422, 503),
+        responses=responses(400, 412, 413, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
     def start(
         self,
+        request: Request[object, object, object],
         data: JSONBody[VerificationRequest],
         store: NamedDependency[Store],
         queue: NamedDependency[JobQueue],
         settings: NamedDependency[Settings],
-        idempotency_key: Annotated[
-            str | None,
-            HeaderParameter(
-                name="Idempotency-Key",
-                description="The same key with the same request starts one verification",
-                pattern=_KEY,
-                max_length=200,
-            ),
-        ] = None,
+        idempotency_key: IdempotencyKey = None,
+        if_match: IfMatch = None,
     ) -> Response[VerificationResponse]:
         """Queues a run; follow it at the address in ``Location``."""
         check_dataset(data.dataset, settings)
-        identifier = None if idempotency_key is None else _identifier(idempotency_key, data)
-        verification = None if identifier is None else verifications.find(identifier, store)
+        identifier = idempotency.identifier_of(
+            idempotency_key, idempotency.caller_of(request), data.model_dump_json()
+        )
+        verification = idempotency.begun_with(identifier, store)
         if verification is None:
+            revisions.check(if_match, store.revision())
             verification = verifications.create(
                 data.question,
                 store,
@@ -154,6 +97,7 @@ class VerificationController(Controller):
 
     @get(
         operation_id="listVerifications",
+        operation_class=Documented,
         summary="List the verifications",
         responses=responses(400, 503),
         raises=[],
@@ -165,23 +109,22 @@ class VerificationController(Controller):
         study: Annotated[
             str | None, QueryParameter(description="Only of this study", max_length=200)
         ] = None,
-        cursor: Annotated[
-            str, QueryParameter(description="Where to go on", pattern="^[0-9]{1,9}$")
-        ] = "0",
+        cursor: Before = None,
         limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=100)] = 20,
     ) -> VerificationsPage:
-        """Verifications, newest first, a page at a time."""
-        found, first = verifications.find_all(store, study=study), int(cursor)
+        """Verifications, newest first, a page at a time; new ones shift no page."""
+        found = verifications.find_all(store, study=study, before=cursor, limit=limit + 1)
+        more = len(found) > limit
         return VerificationsPage(
-            items=found[first : first + limit],
-            next_cursor=str(first + limit) if first + limit < len(found) else None,
+            items=found[:limit], next_cursor=found[limit - 1].id if more else None
         )
 
     @get(
         "/{verification_id:str}",
         operation_id="getVerification",
+        operation_class=Documented,
         summary="Follow a verification",
-        responses=responses(404, 503),
+        responses=responses(400, 404, 503),
         raises=[],
         sync_to_thread=True,
     )
@@ -194,10 +137,11 @@ class VerificationController(Controller):
     @delete(
         "/{verification_id:str}",
         operation_id="cancelVerification",
+        operation_class=Documented,
         opt={"scope": "measure"},
         summary="Cancel a verification",
         status_code=200,
-        responses=responses(404, 409, 503),
+        responses=responses(400, 404, 409, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
@@ -215,17 +159,30 @@ class VerificationController(Controller):
     @get(
         "/{verification_id:str}/events",
         operation_id="followVerification",
+        operation_class=Documented,
         summary="Follow a verification as server-sent events",
         media_type="text/event-stream",
-        responses=responses(404, 503),
+        responses=responses(400, 404, 503),
         raises=[],
     )
-    async def events(
-        self, verification_id: FromPath[str], store: NamedDependency[Store]
+    async def follow(
+        self,
+        request: Request[object, object, object],
+        verification_id: FromPath[str],
+        store: NamedDependency[Store],
+        stopping: NamedDependency[Stopping],
     ) -> ServerSentEvent:
-        """An event ``verification`` whenever something has changed; the stream ends with it."""
+        """An event ``verification`` whenever something has changed; the stream ends with it.
+
+        Or with the service: ask again then, with the last event's id in ``Last-Event-ID`` to be
+        told of what has changed since. Comments keep the line open while nothing does.
+        """
         await sync_to_thread(_found, verification_id, store)
-        return ServerSentEvent(_changes(verification_id, store))
+        look = partial(_look, verification_id, store)
+        known = request.headers.get("last-event-id")
+        return ServerSentEvent(
+            events.changes("verification", look, lambda: stopping.asked, known=known)
+        )
 
 
 class CalibrationController(Controller):
@@ -236,11 +193,15 @@ class CalibrationController(Controller):
 
     @get(
         operation_id="getCoverage",
+        operation_class=Documented,
         summary="Show the coverage record",
-        responses=responses(503),
+        responses=responses(400, 503),
         raises=[],
         sync_to_thread=True,
     )
-    def record(self, store: NamedDependency[Store]) -> CoverageResponse:
+    def record(
+        self, store: NamedDependency[Store], cursor: Cursor = "0", limit: Limit = 100
+    ) -> CoverageResponse:
         """Of all verified predictions, how many came out inside of their interval."""
-        return CoverageResponse(items=coverage(store))
+        items, following = page(coverage(store), cursor, limit)
+        return CoverageResponse(items=items, next_cursor=following)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from measurements.datasets import Utterance
+from measurements.store import Store
 from models_registry import load, read_plan
 from tests.conftest import RECOMMENDATION_KEYS, needs_weights
 
@@ -140,7 +141,12 @@ def test_recommend_for_readers():
         (["recommend", "--gflops", "9", "--model", "whisper-bas"], 2, "whisper-base"),
         (["recommend", "--gflops", "0.01"], 3, "no configuration holds 0.01 GFLOPs"),
         (["recommend", "--target-wer", "0.0001"], 3, "reaches WER 0.01 %"),
-        (["recommend", "--gflops", "9", "--study", "ser-crema-d"], 4, "not about asr"),
+        (["recommend", "--gflops", "9", "--study", "ser-crema-d"], 4, "about ser, not asr"),
+        (["recommend", "--gflops", "9", "--model", "hubert-base"], 3, "can't do asr"),
+        (["recommend", "--gflops", "9", "--task", "ser", "--model", "tiny"], 4, "wav2vec2-base"),
+        (["pareto", "--task", "ser", "--study", "asr-demo"], 4, "about asr, not ser"),
+        (["verify", "--task", "ser", "--gflops", "20"], 2, "name the data set of study ser-crema"),
+        (["verify", "--task", "ser", "--gflops", "9", "--study", "asr-demo"], 4, "ser-emodb-de"),
         (["cost", "--model", "tiny", "--window-s", "31"], 2, "30 s that whisper-tiny can see"),
         (["cost", "--model", "nope"], 2, "unknown model 'nope'"),
         (["cost", "--model", "tiny", "--convention", "mine"], 2, "counted-1"),
@@ -153,6 +159,7 @@ def test_recommend_for_readers():
         (["transcribe", "x.wav"], 2, "--model or --plan"),
         (["transcribe", "none.wav", "--model", "tiny.en"], 2, "none.wav"),
         (["serve", "--host", "0.0.0.0"], 2, "keys create"),
+        (["serve", "--host", "127.evil.example"], 2, "keys create"),
         (["nonsense"], 2, "No such command"),
     ],
 )
@@ -224,6 +231,7 @@ def test_lists():
         "demo",
         "keys",
         "import",
+        "settings",
         "db",
     ],
 )
@@ -279,9 +287,11 @@ def test_measure_keys_and_transcribing_a_plan(tmp_path):
     assert document["flops_counted"] > 1e10
     assert set(document["rtf"]) == {"features", "encoder", "prefill", "decode", "total"}
     assert len(document["dataset_fingerprint"]) == 64
-    assert document["peak_memory_bytes"] > 1e8
+    assert 1e8 < document["weights_bytes"] < document["peak_memory_bytes"]
     assert document["provenance"].startswith("speechplan measure --task asr --model whisper-tiny")
     assert ask(*arguments)["key"] == document["key"]
+    (listed,) = ask("measurements", "--study", "asr-demo")["items"]
+    assert listed["weights_bytes"] == document["weights_bytes"]
     assert "asr-demo" in [s["id"] for s in ask("studies")["items"]]
 
     asked = ("recommend", "--gflops", "60", "--model", "tiny.en", "--study", "asr-demo")
@@ -369,3 +379,86 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
         while time.monotonic() < end:
             os.killpg(service.pid, 0)
             time.sleep(0.1)
+
+
+QUICK = {
+    "cost": ["--model", "whisper-tiny"],
+    "recommend": ["--gflops", "200"],
+    "pareto": [],
+    "export": ["--gflops", "200"],
+    "export --schema": [],
+    "models": [],
+    "devices": [],
+    "studies": [],
+    "coverage": [],
+    "adapters": [],
+    "sweeps": [],
+    "settings": [],
+    "measurements": ["--study", "asr-demo"],
+    "measurements --output all.csv": [],
+    "curves": ["--study", "asr-librispeech-mini-train-clean-100"],
+    "fit --study ser-crema-d": [],
+    "keys list": [],
+    "keys create nightly": ["--scope", "plan"],
+    "db upgrade": [],
+    "db backup copy.db": [],
+}
+"""Every command that answers without real runs, with what it has to be told."""
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_json_is_all_that_json_prints(command, tmp_path, monkeypatch):
+    """A sentence beside it, or instead, would break every script."""
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{tmp_path / 'own.db'}"
+    monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", url)
+    Store.open(url).close()
+    result = run(*command.split(), *QUICK[command], "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    if command.startswith("measurements --output"):
+        rows = (tmp_path / "all.csv").read_text().count("\n") - 1
+        assert document == {"file": "all.csv", "measurements": rows}
+
+
+def test_recommend_verify_and_export_ask_the_same_question(monkeypatch):
+    """An option that one of them left out would answer another question than was asked."""
+    asked = [
+        *("--task", "ser", "--study", "ser-emodb-de", "--target-ua", "0.7", "--risk", "0.2"),
+        *("--minimise", "memory_gib", "--tolerance", "0.05", "--relax", "gflops=+50%"),
+        *("--gflops", "50", "--device", "nvidia-t4", "--max-utilisation", "0.5"),
+    ]
+    questions = []
+
+    def noted(question, *_, **__):
+        questions.append(question)
+        raise ValueError("enough")
+
+    for place in ("api.exporting.export_of", "measurements.verification.create"):
+        monkeypatch.setattr(place, noted)
+    for command in ("recommend", "export", "verify"):
+        assert "enough" in run(command, *asked).stderr
+    recommended, exported, verified = questions
+    assert recommended == exported == verified
+    assert (verified.target_ua, verified.tolerance, verified.minimise) == (0.7, 0.05, "memory_gib")
+    assert verified.relax == {"gflops_per_utterance": 1.5}
+
+
+def test_weights_let_what_is_not_here_be_verified(tmp_path, monkeypatch):
+    """The first candidate alone, with these weights and no others' sake."""
+    pytest.importorskip("torch")
+    asked = ["verify", "--gflops", "2000", "--model", "whisper-small"]
+    refused = run(*asked)
+    assert refused.exit_code == 4 and "weights" in refused.stderr
+    assert run(*asked, "--weights", "attic").exit_code == 2
+    begun = []
+
+    def noted(verification, store, *, weights, **_):
+        begun.append((verification, weights))
+        raise ValueError("enough")
+
+    monkeypatch.setattr("measurements.verifying.run", noted)
+    assert "enough" in run(*asked, "--weights", f"path:{tmp_path}").stderr
+    ((verification, weights),) = begun
+    assert verification.configuration.model == "whisper-small"
+    assert (verification.max_runs, weights.path) == (1, tmp_path)

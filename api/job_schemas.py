@@ -1,0 +1,148 @@
+"""Shapes of requests and responses about work that takes its time: verifications and sweeps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.schemas import RecommendationResponse, Schema
+from measurements.sweeps.spec import SweepSpec
+from measurements.sweeps.states import RunState
+from measurements.verification import Status, Verification
+from models_registry import Configuration
+from planner.answer import Recommendation
+from planner.question import Question
+
+Verify = Literal["never", "auto", "always", "wait"]
+"""``auto``: where the decision is at risk and something can be run; ``always``: or it is an
+error; ``wait``: like ``auto``, and the answer comes when it is over."""
+
+
+class VerificationLink(Schema):
+    """The verification of an answer.
+
+    Attributes:
+        id: Its id.
+        href: Where it is followed.
+        status: How far it is.
+        settled: Whether the decision is safe now; none before the end.
+        why: Why it ended there.
+    """
+
+    id: str
+    href: str
+    status: Status
+    settled: bool | None = None
+    why: str | None = None
+
+
+class VerifiedResponse(RecommendationResponse):
+    """An answer with its verification, where there is one.
+
+    Attributes:
+        id: Names the answer while it is verified; none where it is not.
+        verification: Its verification.
+        not_verified: Why there is none though one was asked for.
+        before: What was answered first, where that has changed.
+        changes: What has changed, in words.
+    """
+
+    id: str | None = None
+    verification: VerificationLink | None = None
+    not_verified: str | None = None
+    before: Recommendation | None = None
+    changes: list[str] = Field(default_factory=list)
+
+
+class VerificationRequest(Schema):
+    """What to verify.
+
+    Attributes:
+        question: The question whose answer is to be verified.
+        configuration: What to run; the first of the answer's plan that can be
+            run here when left out.
+        dataset: Data set to run on; the study's own when left out.
+        subset: Part of the data set.
+        limit: Utterances at most.
+        max_runs: Real runs at most; one of a configuration that is named, otherwise three.
+        max_seconds: Seconds after which no other run is begun.
+    """
+
+    question: Question
+    configuration: Configuration | None = None
+    dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_runs: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class VerificationResponse(Schema):
+    """A verification as it stands."""
+
+    verification: Verification
+
+
+class VerificationsPage(Schema):
+    """A page of verifications.
+
+    Attributes:
+        items: Verifications, newest first.
+        next_cursor: Cursor of the next page; none on the last.
+    """
+
+    items: list[Verification]
+    next_cursor: str | None
+
+
+class SweepRun(RunState):
+    """A run of a sweep.
+
+    Attributes:
+        command: What repeats it.
+    """
+
+    command: str
+
+
+class SweepSummary(Schema):
+    """A sweep and how far it is.
+
+    Attributes:
+        id: Names it by its content: the same document is the same sweep.
+        status: ``running``, ``done`` or ``cancelled``.
+        spec: What it measures.
+        total: Runs that there will be.
+        done: Runs that have a result.
+        running: Runs that somebody is at.
+        waiting: Runs to come.
+        failed: Runs that were given up.
+    """
+
+    id: str
+    status: str
+    spec: SweepSpec
+    total: int
+    done: int
+    running: int
+    waiting: int
+    failed: int
+
+
+class SweepResponse(SweepSummary):
+    """A sweep with its runs, in their order."""
+
+    runs: list[SweepRun]
+
+
+class SweepsPage(Schema):
+    """A page of sweeps.
+
+    Attributes:
+        items: Sweeps, newest first.
+        next_cursor: Cursor of the next page; none on the last.
+    """
+
+    items: list[SweepSummary]
+    next_cursor: str | None
