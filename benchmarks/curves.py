@@ -3,13 +3,17 @@
 ``python -m benchmarks.curves``
 
 Every method sees the same rows and, where there are several sources, an offset each.
-"Left out" is each row in turn (each tenth of the configurations where there are more than
-40); "largest" is the largest model's rows, from all the others.
+"Left out" is each row in turn (each tenth of the rows where there are more than 40, three
+times over); "largest" is the largest model's rows, from all the others. Rows carry the noise
+that the planner gives them, without what everything measured on the same speech shares; an
+interval holds a row if it does so with the row's own noise, since that is what a run would
+measure.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,15 +21,20 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from benchmarks.tables import markdown
-from measurements.catalogue import catalogue
-from measurements.records import Measurement
+from measurements.studies import evidence_for
 from planner.arrays import Array, Labels, Mask
 from planner.axes import axes_of, group_sd, groups_of
 from planner.curves import fit
+from planner.evidence import Observation
 from planner.lattice import Lattice
+from planner.quality import on_the_axes
+from planner.quantiles import normal_quantile
 
 LEVEL = 0.90
+STAR = "asr-librispeech-test-other-lora32"
 _STARTS = 12
+_FEW = 40
+_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Table:
         name: What they are.
         axes: Axes that move, by name.
         error: Errors.
-        se: Their standard errors, where known.
+        log_se: Standard errors of their logarithm.
         groups: Labels by factor.
         group_sd: Spread of their offsets.
         largest: Rows of the largest models, those within a tenth of the largest.
@@ -45,7 +54,7 @@ class Table:
     name: str
     axes: Mapping[str, Array]
     error: Array
-    se: Array | None
+    log_se: Array
     groups: Mapping[str, Labels]
     group_sd: Mapping[str, float]
     largest: Mask
@@ -56,24 +65,20 @@ class Table:
         return axes, {name: labels.take(rows) for name, labels in self.groups.items()}
 
 
-def table(name: str, measurements: Sequence[Measurement]) -> Table:
-    """The rows of some measurements, of one task."""
-    configurations = [m.configuration for m in measurements]
-    task = configurations[0].task
-    asr = task == "asr"
-    values = np.array([m.metric.value if asr else 1 - m.metric.value for m in measurements])
-    se = np.array([np.nan if m.metric.se is None else m.metric.se for m in measurements])
+def table(name: str, observations: Sequence[Observation]) -> Table:
+    """The rows of some observations, of one task."""
+    configurations = [o.configuration for o in observations]
     lattice = Lattice.of(configurations)
     axes = {k: v for k, v in axes_of(lattice).items() if np.ptp(v) > 0}
-    groups = {"study": Labels.of([m.study for m in measurements]), **groups_of(lattice)}
+    groups = {"study": Labels.of([o.study for o in observations]), **groups_of(lattice)}
     size = lattice.parameters
     return Table(
         name,
         axes,
-        np.maximum(values, 1e-4),
-        None if np.isnan(se).any() else se,
+        np.array([o.error for o in observations]),
+        np.array([o.own_log_se for o in observations]),
         {k: labels for k, labels in groups.items() if len(labels.names) > 1},
-        {"study": 0.5, **group_sd(task)},
+        {"study": 0.5, **group_sd(lattice.task)},
         size > 0.9 * size.max(),
     )
 
@@ -153,21 +158,27 @@ def ours(data: Table, seen: Mask, asked: Mask) -> tuple[Array, Array, Array]:
     model = fit(
         axes,
         data.error[seen],
-        error_se=None if data.se is None else data.se[seen],
+        error_se=(data.error * data.log_se)[seen],
         groups=groups,
         group_sd=data.group_sd,
     )
     to_axes, to_groups = data.take(asked)
     found = model.predict({name: to_axes[name] for name in axes}, LEVEL, groups=to_groups)
-    return np.log(found.mean), np.log(found.lower), np.log(found.upper)
+    centre = np.log(found.mean)
+    noise = normal_quantile(0.5 + LEVEL / 2) * data.log_se[asked]
+    low, high = (np.hypot(np.log(end) - centre, noise) for end in (found.lower, found.upper))
+    return centre, centre - low, centre + high
 
 
 def splits(data: Table) -> Iterator[tuple[str, list[Mask]]]:
     """Rows to hide, by kind of split."""
     rows = len(data.error)
     rng = np.random.default_rng(0)
-    fold = np.arange(rows) if rows <= 40 else rng.permutation(rows) % 10
-    yield "left out", [fold == one for one in np.unique(fold)]
+    if rows <= _FEW:
+        folds = [np.arange(rows)]
+    else:
+        folds = [rng.permutation(rows) % 10 for _ in range(_REPEATS)]
+    yield "left out", [fold == one for fold in folds for one in np.unique(fold)]
     if 0.7 * rows > data.largest.sum() and len(np.unique(data.axes.get("parameters", []))) > 2:
         yield "largest", [data.largest]
 
@@ -178,16 +189,19 @@ def judged(data: Table) -> Iterator[dict[str, str]]:
     for kind, folds in splits(data):
         hidden = np.any(folds, axis=0)
         for name in (*BASELINES, "ours"):
-            centre, low, high = np.zeros((3, len(y)))
-            for fold in folds:
-                if name == "ours":
-                    centre[fold], low[fold], high[fold] = ours(data, ~fold, fold)
-                else:
-                    centre[fold] = baseline(name, data, ~fold, fold)
-            miss = (centre - y)[hidden]
-            inside = ((low <= y) & (y <= high))[hidden].mean()
-            width = np.expm1((high - low)[hidden] / 2).mean()
             own = name == "ours"
+            found = []
+            for number, fold in enumerate(folds, 1):
+                print(f"\r\033[K{data.name}, {kind}, {name}: {number}", end="", file=sys.stderr)
+                if own:
+                    found.append(np.stack([*ours(data, ~fold, fold), y[fold]]))
+                else:
+                    centre = baseline(name, data, ~fold, fold)
+                    found.append(np.stack([centre, centre, centre, y[fold]]))
+            centre, low, high, truth = np.concatenate(found, axis=1)
+            miss = centre - truth
+            inside = ((low <= truth) & (truth <= high)).mean()
+            width = np.expm1((high - low) / 2).mean()
             yield {
                 "data": data.name,
                 "split": f"{kind} ({hidden.sum()} rows)",
@@ -201,16 +215,12 @@ def judged(data: Table) -> Iterator[dict[str, str]]:
 
 def tables() -> Iterator[Table]:
     """The star sweep, the Open ASR rows, and the project's own studies."""
-    by_study: dict[str, list[Measurement]] = {}
-    for m in catalogue():
-        by_study.setdefault(m.study, []).append(m)
-    yield table("star sweep, arXiv 2606.22790", by_study.pop("asr-librispeech-test-other-lora32"))
-    published = [m for s, group in by_study.items() for m in group if m.source == "published"]
-    yield table("Open ASR", [m for m in published if m.configuration.task == "asr"])
-    for study, group in by_study.items():
-        own = [m for m in group if m.source == "measured" and m.configuration.reduction == "mean"]
-        if len(own) >= 12:
-            yield table(study, own)
+    asr, ser = (evidence_for(task, None, None).observations for task in ("asr", "ser"))
+    yield table("star sweep, arXiv 2606.22790", [o for o in asr if o.study == STAR])
+    yield table("Open ASR", [o for o in asr if o.source == "published" and o.study != STAR])
+    for name, rows in (("own, ASR", asr), ("own, SER", ser)):
+        own = [o for o in rows if o.source == "measured" and on_the_axes(o.configuration)]
+        yield table(name, own)
 
 
 def main() -> None:

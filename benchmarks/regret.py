@@ -26,8 +26,8 @@ from planner.arrays import Array
 from planner.lattice import Lattice
 from planner.question import Budget, Question
 from planner.recommend import Planner
-from planner.search import STRIDE_STEP, WINDOW_STEP_S, search_between
-from planner.space import STRIDES, WINDOWS_S, asr_lattice
+from planner.search import STRIDE_STEP, WINDOW_STEP_S, Choices, plain, search_between
+from planner.space import STRIDES, WINDOWS_S
 
 BUDGETS_GFLOPS = tuple(np.geomspace(20, 2000, 8).round(1).tolist())
 TRIALS = (64, 200)
@@ -60,30 +60,29 @@ def on_the_lattice(planner: Planner, lattice: Lattice) -> list[dict[str, str]]:
     return lines
 
 
-def fine_lattice() -> Lattice:
-    """Every window and stride that the search may try."""
+def fine_lattice(choices: Choices) -> Lattice:
+    """Everything that the search may try."""
     windows = np.arange(min(WINDOWS_S), max(WINDOWS_S) + 1e-9, WINDOW_STEP_S)
     strides = np.arange(1, max(STRIDES) + 1e-9, STRIDE_STEP).round(2)
     return Lattice.product(
-        sorted(set(asr_lattice(("fp32",)).labels["model"].names)),
-        [("chunk", float(w)) for w in windows],
-        [(float(s), depth) for s in strides for depth in (0.0, 0.5, 1.0)],
-        ("fp32",),
+        choices.models,
+        [(policy, float(w)) for policy in choices.policies for w in windows],
+        [(1.0, 1.0), *((float(s), depth) for s in strides[1:] for depth in (0.0, 0.5, 1.0))],
+        choices.precisions,
     )
 
 
 def between(planner: Planner) -> list[dict[str, str]]:
     """A line for each way of searching: its regret by the number of trials."""
-    fine = fine_lattice()
+    front = planner.recommend(question(BUDGETS_GFLOPS[-1])).pareto_front.points
+    start = plain(point.configuration for point in front)
+    choices = Choices.of(start)
+    fine = fine_lattice(choices)
     regret: dict[tuple[str, int], list[float]] = {}
     for bound in BUDGETS_GFLOPS:
         asked = question(bound)
         whole = planner.table(fine, asked)
         best = float(whole.objective[whole.allowed].min())
-        front = planner.recommend(asked).pareto_front.points
-        start = [p.configuration for p in front]
-        start = [c for c in start if c.adapter == "none" and c.window_policy == "chunk"]
-        models = sorted({c.model for c in start})
 
         def evaluate(batch: Sequence[Configuration], asked: Question = asked) -> tuple[Array, ...]:
             table = planner.table(Lattice.of(batch), asked)
@@ -99,7 +98,7 @@ def between(planner: Planner) -> list[dict[str, str]]:
                 for seed in SEEDS:
                     found = search_between(
                         evaluate,
-                        models,
+                        choices,
                         start if "front" in way else (),
                         trials=trials,
                         seed=seed,

@@ -1,6 +1,9 @@
 """How fast the evaluator transcribes, against pipeline() and faster-whisper.
 
-``python -m benchmarks.throughput --dataset librispeech:FOLDER --subset test-other``
+``pip install -e '.[bench]' && python -m benchmarks.throughput`` in the environment of
+``make install``; LibriSpeech with ``--dataset librispeech:FOLDER --subset test-other``. The extra
+brings faster-whisper, which runs on CTranslate2 and takes no torch with it; without it, its row
+is left out.
 """
 
 from __future__ import annotations
@@ -13,17 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recommend import timed
 from benchmarks.tables import markdown
 from measurements.datasets import open_dataset
 from measurements.scoring import WordErrors, word_error_rate, word_errors
 from models_registry import Configuration, load
 from models_registry.known_models import MODELS
 from models_registry.loading.audio import Waveform, to_waveform
+from models_registry.loading.clock import PhaseClock
 from models_registry.weights import WHEELS, default_source, fetch
+from planner.cost import pass_flops
 
 Transcriber = Callable[[Sequence[Waveform]], list[str]]
 
 BATCH = 16
+_MATRIX = 4096
 REPEATS = 3
 
 
@@ -111,6 +118,30 @@ def faster_whisper(name: str, threads: int, folder: Path) -> Transcriber:
     return lambda waveforms: [transcribe(waveform) for waveform in waveforms]
 
 
+def encoder_share(name: str, waveforms: Sequence[Waveform], base_s: float) -> str:
+    """How much of ``pipeline()``'s time the encoder alone takes, and how fast it computes.
+
+    In full windows it has to run for the same transcripts, so no decoder can make more of a
+    gain than what it leaves; what can be had of the processor is a large matrix product's rate.
+    """
+    import torch
+
+    configuration = Configuration(model=name)
+    model, clock = load(configuration, device="cpu"), PhaseClock(torch.device("cpu"))
+    for waveform in waveforms:
+        model.encode(model.features([waveform], configuration.frames, clock), clock)
+    seconds = clock.seconds["encoder"]
+    parts = pass_flops(configuration).components
+    flops = len(waveforms) * float(parts["stem"] + parts["encoder"])
+    matrix = torch.ones(_MATRIX, _MATRIX)
+    rate = max(2 * _MATRIX**3 / timed(lambda: matrix @ matrix) for _ in range(REPEATS))
+    return (
+        f"{name}: the encoder takes {seconds / base_s:.0%} of pipeline()'s time at"
+        f" {flops / seconds / 1e9:.0f} GFLOP/s; a matrix product of {_MATRIX} runs at"
+        f" {rate / 1e9:.0f}, so that {base_s * rate / flops:.1f} times is the most in 30 s windows"
+    )
+
+
 def main() -> None:
     """Prints the table."""
     import tempfile
@@ -128,7 +159,7 @@ def main() -> None:
     speech = open_dataset(arguments.dataset, arguments.subset).limited(arguments.limit)
     waveforms = [to_waveform(*utterance.audio()) for utterance in speech.utterances]
     audio_s = sum(map(len, waveforms)) / 16_000
-    rows = []
+    rows, shares = [], []
     for name in arguments.model or ["whisper-tiny.en", "whisper-base"]:
         full = Configuration(model=name)
         ladder = Configuration(model=name, window_policy="ladder")
@@ -145,7 +176,7 @@ def main() -> None:
                     name, torch.get_num_threads(), Path(folder) / "model"
                 )
             except ImportError:
-                print("faster-whisper is not installed: left out")
+                print("faster-whisper is not installed: left out (pip install -e '.[bench]')")
             seconds: dict[str, list[float]] = {system: [] for system in systems}
             texts: dict[str, list[str]] = {}
             for run in systems.values():
@@ -157,6 +188,7 @@ def main() -> None:
                     texts[system] = run(waveforms)
                     seconds[system].append(time.perf_counter() - start)
         base = np.array(seconds["pipeline(), greedy"])
+        shares.append(encoder_share(name, waveforms, float(np.median(base))))
         for system, times in seconds.items():
             errors: list[WordErrors] = [
                 word_errors(u.reference, text)
@@ -178,6 +210,7 @@ def main() -> None:
     print(f"{len(waveforms)} recordings of {speech.name}, {audio_s:.0f} s, "
           f"{torch.get_num_threads()} threads, median of {arguments.repeats}")  # fmt: skip
     print(markdown(rows))
+    print("\n" + "\n".join(shares))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,12 @@ def always(answer: Recommendation, measured: set[Configuration]) -> Configuratio
     return None if answer.configuration in measured else answer.configuration
 
 
+def all_runs(answer: Recommendation, measured: set[Configuration]) -> Configuration | None:
+    """The answer, then its alternatives, for as long as there are runs."""
+    shown = (answer.configuration, *(other.configuration for other in answer.alternatives))
+    return next((c for c in shown if c not in measured), None)
+
+
 def never(answer: Recommendation, measured: set[Configuration]) -> Configuration | None:
     """Nothing."""
     return None
@@ -138,6 +144,7 @@ def by_width(answer: Recommendation, measured: set[Configuration]) -> Configurat
 
 POLICIES: dict[str, Policy] = {
     "by the decision's risk (speechplan)": by_risk,
+    "the answer and its alternatives, every run used": all_runs,
     "always verify the answer": always,
     f"where the interval is wider than {_WIDE:.0%}": by_width,
     "never": never,
