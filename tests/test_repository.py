@@ -19,6 +19,8 @@ MODULES_WITHOUT_TORCH = [
     "measurements.jobs.queue",
 ]
 
+PACKAGED = ("*.flac", "*.csv", "*.gz", "*.mako", "*.html", "*.css", "*.js", "*.svg", "*.jinja")
+
 
 @pytest.mark.parametrize("module", MODULES_WITHOUT_TORCH)
 def test_importing_brings_no_torch(module):
@@ -42,7 +44,7 @@ def test_every_data_file_is_packaged():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     tracked = subprocess.run(
-        ["git", "ls-files", "*.flac", "*.csv", "*.gz", "*.mako"],
+        ["git", "ls-files", *PACKAGED],
         cwd=ROOT,
         capture_output=True,
         text=True,
