@@ -12,23 +12,27 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from api import headers, problems, security
-from api.controllers.catalogue import ModelController, StudyController
-from api.controllers.health import health, live, metrics, probed, ready
+from api.controllers.catalogue import DeviceController, ModelController
+from api.controllers.costs import CostController
+from api.controllers.health import health, live, metrics, ready
 from api.controllers.measurements import MeasurementController
 from api.controllers.recommendations import (
     FrontController,
+    PlanController,
     PredictionController,
     RecommendationController,
 )
+from api.controllers.studies import CurveController, StudyController
 from api.controllers.sweeps import SweepController
 from api.controllers.verifications import CalibrationController, VerificationController
+from api.heads import with_heads
 from api.limits import Limiter
 from api.metrics import StoreCollector, note_recommendation
 from api.observing import Observed
 from api.reference import ReferencePlugin
 from api.services import PlanningService
 from api.stopping import Stopping
-from api.strict import RequestSchemas
+from api.strict import RequestSchemas, known_media_type, known_parameters
 from api.tracing import traced
 from api.verified import Answers
 from api.web import router as web
@@ -68,13 +72,17 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app = Litestar(
         route_handlers=[
             RecommendationController,
+            PlanController,
             FrontController,
             PredictionController,
             VerificationController,
             CalibrationController,
             SweepController,
             ModelController,
+            DeviceController,
+            CostController,
             StudyController,
+            CurveController,
             MeasurementController,
             health,
             web.router(),
@@ -93,7 +101,11 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "stopping": always(stopping),
             "collector": always(StoreCollector(store, queue)),
         },
-        guards=[Limiter(chosen).around(security.key_guard(store, chosen))],
+        guards=[
+            Limiter(chosen).around(security.key_guard(store, chosen)),
+            known_parameters,
+            known_media_type,
+        ],
         before_send=[headers.add],
         logging_config=None,
         plugins=[problems.plugin(), RequestSchemas()],
@@ -114,7 +126,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         ),
     )
     # Outermost, where errors and unknown paths pass too; middleware sees matched routes only.
-    app.asgi_handler = traced(Observed(probed(app.asgi_handler)))
+    app.asgi_handler = traced(Observed(with_heads(app.asgi_handler)))
     return app
 
 

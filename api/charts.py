@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from measurements.measured_curves import MeasuredCurve
     from measurements.records import Measurement, Metric
-    from measurements.verification import Run, Verification
+    from measurements.verification_records import Run, Verification
     from planner.answer import Front
 
 SUFFIXES = (".png", ".svg", ".json")

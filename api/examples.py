@@ -13,7 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Parameter
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Schema,
+)
 
 PLACE = Path(__file__).with_name("examples.json")
 
@@ -51,6 +58,31 @@ class DocumentedFile(Documented):
             content = getattr(response, "content", None)
             if status.startswith("2") and content:
                 content["application/yaml"] = content["application/json"]
+
+
+@dataclass
+class DocumentedTables(Documented):
+    """An operation about measurements, which come and go in files, too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        contents = [getattr(self.request_body, "content", None)]
+        if not contents[0]:
+            contents = [
+                getattr(response, "content", None)
+                for status, response in (self.responses or {}).items()
+                if status.startswith("2")
+            ]
+        texts = _known()["texts"].get(self.operation_id, {})
+        for content in filter(None, contents):
+            for media_type in _TABLES:
+                binary = {} if media_type in texts else {"format": "binary"}
+                schema = Schema(type=OpenAPIType.STRING, **binary)
+                content[media_type] = OpenAPIMediaType(schema=schema)
+                _fill({media_type: content[media_type]}, texts.get(media_type))
+
+
+_TABLES = ("application/jsonl", "text/csv", "application/vnd.apache.parquet")
 
 
 def _fill(content: dict[str, OpenAPIMediaType], value: Any) -> None:

@@ -23,6 +23,7 @@ from models_registry import (
 )
 from models_registry.adapters import AdapterError, find_adapter
 from models_registry.readouts import find_readouts, pack_readout
+from models_registry.weights import available
 from planner.question import Question
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Export:
     adapter: Path | None = None
     readout: Path | None = None
     missing: str | None = None
+
+    @property
+    def weights_here(self) -> bool:
+        """Whether the model's weights are on this machine, without a download."""
+        return available(self.plan.configuration.model)
 
 
 def write_export(export: Export, output: Path) -> Plan:
@@ -83,14 +89,22 @@ def write_export(export: Export, output: Path) -> Plan:
     return plan
 
 
-def export_of(question: Question, planning: PlanningService, store: Store | None) -> Export:
+def export_of(
+    question: Question, planning: PlanningService, store: Store | None, revision: int | None = None
+) -> Export:
     """The answer to a question, to be written into files.
+
+    Args:
+        question: What is asked.
+        planning: Answers it.
+        store: Where measurements are kept; none leaves the catalogue.
+        revision: Of what is known; looked up when left out.
 
     Raises:
         PlannerError: There is none.
         UnknownNameError: A study, model or device is not known.
     """
-    return _export(planning.recommend(question), question, store)
+    return _export(planning.recommend(question, revision), question, store)
 
 
 def export_of_stored(identifier: str, planning: PlanningService, store: Store | None) -> Export:
@@ -102,7 +116,7 @@ def export_of_stored(identifier: str, planning: PlanningService, store: Store | 
     found = None if store is None else verifications.find(identifier, store)
     if found is None:
         known = [] if store is None else [one.id for one in verifications.find_all(store)]
-        raise UnknownNameError("recommendation", identifier, known)
+        raise UnknownNameError("recommendation", identifier, known, made_by="speechplan verify")
     outcome = found.outcome
     standing = found.recommendation
     if outcome is not None and outcome.recommendation is not None:

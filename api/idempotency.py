@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from litestar import Request
@@ -13,7 +16,8 @@ from api.problems import problem
 from api.security import KEY_ID
 from measurements import verification as verifications
 from measurements.store import Store
-from measurements.verification import Verification
+from measurements.sweeps.claims import Claims
+from measurements.verification_records import Verification
 
 IdempotencyKey = Annotated[
     str | None,
@@ -26,6 +30,10 @@ IdempotencyKey = Annotated[
         max_length=200,
     ),
 ]
+
+_LOOK_S = 0.05
+_LONGEST_S = 30.0
+"""That a request waits for another with its key to have begun its work."""
 
 _KEY_PART = 18
 """Characters of an identifier that come from the key; the rest comes from the request."""
@@ -71,6 +79,31 @@ def check_unused(identifier: str, begun: str | None) -> None:
             "The idempotency key belongs to another request",
             "this key has begun work with another request: send that one again, or a fresh key",
         )
+
+
+@contextmanager
+def alone(identifier: str | None, store: Store) -> Iterator[None]:
+    """Lets requests with one key look for what it has begun, and begin it, one after another.
+
+    Raises:
+        ProblemDetailsException: The one before takes too long.
+    """
+    if identifier is None:
+        yield
+        return
+    claims, name = Claims(store), f"idempotency key {key_part(identifier)}"
+    end = time.monotonic() + _LONGEST_S
+    while not claims.take(name):
+        if time.monotonic() > end:
+            raise problem(
+                409,
+                "idempotency-key-in-use",
+                "A request with this key is under way",
+                "another request with this idempotency key has not been answered yet; ask again",
+            )
+        time.sleep(_LOOK_S)
+    with claims.held(name):
+        yield
 
 
 def begun_with(identifier: str | None, store: Store) -> Verification | None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from api.schemas import RecommendationResponse, Schema
 from measurements.sweeps.spec import SweepSpec
 from measurements.sweeps.states import RunState
-from measurements.verification import Status, Verification
+from measurements.verification_records import Status, Verification
 from models_registry import Configuration
 from planner.answer import Recommendation
 from planner.question import Question
@@ -66,7 +66,8 @@ class VerificationRequest(Schema):
         subset: Part of the data set.
         limit: Utterances at most.
         max_runs: Real runs at most; one of a configuration that is named, otherwise three.
-        max_seconds: Seconds after which no other run is begun.
+        max_seconds: Seconds after which no other run is begun, and one of ASR ends at its next
+            stage: after 25, 50, 100, .. utterances.
     """
 
     question: Question
@@ -106,12 +107,25 @@ class SweepRun(RunState):
     command: str
 
 
-class SweepSummary(Schema):
-    """A sweep and how far it is.
+class SweepRunsPage(Schema):
+    """A page of a sweep's runs.
+
+    Attributes:
+        items: Runs, in their order.
+        next_cursor: Cursor of the next page; none on the last.
+    """
+
+    items: list[SweepRun]
+    next_cursor: str | None
+
+
+class SweepResponse(Schema):
+    """A sweep and how far it is; its runs come page by page.
 
     Attributes:
         id: Names it by its content: the same document is the same sweep.
-        status: ``running``, ``done`` or ``cancelled``.
+        status: ``running``, ``done``, ``cancelled`` or ``failed``.
+        error: Why it failed; none otherwise. Posted again, it goes on.
         spec: What it measures.
         total: Runs that there will be.
         done: Runs that have a result.
@@ -122,18 +136,13 @@ class SweepSummary(Schema):
 
     id: str
     status: str
+    error: str | None
     spec: SweepSpec
     total: int
     done: int
     running: int
     waiting: int
     failed: int
-
-
-class SweepResponse(SweepSummary):
-    """A sweep with its runs, in their order."""
-
-    runs: list[SweepRun]
 
 
 class SweepsPage(Schema):
@@ -144,5 +153,5 @@ class SweepsPage(Schema):
         next_cursor: Cursor of the next page; none on the last.
     """
 
-    items: list[SweepSummary]
+    items: list[SweepResponse]
     next_cursor: str | None

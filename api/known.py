@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.schemas import MeasurementsPage
-from api.services import page
 from measurements.catalogue import catalogue
 from measurements.records import Measurement, Source
 from measurements.studies import all_measurements, study_of
@@ -23,10 +21,8 @@ def find_measurements(
     model: str | None = None,
     source: Source | None = None,
     task: Task | None = None,
-    cursor: str = "0",
-    limit: int = 50,
-) -> MeasurementsPage:
-    """A page of the measurements that every filter lets through.
+) -> list[Measurement]:
+    """The measurements that every filter lets through.
 
     The catalogue's come first, then the store's as they came in: new ones shift no page.
 
@@ -35,21 +31,15 @@ def find_measurements(
     """
     known = all_measurements(store, task) if study is None else study_of(store, study).measurements
     name = None if model is None else MODELS.canonical(model)
-    items, following = page(
-        [
-            m
-            for m in known
-            if name in (None, m.configuration.model)
-            and source in (None, m.source)
-            and task in (None, m.configuration.task)
-        ],
-        cursor,
-        limit,
-    )
-    return MeasurementsPage(items=items, next_cursor=following)
+    return [
+        m
+        for m in known
+        if name in (None, m.configuration.model)
+        and source in (None, m.source)
+        and task in (None, m.configuration.task)
+    ]
 
 
 def measurement_of(store: Store, key: str) -> Measurement | None:
-    """The measurement with a key: one of the catalogue, or of the store."""
-    built_in = next((one for one in catalogue() if one.key == key), None)
-    return built_in or store.measurement(key)
+    """The measurement with a key: the store's own, which evidence is made of too, or built in."""
+    return store.measurement(key) or next((one for one in catalogue() if one.key == key), None)

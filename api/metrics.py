@@ -28,11 +28,12 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.processes import METRICS_FOLDER
-from measurements.coverage import verified
+from measurements.coverage import timed, verified
 from measurements.jobs.queue import JobQueue
 from measurements.logs import get_logger
+from measurements.speed import Speed
 from measurements.store import Store, StoreError
-from measurements.verification import Run
+from measurements.verification_records import Run
 from planner.answer import Recommendation
 
 _log = get_logger("metrics")
@@ -42,6 +43,9 @@ disable_created_metrics()
 _LATENCY_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _ERROR = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Absolute errors of WER or UA, as fractions."""
+
+_Checked = tuple[list[tuple[str, Run]], list[Speed]]
+"""Errors that a real run has checked, with their tasks, and times."""
 
 REQUESTS = Counter("speechplan_http_requests", "Requests answered", ("method", "route", "status"))
 LATENCY = Histogram(
@@ -74,7 +78,7 @@ class StoreCollector(Collector):
     def __init__(self, store: Store, queue: JobQueue) -> None:
         self._store = store
         self._queue = queue
-        self._checked: tuple[object, list[tuple[str, Run]]] = (None, [])
+        self._checked: tuple[object, _Checked] = (None, ([], []))
 
     def collect(self) -> Iterator[Metric]:
         """Everything at this moment."""
@@ -121,7 +125,9 @@ class StoreCollector(Collector):
         )
 
     def _coverage(self) -> Iterable[Metric]:
-        runs = self._runs()
+        runs, speeds = self._runs()
+        timings = Tally((s.device, s.predicted.basis) for s in speeds)
+        held = Tally((s.device, s.predicted.basis) for s in speeds if s.inside)
         checked = Tally((task, run.predicted.basis) for task, run in runs)
         inside = Tally((task, run.predicted.basis) for task, run in runs if run.inside)
         yield _gauge(
@@ -136,6 +142,18 @@ class StoreCollector(Collector):
             ("task", "basis"),
             {group: inside[group] for group in checked},
         )
+        yield _gauge(
+            "speechplan_rtf_predictions_checked",
+            "RTFs that a real run has checked",
+            ("device", "basis"),
+            timings,
+        )
+        yield _gauge(
+            "speechplan_rtf_predictions_inside",
+            "Of those, how many came out inside of their interval",
+            ("device", "basis"),
+            {group: held[group] for group in timings},
+        )
         errors = HistogramMetricFamily(
             "speechplan_prediction_absolute_error",
             "|measured - predicted| of WER or UA, as a fraction, over checked predictions",
@@ -146,12 +164,12 @@ class StoreCollector(Collector):
             errors.add_metric((task,), _buckets(off), sum(off))
         yield errors
 
-    def _runs(self) -> list[tuple[str, Run]]:
-        """Checked predictions with their tasks; read again when a verification has changed."""
+    def _runs(self) -> _Checked:
+        """Checked predictions; read again when a verification has changed."""
         state = self._store.verifications_state()
         if self._checked[0] != state:
             runs = [(one.question.task, run) for one, run in verified(self._store)]
-            self._checked = (state, runs)
+            self._checked = (state, (runs, timed(self._store)))
         return self._checked[1]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from litestar.params import QueryParameter
+
+from api.problems import invalid
 
 Cursor = Annotated[
     str, QueryParameter(description="next_cursor of the page before", pattern="^[0-9]{1,9}$")
@@ -14,3 +17,17 @@ Before = Annotated[
     str | None,
     QueryParameter(description="next_cursor of the page before", pattern="^[0-9A-Za-z-]{1,64}$"),
 ]
+
+
+def check(cursor: str | None, find: Callable[[str], object | None]) -> None:
+    """Refuses a cursor that no page has given.
+
+    Args:
+        cursor: As it was sent, if it was.
+        find: What it stands for; none where there is nothing of that id.
+
+    Raises:
+        ProblemDetailsException: It stands for nothing.
+    """
+    if cursor is not None and find(cursor) is None:
+        raise invalid("cursor", "is no next_cursor of a page before")

@@ -54,9 +54,20 @@ def problem(
     )
 
 
+def invalid(field: str, message: str) -> ProblemDetailsException:
+    """A request with a field or a parameter that is not valid."""
+    errors = [{"field": field, "message": message}]
+    return problem(400, *_NAMES[400], _said(errors[0]), {"errors": errors})
+
+
 def not_found(what: str, identifier: str) -> ProblemDetailsException:
     """A resource that is not there."""
     return problem(404, "not-found", "Not found", f"there is no {what} {identifier!r}")
+
+
+def missing(error: UnknownNameError) -> ProblemDetailsException:
+    """A resource that is not there, with the names of those that are and are like it."""
+    return problem(404, *_NAMES[404], str(error), _named(error))
 
 
 PLANNER_TITLES = {
@@ -77,8 +88,12 @@ def _from_unknown_name(error: UnknownNameError) -> ProblemDetailsException:
         "unknown-name",
         f"Unknown {error.kind}",
         str(error),
-        {"kind": error.kind, "name": error.name, "suggestions": error.suggestions},
+        _named(error),
     )
+
+
+def _named(error: UnknownNameError) -> dict[str, Any]:
+    return {"kind": error.kind, "name": error.name, "suggestions": error.suggestions}
 
 
 def _from_validation(error: ValidationException) -> ProblemDetailsException:
@@ -168,9 +183,11 @@ _NAMES = {
     403: ("forbidden", "The key does not reach that far"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
+    406: ("not-acceptable", "No such format"),
     409: ("conflict", "That is over already"),
     412: ("stale-revision", "New measurements came in"),
     413: ("body-too-large", "The body is too large"),
+    415: ("unsupported-media-type", "The body's media type is not taken"),
     429: ("too-many-requests", "Too many requests"),
     503: ("store-unavailable", "The store can't be reached"),
     507: ("disk-full", "The disk is full"),
@@ -221,8 +238,10 @@ _DESCRIPTIONS = {
     401: "The service was started with a key and the request does not carry it.",
     403: "The request's key is of another scope, or another site's page has sent it.",
     404: "There is no such resource.",
-    409: "It has ended already, so that nothing is left to cancel.",
+    409: "It has ended already, or a request with the same idempotency key is under way.",
+    406: "It can't be had in a format that Accept names: those that it can are named.",
     413: "The body is too large.",
+    415: "The body's media type is not taken: those that are are named.",
     422: (
         "The request is valid but has no answer: no feasible configuration, too little data,"
         " an unknown name (with suggestions), a data set, an adapter or weights that can't be"

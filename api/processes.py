@@ -5,14 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.memory import starting
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The client library's own variable: where processes keep what they count, as files."""
+
+_FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 
 _LIVED_S = 30.0
 """A worker that lived shorter than this is started again after a pause only."""
@@ -39,14 +43,74 @@ def application() -> Litestar:
 
 
 @contextmanager
-def counted_together(processes: int) -> Iterator[None]:
-    """Lets processes that are begun meanwhile count the requests of all of them."""
+def getting_ready(processes: int) -> Iterator[None]:
+    """Lets one process import the application, while this one is at something else.
+
+    Those that answer are forked from it: they begin with what it has imported, share its memory,
+    and whichever ended is soon replaced.
+
+    Args:
+        processes: How many will answer; one needs nothing of the kind.
+    """
     if processes == 1:
         yield
         return
+    # Requests are counted in files, so that any process can say what all of them had.
     with TemporaryDirectory(prefix="speechplan-metrics-") as folder:
         os.environ[METRICS_FOLDER] = folder
+        if _FORKS:
+            multiprocessing.set_forkserver_preload(["__main__", "api.preloaded"])
+            forkserver.ensure_running()
         yield
+
+
+def answer_together(processes: int, options: Mapping[str, Any]) -> None:
+    """Answers in several processes, of which this one only looks after the others.
+
+    Args:
+        processes: How many; each makes an application of its own. :func:`getting_ready` for them.
+        options: What else the server is told.
+    """
+    import uvicorn
+    from uvicorn import _subprocess
+    from uvicorn.supervisors import Multiprocess
+
+    if _FORKS:  # The server knows no other way of being told.
+        _subprocess.spawn = multiprocessing.get_context("forkserver")
+    config = uvicorn.Config(
+        f"{__name__}:{application.__name__}", factory=True, workers=processes, **options
+    )
+    bound = config.bind_socket()
+    # Elsewhere the last one that asks for a port gets all of its connections.
+    listening = Spread(bound) if sys.platform == "linux" else bound
+    Multiprocess(config, [listening]).run()
+
+
+class Spread(socket.socket):
+    """A bound socket of which every process that it is handed to gets one of its own.
+
+    Then the kernel spreads connections over them. Of one that they share, whichever process
+    wakes up first takes all that wait, and one of two processors has nothing to do.
+
+    Args:
+        bound: What is bound already, so that nobody else may have the address.
+    """
+
+    def __init__(self, bound: socket.socket) -> None:
+        super().__init__(bound.family, bound.type, bound.proto, bound.detach())
+        # Only now: two services that both asked for it would share a port.
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_its_own, (self.family, self.getsockname())
+
+
+def _of_its_own(family: int, address: Any) -> socket.socket:
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(address)
+    return made
 
 
 def end_with_parent() -> None:
@@ -74,12 +138,14 @@ class WorkerProcess:
 
     Args:
         device: Where its models run.
+        name: Its name; its own default when left out.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, name: str | None = None) -> None:
         self._command = [
             *(sys.executable, "-m", "api.cli", "worker"),
             *("--device", device, "--attached"),
+            *(() if name is None else ("--name", name)),
         ]
         self._stopping = threading.Event()
         self._process = self._spawn()

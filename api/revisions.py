@@ -6,6 +6,7 @@ new revision of all. What was installed with the service is a part of it, too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -48,9 +49,9 @@ def tag_of(revision: int) -> str:
 
 
 def holds(condition: str | None, revision: int) -> bool:
-    """Whether a list of entity tags names that of a revision (RFC 9110, section 8.8.3)."""
-    given = (condition or "").split(",")
-    return tag_of(revision) in {one.strip().removeprefix("W/") for one in given}
+    """Whether a list of entity tags names that of a revision, or any (RFC 9110, section 13.1)."""
+    given = {one.strip().removeprefix("W/") for one in (condition or "").split(",")}
+    return bool(given & {tag_of(revision), "*"})
 
 
 def check(condition: str | None, revision: int) -> None:
@@ -59,7 +60,7 @@ def check(condition: str | None, revision: int) -> None:
     Raises:
         ProblemDetailsException: New measurements came in.
     """
-    if condition not in (None, "*") and not holds(condition, revision):
+    if condition is not None and not holds(condition, revision):
         tag = tag_of(revision)
         raise problem(
             412,
@@ -70,17 +71,19 @@ def check(condition: str | None, revision: int) -> None:
         )
 
 
-def answer(content: BaseModel, revision: int) -> Response[Any]:
-    """An answer and the revision that it was given from."""
+def answer(
+    content: BaseModel,
+    revision: int,
+    if_none_match: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response[Any]:
+    """An answer and the revision that it was given from; 304 to who has it already."""
+    headers = {"ETag": tag_of(revision), **(headers or {})}
+    if holds(if_none_match, revision):
+        return Response(None, status_code=304, headers=headers, media_type=MediaType.JSON)
     # Written by the model itself: half the time of what the framework takes.
     body = content.model_dump_json().encode()
-    return Response(body, media_type=MediaType.JSON, headers={"ETag": tag_of(revision)})
-
-
-def unchanged(revision: int) -> Response[Any]:
-    """The answer to who has it already."""
-    headers = {"ETag": tag_of(revision)}
-    return Response(None, status_code=304, headers=headers, media_type=MediaType.JSON)
+    return Response(body, media_type=MediaType.JSON, headers=headers)
 
 
 @cache

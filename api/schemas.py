@@ -195,6 +195,29 @@ class StudyInfo(Schema):
     published: int
 
 
+class StudyCurves(Schema):
+    """Where the curves of a study are.
+
+    Attributes:
+        study: The study.
+        task: Its task.
+        measured: Path of what was measured along each axis.
+        fitted: Path of the curves that its answers come from.
+    """
+
+    study: str
+    task: str
+    measured: str
+    fitted: str
+
+
+class CurvesIndex(Schema):
+    """A page of the studies' curves, and the cursor of the next."""
+
+    items: list[StudyCurves]
+    next_cursor: str | None = None
+
+
 class StudiesResponse(Schema):
     """A page of the studies, and the cursor of the next."""
 
@@ -226,15 +249,20 @@ class MeasurementsPage(Schema):
     next_cursor: str | None
 
 
+MOST_ROWS = 10_000
+"""Of measurements in a request."""
+
+
 class ImportRequest(Schema):
     """Measurements that were made elsewhere, as flat rows or as whole records.
 
     Attributes:
         rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua`` as a
-            fraction, and the fields of its configuration.
+            fraction, and the fields of its configuration. A row of a known ``key``, flat or
+            whole, has to say what is known under it.
     """
 
-    rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=10_000)]
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ROWS)]
 
 
 class Imported(Schema):

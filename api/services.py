@@ -32,10 +32,10 @@ from measurements.devices import local_device
 from measurements.fits import FITS
 from measurements.measured_curves import measured_curves
 from measurements.profiles import device_profiles
-from measurements.studies import evidence_for, resolve_device, studies, study_of
-from models_registry import MODELS, Configuration, Plan
+from measurements.studies import Study, evidence_for, resolve_device, studies, study_of
+from models_registry import MODELS, Architecture, Configuration, Plan
 from models_registry.devices import DEVICES
-from models_registry.weights import available
+from models_registry.weights import available, pinned
 from planner.answer import ComponentFlops, Recommendation, StudySummary
 from planner.cost import Convention, Flops, memory_bytes, pass_flops
 from planner.cost.unmerged import adapter_bytes, adapter_flops
@@ -236,10 +236,13 @@ class PlanningService:
 
 
 def plan_of(answer: RecommendationResponse, question: Question) -> Plan:
-    """An answer as a file that runs."""
+    """An answer as a file that runs, with the weights that the hub's cache has here."""
     found = answer.recommendation
+    weights = pinned(found.configuration.model)
     return Plan(
         configuration=found.configuration,
+        weights=None if weights is None else str(weights),
+        weights_sha256=None if weights is None else dict(weights.sha256),
         expected={name: one.model_dump() for name, one in found.predictions.items()},  # type: ignore[misc]
         study=answer.study.id,
         question=question.model_dump(mode="json", exclude_defaults=True),
@@ -293,19 +296,29 @@ def cost_of(
 
 def list_models() -> list[ModelInfo]:
     """Every model of the registry, and whether its weights are here."""
-    return [
-        ModelInfo(
-            name=model.name,
-            family=model.family,
-            tasks=list(model.tasks),
-            parameters=model.parameters,
-            encoder_layers=model.encoder_layers,
-            max_window_s=model.max_window_s,
-            hub_id=model.hub_id,
-            weights="installed" if available(model.name) else "hub",
-        )
-        for model in MODELS
-    ]
+    return [_model(model) for model in MODELS]
+
+
+def model_of(name: str) -> ModelInfo:
+    """A model of the registry, by its name or an alias.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    return _model(MODELS.get(name))
+
+
+def _model(model: Architecture) -> ModelInfo:
+    return ModelInfo(
+        name=model.name,
+        family=model.family,
+        tasks=list(model.tasks),
+        parameters=model.parameters,
+        encoder_layers=model.encoder_layers,
+        max_window_s=model.max_window_s,
+        hub_id=model.hub_id,
+        weights="installed" if available(model.name) else "hub",
+    )
 
 
 def list_devices(store: Store | None) -> DevicesResponse:
@@ -330,6 +343,16 @@ def list_devices(store: Store | None) -> DevicesResponse:
     )
 
 
+def device_of(store: Store | None, name: str) -> ListedDevice:
+    """A device by its name or an alias; ``local`` is this machine.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    resolved = resolve_device(name, store)
+    return next(one for one in list_devices(store).items if one.name == resolved)
+
+
 def study_curves(store: Store | None, study: str, model: str | None, seed: int) -> CurvesResponse:
     """What was measured along each axis of a study, in pairs against its centre.
 
@@ -344,15 +367,17 @@ def study_curves(store: Store | None, study: str, model: str | None, seed: int) 
 
 def list_studies(store: Store | None) -> list[StudyInfo]:
     """Every study and how much is known in it."""
-    return [
-        StudyInfo(
-            id=study.id,
-            task=study.task,
-            measured=sum(m.source == "measured" for m in study.measurements),
-            published=sum(m.source == "published" for m in study.measurements),
-        )
-        for study in studies(store)
-    ]
+    return [study_info(study) for study in studies(store)]
+
+
+def study_info(study: Study) -> StudyInfo:
+    """A study and how much is known in it."""
+    return StudyInfo(
+        id=study.id,
+        task=study.task,
+        measured=sum(m.source == "measured" for m in study.measurements),
+        published=sum(m.source == "published" for m in study.measurements),
+    )
 
 
 def page(items: Sequence[_Item], cursor: str, limit: int) -> tuple[list[_Item], str | None]:

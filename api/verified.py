@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from api import idempotency
 from api.job_schemas import VerificationLink, VerifiedResponse, Verify
 from api.services import PlanningService
 from api.stopping import Stopping
@@ -14,7 +15,8 @@ from measurements.datasets import DatasetError
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
-from measurements.verification import NothingToVerifyError, Verification
+from measurements.verification import NothingToVerifyError
+from measurements.verification_records import Verification
 from planner.answer import Recommendation
 from planner.question import Question
 
@@ -81,9 +83,10 @@ class Answers:
         if verify == "never" or (verify != "always" and not plan.needed):
             return plain
         try:
-            begun = verifications.create(
-                question, self.store, dataset=dataset, limit=limit, identifier=identifier
-            )
+            with idempotency.alone(identifier, self.store):
+                begun = idempotency.begun_with(identifier, self.store) or verifications.create(
+                    question, self.store, dataset=dataset, limit=limit, identifier=identifier
+                )
         except (NothingToVerifyError, DatasetError) as error:
             if verify == "always":
                 raise

@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.serving import HOST, Service, answers, free_port, kill, spawn
 from benchmarks.tables import markdown
 from measurements.store import Store
-from measurements.verification import Verification
+from measurements.verification_records import Verification
 
 KINDS = ("service", "worker", "both")
 UTTERANCES = 2

@@ -3,7 +3,8 @@
 ``python -m benchmarks.latency``
 
 For every device that the catalogue has timed runs of: each tenth of the configurations in
-turn from the others, each architecture in turn from the others. An error is that of the
+turn from the others, each architecture in turn from the others; for a GPU all of them from
+its data sheet, by number format, as if it had never been timed. An error is that of the
 seconds of one run, ``|predicted / measured - 1|``, the measured being the median of repeats.
 """
 
@@ -15,7 +16,12 @@ from benchmarks.tables import markdown
 from measurements.catalogue import catalogue
 from measurements.profiles import all_device_timings, device_evidence
 from models_registry import Configuration
-from planner.device.check import HeldOutCheck, leave_one_architecture_out, leave_out
+from planner.device.check import (
+    HeldOutCheck,
+    from_data_sheet,
+    leave_one_architecture_out,
+    leave_out,
+)
 
 FOLDS = 10
 LEAST_RUNS = 30
@@ -40,7 +46,8 @@ def row(device: str, what: str, check: HeldOutCheck) -> dict[str, str]:
 def main() -> None:
     """Prints the table."""
     rows = []
-    for name, known in device_evidence([*catalogue(), *all_device_timings(None)]).items():
+    devices = device_evidence([*catalogue(), *all_device_timings(None)])
+    for name, known in devices.items():
         if len(known.runs) < LEAST_RUNS:
             continue
         for what, check in (
@@ -49,6 +56,9 @@ def main() -> None:
         ):
             if check is not None:
                 rows.append(row(name, what, check))
+        if known.kind == "cuda":
+            for precision, check in from_data_sheet(name, devices).items():
+                rows.append(row(name, f"all of it, {precision}", check))
     print(markdown(rows) if rows else "no device has enough timed runs")
 
 

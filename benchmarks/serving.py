@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
-_START_S = 60.0
+_START_S = 180.0
 
 
 @dataclass
@@ -89,7 +89,7 @@ def started(environment: Mapping[str, str], first: bytes, *options: str) -> Iter
         options: Of ``speechplan serve``.
 
     Raises:
-        TimeoutError: It has not answered within a minute.
+        TimeoutError: It has not answered within three minutes.
     """
     began = time.perf_counter()
     service = spawn(free_port(), environment, *options)

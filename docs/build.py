@@ -151,13 +151,21 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> list[str]:
     ]
     if parameters:
         lines += [_table(("parameter", "in", "type", "default", ""), parameters), ""]
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        lines += [f"Body: {_type(content['schema'])}.", ""]
-    answers = []
-    for status, response in sorted(operation["responses"].items()):
-        kinds = [_type(c["schema"]) for c in response.get("content", {}).values() if c["schema"]]
-        answers.append((status, ", ".join(kinds), _said(response.get("description", ""))))
+    if body := operation.get("requestBody"):
+        lines += [f"Body: {_content(body['content'])}.", ""]
+    answers = [
+        (status, _content(response.get("content", {})), _said(response.get("description", "")))
+        for status, response in sorted(operation["responses"].items())
+    ]
     return [*lines, _table(("status", "body", ""), answers), ""]
+
+
+def _content(content: dict[str, Any]) -> str:
+    """What a body is, and its media type where there is a choice."""
+    kinds = {name: _type(one["schema"]) for name, one in content.items() if one["schema"]}
+    if len(kinds) == 1:
+        return next(iter(kinds.values()))
+    return ", ".join(f"{kind} (`{name}`)" for name, kind in kinds.items())
 
 
 def _shape(name: str, schema: dict[str, Any]) -> list[str]:
@@ -228,7 +236,7 @@ def _default(schema: dict[str, Any]) -> str:
 def python() -> str:
     """The parts that are usable alone, with their signatures and docstrings."""
     from api.client import AsyncClient, Client, errors
-    from api.client.operations import Ending, Events, Listing, Operation
+    from api.client.operations import Download, Ending, Events, Listing, Operation, Upload
     from api.client.routes import Routes
     from api.client.transport import Transport
     from models_registry import Configuration, Plan, load, plans, read_plan, write_plan
@@ -255,7 +263,7 @@ def python() -> str:
         "",
     ]
     for name, found in vars(Routes).items():
-        if isinstance(found, Operation | Events | Listing | Ending):
+        if isinstance(found, Operation | Events | Listing | Ending | Download | Upload):
             signature = _folded(name, found.__signature__)
             lines += [f"#### {name}", "", "```python", signature, "```", ""]
             lines += [_prose(inspect.cleandoc(found.__doc__ or "")), ""]

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from measurements.records import Record
-from measurements.verification import Run, Verification
+from measurements.speed import Speed
+from measurements.verification_records import Run, Verification
 
 if TYPE_CHECKING:
     from measurements.store import Store
 
 _LEVEL = 0.95
 
+Quantity = Literal["wer", "ua", "rtf"]
+
+_Group = tuple[Quantity, float, str | None, str | None]
+"""Quantity, level, basis and study."""
+
+_Came = tuple[bool, float]
+"""Whether a prediction held, and by how much it was off."""
+
+_PREDICTED = ("interpolated", "extrapolated")
+"""What was measured or published is no prediction."""
+
 
 class Covered(Record):
     """Predictions of one kind that were verified by real runs.
 
     Attributes:
+        quantity: Of what.
         study: Study they are of; none for all of them.
         basis: What the predictions rested on; none for all of them.
         level: Probability of the predicted intervals.
@@ -27,10 +40,11 @@ class Covered(Record):
         share: ``inside / predictions``.
         lower: Lower end of the 95 % interval of the share (Clopper and Pearson).
         upper: Upper end.
-        median_error: Median of ``|measured - predicted| / predicted``, errors being WER or
-            1 - UA.
+        median_error: Median of ``|measured - predicted| / predicted``, of RTF and of errors,
+            which are WER or 1 - UA.
     """
 
+    quantity: Quantity
     study: str | None
     basis: str | None
     level: float
@@ -45,45 +59,70 @@ class Covered(Record):
 def verified(store: Store) -> list[tuple[Verification, Run]]:
     """Every real run of a verification, oldest first; what was known already is left out.
 
-    So are runs that were stopped early: they ended where what they happened to say was clear.
+    So are runs that ended early because what they happened to say was clear.
     """
-    found = []
-    for row in store.verifications():
-        verification = Verification.model_validate(row.document)
-        found += [
-            (verification, run)
-            for run in verification.runs
-            if run.predicted.basis in ("interpolated", "extrapolated") and run.stopped is None
-        ]
-    return found
+    return _checked(_runs(store))
+
+
+def _checked(runs: Iterable[tuple[Verification, Run]]) -> list[tuple[Verification, Run]]:
+    return [
+        (verification, run)
+        for verification, run in runs
+        if run.predicted.basis in _PREDICTED and run.stopped in (None, "out of time")
+    ]
+
+
+def timed(store: Store) -> list[Speed]:
+    """Of every such run that was predicted, how long it took, oldest first.
+
+    However it ended: that says nothing of its time.
+    """
+    return _speeds(_runs(store))
+
+
+def _speeds(runs: Iterable[tuple[Verification, Run]]) -> list[Speed]:
+    return [run.speed for _, run in runs if run.speed is not None]
 
 
 def coverage(store: Store) -> list[Covered]:
-    """The record: all of it, by basis, and by study; by the level of the intervals.
-
-    A prediction that was itself measured or published is none.
-    """
-    groups: dict[tuple[float, str | None, str | None], list[Run]] = {}
-    for verification, run in verified(store):
+    """The record: by quantity and level, all of it, by basis, and errors by study."""
+    groups: dict[_Group, list[_Came]] = {}
+    runs = list(_runs(store))
+    for verification, run in _checked(runs):
         level, basis, study = run.predicted.level, run.predicted.basis, verification.study
-        for key in ((level, None, None), (level, basis, None), (level, None, study)):
-            groups.setdefault(key, []).append(run)
-    return [_covered(study, basis, level, runs) for (level, basis, study), runs in groups.items()]
+        for group in ((level, None, None), (level, basis, None), (level, None, study)):
+            groups.setdefault((run.measured.name, *group), []).append((run.inside, _off(run)))
+    for speed in _speeds(runs):
+        off = abs(speed.measured - speed.predicted.mean) / speed.predicted.mean
+        for kind in (None, speed.predicted.basis):
+            key: _Group = ("rtf", speed.predicted.level, kind, None)
+            groups.setdefault(key, []).append((speed.inside, off))
+    return [_covered(*group, came) for group, came in groups.items()]
 
 
-def _covered(study: str | None, basis: str | None, level: float, runs: Sequence[Run]) -> Covered:
-    inside = sum(run.inside for run in runs)
-    lower, upper = _clopper_pearson(inside, len(runs))
+def _runs(store: Store) -> Iterator[tuple[Verification, Run]]:
+    for row in store.verifications():
+        verification = Verification.model_validate(row.document)
+        for run in verification.runs:
+            yield verification, run
+
+
+def _covered(
+    quantity: Quantity, level: float, basis: str | None, study: str | None, came: Sequence[_Came]
+) -> Covered:
+    inside = sum(held for held, _ in came)
+    lower, upper = _clopper_pearson(inside, len(came))
     return Covered(
+        quantity=quantity,
         study=study,
         basis=basis,
         level=level,
-        predictions=len(runs),
+        predictions=len(came),
         inside=inside,
-        share=inside / len(runs),
+        share=inside / len(came),
         lower=lower,
         upper=upper,
-        median_error=statistics.median(_off(run) for run in runs),
+        median_error=statistics.median(off for _, off in came),
     )
 
 

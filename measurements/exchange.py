@@ -2,32 +2,62 @@
 
 A row is flat: the fields of a configuration, ``wer`` or ``ua`` as a fraction, and where it
 comes from. JSONL is written as whole records, which come back as they were; it is read
-either way.
+either way. CSV and Parquet are tables for reading elsewhere: a row that was written to one
+is taken in again only where its key is known.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 from pydantic import Field, ValidationError
 
+from measurements.catalogue import catalogue
 from measurements.records import DatasetInfo, Fraction, Measurement, Metric, Record, Source
+from measurements.row_formats import SUFFIXES, rows_of, table_of
+from measurements.studies import named_task, study_tasks
 from models_registry import Configuration, UnknownNameError
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+if TYPE_CHECKING:
+    from measurements.store import Store
 
 _MOST_WER = 5.0
 """Above it a percentage was meant."""
 
-_DERIVED = frozenset({"key", "gflops_per_utterance", "rtf", "device", "created_at"})
-"""Columns that are written for readers; they say nothing when they are read."""
+_WRITTEN_ONLY = frozenset({"gflops_per_utterance", "rtf", "device", "created_at"})
+"""Columns that a table is written with but that make no record: a rate is nothing without
+its phases and its device."""
+
+_BY_RUN = frozenset(
+    {
+        "provenance",
+        "timings",
+        "rtf",
+        "rtf_interval",
+        "latency",
+        "rtfx",
+        "rtfx_batch_size",
+        "others_cpu_share",
+        "processor_speed",
+        "weights_bytes",
+        "peak_memory_bytes",
+        "peak_allocated_bytes",
+        "joules_per_audio_second",
+        "adapter",
+        "software",
+        "created_at",
+    }
+)
+"""What two runs of one key may differ in."""
+
+_KEY = re.compile("[0-9a-f]{64}")
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -63,6 +93,14 @@ class RowsError(ValueError):
         self.errors = tuple(errors)
 
 
+class _WrongColumnsError(ValueError):
+    """What is wrong with a row, by column."""
+
+    def __init__(self, said: Mapping[str, str]) -> None:
+        super().__init__("; ".join(said))
+        self.said = said
+
+
 class _Row(Record):
     """What a row says beside its configuration."""
 
@@ -80,11 +118,56 @@ class _Row(Record):
     source: Source = "measured"
 
 
-def read_file(path: Path) -> list[Measurement]:
-    """The measurements in a file, by its ending.
+class _Known:
+    """What rows are held against: catalogue, store, and the rows before.
+
+    Args:
+        rows: The rows that come.
+        store: The store; none leaves the catalogue.
+    """
+
+    def __init__(self, rows: Sequence[object], store: Store | None) -> None:
+        named = [row.get("key") for row in rows if isinstance(row, dict)]
+        stored = store.measurements_of(filter(_well_formed, named)) if store else {}
+        self._by_key = {m.key: m for m in catalogue()} | stored
+        self._tasks = study_tasks(store)
+
+    def get(self, key: object) -> Measurement | None:
+        """The measurement of a key."""
+        return self._by_key.get(key) if isinstance(key, str) else None
+
+    def add(self, measurement: Measurement) -> Measurement:
+        """Takes in a new one.
+
+        Raises:
+            ValueError: Its study is of the other task.
+        """
+        study, task = measurement.study, measurement.configuration.task
+        of_study = self._tasks.setdefault(study, named_task(study) or task)
+        if of_study != task:
+            raise _WrongColumnsError({"study": f"{study} is about {of_study}, not {task}"})
+        return self._by_key.setdefault(measurement.key, measurement)
+
+
+def take_in(rows: Iterable[object], store: Store) -> tuple[int, int]:
+    """Stores what is new among rows, all of it or none.
+
+    Returns:
+        How many were stored, and how many were known already.
 
     Raises:
-        RowsError: A row is none.
+        RowsError: A row is no measurement; all of what is wrong is named.
+    """
+    found = from_rows(rows, store)
+    built_in = {m.key for m in catalogue()}
+    stored = store.add_measurements(m for m in found if m.key not in built_in)
+    return stored, len(found) - stored
+
+
+def read_rows(path: Path) -> Iterable[object]:
+    """The rows of a file, by its ending.
+
+    Raises:
         ValueError: The file can't be read.
     """
     if path.suffix not in SUFFIXES:
@@ -93,7 +176,7 @@ def read_file(path: Path) -> list[Measurement]:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    return from_rows(_READERS[path.suffix](content))
+    return rows_of(content, path.suffix)
 
 
 def write_file(measurements: Sequence[Measurement], path: Path) -> None:
@@ -105,21 +188,43 @@ def write_file(measurements: Sequence[Measurement], path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: the name has to end in {', '.join(SUFFIXES)}")
     try:
-        path.write_bytes(_WRITERS[path.suffix](measurements))
+        path.write_bytes(content_of(measurements, path.suffix))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
 
 
-def from_rows(rows: Iterable[object]) -> list[Measurement]:
-    """Measurements of rows, flat or whole.
+def content_of(measurements: Sequence[Measurement], suffix: str) -> bytes:
+    """The content of a file of measurements, in the format that an ending of its name means.
+
+    Raises:
+        ValueError: What writes the format is not installed.
+    """
+    if suffix == ".jsonl":
+        return b"".join(m.model_dump_json().encode() + b"\n" for m in measurements)
+    return table_of([to_row(m) for m in measurements], suffix)
+
+
+def from_rows(rows: Iterable[object], store: Store | None = None) -> list[Measurement]:
+    """Measurements of rows, flat or whole; the known one where a row's key is known.
+
+    Whole records keep their keys. A key is not made from the record again, which does not
+    hold all that it is made of, but has to be well-formed, and a record of a known key has
+    to be what is known; what two runs of one key may differ in, such as times, stays as it
+    is known.
+
+    Args:
+        rows: The rows.
+        store: What is known beside the catalogue.
 
     Raises:
         RowsError: A row is none; all of what is wrong is named.
     """
+    rows = list(rows)
+    known = _Known(rows, store)
     found, errors = [], []
     for number, row in enumerate(rows, 1):
         try:
-            found.append(_measurement(row))
+            found.append(_measurement(row, known))
         except ValidationError as error:
             errors += [
                 RowError(number, ".".join(map(str, one["loc"])) or "row", _said(one["msg"]))
@@ -127,6 +232,8 @@ def from_rows(rows: Iterable[object]) -> list[Measurement]:
             ]
         except UnknownNameError as error:
             errors.append(RowError(number, error.kind, str(error)))
+        except _WrongColumnsError as error:
+            errors += [RowError(number, field, said) for field, said in error.said.items()]
         except ValueError as error:
             errors.append(RowError(number, "row", str(error)))
     if errors:
@@ -158,12 +265,71 @@ def to_row(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _measurement(row: object) -> Measurement:
+def _measurement(row: object, known: _Known) -> Measurement:
     if not isinstance(row, dict):
         raise ValueError("no object with named fields")
     if isinstance(row.get("configuration"), dict):
-        return Measurement.model_validate(row)
-    given = {k: v for k, v in row.items() if not _missing(v) and k not in _DERIVED}
+        found = Measurement.model_validate(row)
+        earlier = known.get(found.key)
+        wrong = _wrong_of_record(found, earlier)
+    else:
+        given = {k: v for k, v in row.items() if not _missing(v)}
+        found = _of_table(given)
+        earlier = known.get(given.get("key", found.key))
+        wrong = _wrong_of_table(given, found, earlier)
+    if wrong:
+        raise _WrongColumnsError(wrong)
+    task = found.configuration.task
+    if (task == "asr") != (found.metric.name == "wer"):
+        raise ValueError(f"task {task} is measured in the other metric")
+    return earlier or known.add(found)
+
+
+def _wrong_of_record(found: Measurement, earlier: Measurement | None) -> dict[str, str]:
+    """What is wrong with a whole record, by field."""
+    if not _well_formed(found.key):
+        return {"key": "no key: 64 hexadecimal digits in lower case"}
+    if earlier is None or found == earlier:
+        return {}
+    said, kept = (m.model_dump(mode="json", exclude=set(_BY_RUN)) for m in (found, earlier))
+    return {k: _OTHERWISE for k in said if not _agree(said[k], kept[k])}
+
+
+def _wrong_of_table(
+    given: Mapping[str, Any], found: Measurement, earlier: Measurement | None
+) -> dict[str, str]:
+    """What is wrong with a flat row, by column."""
+    if earlier is None:
+        unknown = given.get("key", found.key) != found.key
+        dropped = {k: _NOT_OF_TABLES for k in given if k in _WRITTEN_ONLY}
+        return ({"key": _UNKNOWN_KEY} if unknown else {}) | dropped
+    said = to_row(found) | {k: _number(v) for k, v in given.items() if k in _WRITTEN_ONLY}
+    kept = to_row(earlier)
+    compared = [k for k in given if k != "key"]
+    return {k: _OTHERWISE for k in compared if not _agree(said.get(k), kept.get(k))}
+
+
+_OTHERWISE = "not what is known under this key"
+_UNKNOWN_KEY = "of no known measurement: take in its JSONL, or leave the column out"
+_NOT_OF_TABLES = "not read from tables: take in JSONL, or leave the column out"
+
+
+def _agree(said: object, kept: object) -> bool:
+    """Whether two values are the same, but for what spreadsheets round."""
+    if isinstance(said, dict) and isinstance(kept, dict):
+        return said.keys() == kept.keys() and all(_agree(said[k], kept[k]) for k in said)
+    if isinstance(said, float) and isinstance(kept, float):
+        return math.isclose(said, kept, rel_tol=1e-9)
+    return said == kept
+
+
+def _well_formed(key: object) -> TypeGuard[str]:
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None
+
+
+def _of_table(row: Mapping[str, Any]) -> Measurement:
+    """The measurement that a flat row makes."""
+    given = {k: v for k, v in row.items() if k != "key" and k not in _WRITTEN_ONLY}
     fields = {k: _number(given.pop(k)) for k in list(given) if k in Configuration.model_fields}
     if "model" not in fields:
         raise ValueError("a column model is needed")
@@ -172,8 +338,6 @@ def _measurement(row: object) -> Measurement:
         raise ValueError("exactly one of wer and ua is needed, as a fraction")
     fields.setdefault("task", "asr" if said.ua is None else "ser")
     configuration = Configuration.model_validate(fields)
-    if (configuration.task == "asr") != (said.ua is None):
-        raise ValueError(f"task {configuration.task} is measured in the other metric")
     content = json.dumps([configuration.key, said.model_dump(mode="json")], sort_keys=True)
     return Measurement(
         key=hashlib.sha256(f"imported\0{content}".encode()).hexdigest(),
@@ -215,70 +379,3 @@ def _missing(value: object) -> bool:
 
 def _said(message: str) -> str:
     return message.removeprefix("Value error, ")
-
-
-def _from_csv(content: bytes) -> Iterator[object]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
-    for row in csv.DictReader(io.StringIO(text, newline="")):
-        if None in row or None in row.values():
-            yield "cells"
-        else:
-            yield row
-
-
-def _to_csv(measurements: Sequence[Measurement]) -> bytes:
-    rows = [to_row(m) for m in measurements]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _from_jsonl(content: bytes) -> Iterator[object]:
-    for line in content.splitlines():
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                yield "no JSON"
-
-
-def _to_jsonl(measurements: Sequence[Measurement]) -> bytes:
-    return b"".join(m.model_dump_json().encode() + b"\n" for m in measurements)
-
-
-def _from_parquet(content: bytes) -> Iterator[object]:
-    pyarrow, parquet = _pyarrow()
-    try:
-        table = parquet.read_table(io.BytesIO(content))
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"not Parquet: {str(error).splitlines()[0]}") from None
-    yield from table.to_pylist()
-
-
-def _to_parquet(measurements: Sequence[Measurement]) -> bytes:
-    pyarrow, parquet = _pyarrow()
-    rows = [to_row(m) for m in measurements]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
-    content = io.BytesIO()
-    parquet.write_table(table, content)
-    return content.getvalue()
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ValueError("Parquet needs pyarrow: pip install 'speechplan[parquet]'") from None
-    return pyarrow, pyarrow.parquet
-
-
-_READERS = {".csv": _from_csv, ".jsonl": _from_jsonl, ".parquet": _from_parquet}
-_WRITERS = {".csv": _to_csv, ".jsonl": _to_jsonl, ".parquet": _to_parquet}

@@ -78,7 +78,12 @@ def device_evidence(
         probed: Device that is needed; where it is this machine and nothing is known of it,
             its arithmetic and memory are probed.
     """
-    found = {d.name: DeviceEvidence(_data_sheet(d), native=d.precisions) for d in DEVICES}
+    found = {
+        d.name: DeviceEvidence(
+            _data_sheet(d), native=d.precisions, kind=d.kind, memory_bytes=d.memory_bytes
+        )
+        for d in DEVICES
+    }
     by_device: dict[str, list[DeviceTiming | Measurement]] = {}
     for record in records:
         if record.device is not None and _samples(record):
@@ -102,9 +107,11 @@ def device_evidence(
                 if record.joules_per_audio_second and record.rtf.get("total")
             ),
             native=native | {record.configuration.precision for record in timed},
+            kind="cuda" if cuda else "cpu",
+            memory_bytes=known and known.memory_bytes,
         )
     if probed == local_device().id and probed not in found and local_device().kind == "cpu":
-        found[probed] = DeviceEvidence(probe(), native=frozenset(CPU_PRECISIONS))
+        found[probed] = DeviceEvidence(probe(), native=frozenset(CPU_PRECISIONS), kind="cpu")
     return found
 
 

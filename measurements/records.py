@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models_registry import Configuration
 
 Source = Literal["measured", "published"]
 Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+_ROUNDING = 1e-9
+"""By so much an end may lie on the wrong side: ``1 - (1 - x)`` is not ``x``."""
 
 
 class Record(BaseModel):
     """Base of everything that is stored: frozen, nothing unexpected in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Metric(Record):
@@ -38,9 +45,14 @@ class Metric(Record):
     value: Fraction
     lower: Fraction | None = None
     upper: Fraction | None = None
-    level: float | None = None
+    level: Level | None = None
     se: Fraction | None = None
     method: str | None = None
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        _in_order(lower=self.lower, value=self.value, upper=self.upper)
+        return self
 
 
 class DatasetInfo(Record):
@@ -60,11 +72,11 @@ class DatasetInfo(Record):
 
     name: str
     fingerprint: str | None = None
-    utterances: int | None = None
-    audio_s: float | None = None
-    reference_words: int | None = None
-    durations_s: tuple[float, ...] = ()
-    tokens_per_audio_s: float | None = None
+    utterances: Count | None = None
+    audio_s: Amount | None = None
+    reference_words: Count | None = None
+    durations_s: tuple[Amount, ...] = ()
+    tokens_per_audio_s: Amount | None = None
     language: str = "en"
     synthetic: bool = False
 
@@ -72,10 +84,10 @@ class DatasetInfo(Record):
 class ErrorCounts(Record):
     """Word errors over all utterances."""
 
-    substitutions: int
-    deletions: int
-    insertions: int
-    reference_words: int
+    substitutions: Count
+    deletions: Count
+    insertions: Count
+    reference_words: Count
 
 
 class TimingSample(Record):
@@ -129,13 +141,13 @@ class LatencySummary(Record):
         recordings: Recordings that they are of.
     """
 
-    p50_s: float
-    p95_s: float
-    p50_interval_s: tuple[float, float] | None = None
-    p95_interval_s: tuple[float, float] | None = None
-    level: float
-    n: int
-    recordings: int
+    p50_s: Amount
+    p95_s: Amount
+    p50_interval_s: tuple[Amount, Amount] | None = None
+    p95_interval_s: tuple[Amount, Amount] | None = None
+    level: Level
+    n: Count
+    recordings: Count
 
 
 class AdapterInfo(Record):
@@ -211,30 +223,36 @@ class Measurement(Record):
     dataset: DatasetInfo
     metric: Metric
     errors: ErrorCounts | None = None
-    utterance_errors: tuple[tuple[int, int], ...] = ()
-    windows: int | None = None
-    retried: int | None = None
+    utterance_errors: tuple[tuple[Count, Count], ...] = ()
+    windows: Count | None = None
+    retried: Count | None = None
     speakers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    flops_counted: float | None = None
-    flops_per_audio_s: float | None = None
-    published_gflops: tuple[float, str] | None = None
+    flops_counted: Amount | None = None
+    flops_per_audio_s: Amount | None = None
+    published_gflops: tuple[Amount, str] | None = None
     timings: tuple[TimingSample, ...] = ()
-    rtf: dict[str, float] = Field(default_factory=dict)
-    rtf_interval: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    rtf: dict[str, Amount] = Field(default_factory=dict)
+    rtf_interval: dict[str, tuple[Amount, Amount]] = Field(default_factory=dict)
     latency: LatencySummary | None = None
-    rtfx: float | None = None
-    rtfx_batch_size: int | None = None
-    others_cpu_share: float | None = None
-    processor_speed: float | None = None
-    weights_bytes: int | None = None
-    peak_memory_bytes: int | None = None
-    peak_allocated_bytes: int | None = None
-    joules_per_audio_second: float | None = None
+    rtfx: Amount | None = None
+    rtfx_batch_size: Count | None = None
+    others_cpu_share: Amount | None = None
+    processor_speed: Amount | None = None
+    weights_bytes: Count | None = None
+    peak_memory_bytes: Count | None = None
+    peak_allocated_bytes: Count | None = None
+    joules_per_audio_second: Amount | None = None
     device: DeviceInfo | None = None
     adapter: AdapterInfo | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> Self:
+        for lower, upper in self.rtf_interval.values():
+            _in_order(lower=lower, upper=upper)
+        return self
 
 
 class DeviceTiming(Record):
@@ -330,6 +348,9 @@ def measurement_key(
 ) -> str:
     """Key of a measurement by its content.
 
+    It can't be made again from a stored record, which has neither the protocol, the
+    identity of other weights, nor the seed.
+
     Args:
         configuration: What is run.
         fingerprint: Of the speech.
@@ -347,3 +368,11 @@ def measurement_key(
     if seed:
         parts.append({"seed": seed})
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _in_order(**ends: float | None) -> None:
+    """Refuses an interval whose ends are not on their sides."""
+    given = [(name, value) for name, value in ends.items() if value is not None]
+    for (low, a), (high, b) in pairwise(given):
+        if a > b + _ROUNDING:
+            raise ValueError(f"{low} {a:g} is above {high} {b:g}")

@@ -127,7 +127,11 @@ def word_error_rate(
     )
     interval = result.confidence_interval
     return Interval(
-        value, float(interval.low), float(interval.high), level, float(result.standard_error)
+        value,
+        min(value, float(interval.low)),
+        max(value, float(interval.high)),
+        level,
+        float(result.standard_error),
     )
 
 

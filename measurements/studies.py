@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from measurements.catalogue import catalogue
 from measurements.datasets import DatasetError
@@ -18,7 +18,12 @@ from models_registry.devices import DEVICES
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
-from planner.workload import DEFAULT_WORKLOAD, Workload
+from planner.workload import (
+    DEFAULT_EMOTION_WORKLOAD,
+    DEFAULT_WORKLOAD,
+    TOKENS_PER_AUDIO_S,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from measurements.store import Store
@@ -60,6 +65,19 @@ def all_measurements(store: Store | None, task: Task | None = None) -> list[Meas
     built_in = [m for m in catalogue() if task is None or m.configuration.task == task]
     unique = {measurement.key: measurement for measurement in (*built_in, *stored)}
     return list(unique.values())
+
+
+def study_tasks(store: Store | None) -> dict[str, Task]:
+    """The task of every study that has a measurement, and of the demo's."""
+    stored = {} if store is None else store.study_tasks()
+    built_in = {m.study: m.configuration.task for m in catalogue()}
+    return {**stored, **built_in, DEMO_STUDY: "asr"}
+
+
+def named_task(study: str) -> Task | None:
+    """The task that a study's name begins with, as every data set's does; none of other names."""
+    tasks: tuple[Task, ...] = get_args(Task)
+    return next((task for task in tasks if study.startswith(f"{task}-")), None)
 
 
 def studies(store: Store | None) -> list[Study]:
@@ -117,7 +135,7 @@ def evidence_for(
         task=task,
         study=name,
         observations=tuple(_observation(m, paired.get(m.key)) for m in known),
-        workload=_workload(name, [m for m in known if m.study == name]),
+        workload=_workload(task, name, [m for m in known if m.study == name]),
         devices=device_evidence([*known, *all_device_timings(store)], probed=device),
         runnable=frozenset(
             a.name
@@ -191,14 +209,14 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
     )
 
 
-def _workload(study: str, measurements: Sequence[Measurement]) -> Workload:
+def _workload(task: Task, study: str, measurements: Sequence[Measurement]) -> Workload:
     """The recordings of the study's largest measurement, where they are known."""
     known = [m for m in measurements if m.dataset.durations_s]
     if not known:
-        return DEFAULT_WORKLOAD
+        return DEFAULT_EMOTION_WORKLOAD if task == "ser" else DEFAULT_WORKLOAD
     largest = max(known, key=lambda m: m.dataset.utterances or 0)
     return Workload(
         durations_s=largest.dataset.durations_s,
-        tokens_per_audio_s=largest.dataset.tokens_per_audio_s or 3.0,
+        tokens_per_audio_s=largest.dataset.tokens_per_audio_s or TOKENS_PER_AUDIO_S,
         source=f"the {largest.dataset.utterances} recordings of {study}",
     )

@@ -10,20 +10,20 @@ import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING
 
 from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
 from measurements.fits import FITS
 from measurements.records import Measurement, Metric
+from measurements.speed import speed_of
 from measurements.studies import (
     all_measurements,
     dataset_of_study,
     evidence_for,
     resolve_device,
 )
+from measurements.verification_records import Outcome, Run, Stopped, Verification
 from models_registry import Configuration
 from models_registry.adapters import find_adapter
 from models_registry.weights import available
@@ -32,13 +32,9 @@ from planner.errors import PlannerError
 from planner.quantiles import normal_quantile
 from planner.question import Question
 from planner.recommend import Planner
-from planner.stopping import Verdict
 
 if TYPE_CHECKING:
     from measurements.store import Store
-
-Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-
 
 MAX_RUNS = 3
 """Real runs of a verification, unless told otherwise."""
@@ -48,113 +44,6 @@ class NothingToVerifyError(PlannerError):
     """No configuration of the plan can be run here."""
 
     code = "nothing-to-verify"
-
-
-class Run(BaseModel):
-    """A real run of a verification and the verdict on what was predicted of it.
-
-    Attributes:
-        configuration: What ran.
-        predicted: What was predicted of it beforehand.
-        measurement: Key of the measurement.
-        measured: The metric as measured.
-        inside: Whether it lies in the interval that was predicted, with the run's own noise.
-        utterances: On how many utterances.
-        rival: The best configuration measured on the same utterances before, with which it
-            was compared as it went on; none where there is none.
-        stopped: ``better`` or ``worse`` than the rival, or than the target of the question,
-            where that was settled before the last utterance.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    configuration: Configuration
-    predicted: Estimate
-    measurement: str
-    measured: Metric
-    inside: bool
-    utterances: int
-    rival: Configuration | None = None
-    stopped: Verdict | None = None
-
-
-class Outcome(BaseModel):
-    """What a verification came to.
-
-    Attributes:
-        recommendation: The answer to the same question afterwards; none if there
-            no longer is one.
-        no_answer: Why there is none.
-        changed: Whether another configuration is recommended now.
-        settled: Whether the decision is safe now, at the tolerated risk.
-        why: Why it ended there.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    recommendation: Recommendation | None
-    no_answer: str | None = None
-    changed: bool
-    settled: bool
-    why: str
-
-
-class Verification(BaseModel):
-    """A verification, from the question to the verdict.
-
-    Attributes:
-        id: Its id, also that of the job.
-        status: How far it is.
-        study: Study it belongs to.
-        question: The question whose answer is verified.
-        configuration: What is run now, or was last.
-        dataset: On which data set.
-        subset: Which part of it.
-        limit: On how many utterances.
-        max_runs: Real runs at most.
-        max_seconds: Seconds after which none is begun.
-        predicted: What was predicted of the configuration beforehand.
-        rival: The best configuration measured on the same utterances before.
-        recommendation: The answer before all of it.
-        runs: What was run.
-        done: Utterances of the run that are finished.
-        total: Utterances that it has.
-        wer_so_far: Word error rate of those finished.
-        outcome: What came out; none before the end.
-        error: Why it failed, if it did.
-        created_at: When it was asked for.
-        began_at: When the first run began.
-        finished_at: When it ended.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    status: Status = "queued"
-    study: str
-    question: Question
-    configuration: Configuration
-    dataset: str
-    subset: str | None = None
-    limit: int | None = None
-    max_runs: int = 1
-    max_seconds: float | None = None
-    predicted: Estimate
-    rival: str | None = None
-    recommendation: Recommendation
-    runs: tuple[Run, ...] = ()
-    done: int = 0
-    total: int
-    wer_so_far: float | None = None
-    outcome: Outcome | None = None
-    error: str | None = None
-    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    began_at: datetime | None = None
-    finished_at: datetime | None = None
-
-    def open_dataset(self) -> Dataset:
-        """The utterances that it runs on."""
-        return open_dataset(self.dataset, self.subset).limited(self.limit)
 
 
 def create(
@@ -182,7 +71,8 @@ def create(
         limit: On how many utterances at most.
         max_runs: Real runs at most; one of a configuration that was named or whose weights
             are not looked for, otherwise :data:`MAX_RUNS`.
-        max_seconds: Seconds after which no other run is begun.
+        max_seconds: Seconds after which no other run is begun, and one of ASR ends at its next
+            stage: after 25, 50, 100, .. utterances.
         identifier: Its id; a new one when left out.
         here: Whether what is run first has its weights on this machine.
 
@@ -233,7 +123,7 @@ def create(
 
 
 def note(
-    verification: Verification, measurement: Measurement, stopped: Verdict | None, store: Store
+    verification: Verification, measurement: Measurement, stopped: Stopped | None, store: Store
 ) -> Verification:
     """The verification with a run's measurement and the verdict on what was predicted of it.
 
@@ -250,6 +140,7 @@ def note(
         utterances=measurement.dataset.utterances or 0,
         rival=None if rival is None else rival.configuration,
         stopped=stopped,
+        speed=speed_of(measurement, store, predicted.level),
     )
     return verification.model_copy(
         update={
@@ -285,15 +176,14 @@ def proceed(verification: Verification, store: Store) -> Verification:
     except PlannerError as error:
         no_answer = str(error)
     following = None if after is None else _following(after, verification.runs)
-    now = datetime.now(UTC)
-    elapsed_s = (now - (verification.began_at or now)).total_seconds()
+    elapsed_s = verification.elapsed_s
     if after is None:
         why = "no configuration is within the budget any more"
     elif settled:
         why = "the decision is safe"
     elif len(verification.runs) >= verification.max_runs:
         why = f"{len(verification.runs)} of {verification.max_runs} runs were made"
-    elif verification.max_seconds is not None and elapsed_s >= verification.max_seconds:
+    elif verification.out_of_time:
         why = f"{elapsed_s:.0f} s of {verification.max_seconds:.0f} s were used"
     elif following is None:
         why = "nothing else that would help can be run on this machine"

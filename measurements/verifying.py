@@ -11,9 +11,9 @@ from measurements.evaluation import evaluation_of
 from measurements.progress import Progress
 from measurements.sequential import Stages
 from measurements.store import Store
-from measurements.verification import Verification
+from measurements.verification_records import Stopped, Verification
 from models_registry import WeightsSource
-from planner.stopping import Verdict, looks, verdict
+from planner.stopping import looks, verdict
 
 
 def run(
@@ -79,11 +79,12 @@ def stages_of(
     device: str = "auto",
     weights: WeightsSource | None = None,
 ) -> Stages:
-    """The run under way; in stages where there is a target or a rival to hold it against."""
+    """The run under way; in stages where it may end before its last utterance."""
     speech = verification.open_dataset()
     total = len(speech.utterances)
     against = verification.question.target_error is not None or verification.rival is not None
-    sequential = against and verification.question.task == "asr"
+    may_end = against or verification.max_seconds is not None
+    sequential = may_end and verification.question.task == "asr"
     return Stages(
         evaluation_of(
             verification.configuration,
@@ -100,8 +101,8 @@ def stages_of(
     )
 
 
-def settled(verification: Verification, stages: Stages, stage: int, store: Store) -> Verdict | None:
-    """What the utterances up to a stage say; none on the last.
+def settled(verification: Verification, stages: Stages, stage: int, store: Store) -> Stopped | None:
+    """Why the run ends with the utterances up to a stage; none on the last.
 
     With a target they are held against it: cheaper configurations matter if they reach it.
     Otherwise against the rival's.
@@ -109,6 +110,8 @@ def settled(verification: Verification, stages: Stages, stage: int, store: Store
     question, rival = verification.question, None
     if stage >= len(stages.sizes) - 1:
         return None
+    if verification.out_of_time:
+        return "out of time"
     if question.target_error is None:
         rival = verifications.rival_of(verification, store)
         if rival is None:

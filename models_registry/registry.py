@@ -29,25 +29,33 @@ class UnknownNameError(LookupError):
         name: The name as it was asked for.
         suggestions: Known names close to it, best first.
         choices: Every known name.
+        made_by: The command that makes the first one, where there may be none.
     """
 
     def __init__(
-        self, kind: str, name: str, choices: list[str], aliases: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        name: str,
+        choices: list[str],
+        aliases: Mapping[str, str] | None = None,
+        made_by: str | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
         self.choices = choices
+        self.made_by = made_by
         folded = {choice.casefold(): choice for choice in choices} | dict(aliases or {})
         close = difflib.get_close_matches(name.casefold(), list(folded), n=6, cutoff=0.5)
         self.suggestions = list(dict.fromkeys(folded[match] for match in close))[:3]
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        hint = (
-            f"did you mean {', '.join(self.suggestions)}?"
-            if self.suggestions
-            else f"choose one of {', '.join(self.choices)}"
-        )
+        if self.suggestions:
+            hint = f"did you mean {', '.join(self.suggestions)}?"
+        elif self.choices:
+            hint = f"choose one of {', '.join(self.choices)}"
+        else:
+            hint = "there is none yet" + (f"; '{self.made_by}' makes one" if self.made_by else "")
         return f"unknown {self.kind} {self.name!r}: {hint}"
 
 

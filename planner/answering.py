@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from planner import words
@@ -57,6 +55,8 @@ class _Answering:
             self._budget(name, bound, confidence.probability_within[name])
             for name, bound in table.bounds.items()
         )
+        # A device has the memory that it has: it is named where more would buy something.
+        budgets = tuple(b for b in budgets if b.of_device is None or b.binds or b.next_step)
         plan = plan_verification(
             table,
             chosen,
@@ -78,7 +78,7 @@ class _Answering:
             reasons=tuple(words.reasons(table, chosen, self.evidence, budgets, steps)),
             alternatives=self._alternatives(),
             elasticities=steps,
-            pareto_front=landscape.front(cost, "quality"),
+            pareto_front=landscape.front(cost, "quality", self.question.risk),
             verification=plan,
             runnable=self.evidence.can_run(self.table.lattice[chosen]),
         )
@@ -100,13 +100,22 @@ class _Answering:
     def _on_device(self, name: CostName, row: int) -> Estimate:
         device = self.table.device
         assert device is not None
-        sources = [device.source]
+        sources = [device.source_of(self.table.lattice[row].precision)]
         if name == "joules_per_audio_second":
             stated = self.question.device_watts
             sources.append(device.power_source if stated is None else f"{stated:g} W as stated")
         if name == "usd_per_audio_hour":
-            sources.append(f"{self.question.usd_per_device_hour:g} USD for an hour of the device")
+            sources.append(self._price(row))
         return self._cost(name, row, "; ".join(sources))
+
+    def _price(self, row: int) -> str:
+        price, fleet = self.question.usd_per_device_hour, self.table.costs.fleet
+        if fleet is None:
+            return f"{price:g} USD for an hour of the device at full use"
+        return (
+            f"{self._devices(row)} devices that keep up, at {price:g} USD an hour each, busy"
+            f" {fleet.max_utilisation:.0%} of it at most"
+        )
 
     def _memory(self, row: int) -> Estimate:
         device = self.table.device
@@ -117,10 +126,11 @@ class _Answering:
     def _cost(self, name: CostName, row: int, provenance: str) -> Estimate:
         costs, level = self.table.costs, self.question.level
         basis = costs.basis_of(name, row)
+        lower, upper = costs.interval(name, level, row)
         return Estimate(
             mean=float(costs.centre[name][row]),
-            lower=costs.quantile_of(name, 0.5 - level / 2, row),
-            upper=costs.quantile_of(name, 0.5 + level / 2, row),
+            lower=lower,
+            upper=upper,
             level=level,
             unit=UNITS[name],
             basis=basis,
@@ -161,8 +171,7 @@ class _Answering:
         if workload.arrivals_per_s is None or self.table.device is None:
             return None
         timed_per_s = workload.arrivals_per_s * timed_audio_s(self.table.lattice[row], workload)
-        surely = costs.quantile_of("rtf", 1 - question.risk, row)
-        devices = math.ceil(surely * timed_per_s / question.max_utilisation)
+        devices = self._devices(row)
         busy = float(costs.centre["rtf"][row]) * timed_per_s
         price = question.usd_per_device_hour
         return Deployment(
@@ -174,6 +183,12 @@ class _Answering:
             max_utilisation=question.max_utilisation,
             usd_per_hour=None if price is None else devices * price,
         )
+
+    def _devices(self, row: int) -> int:
+        fleet, risk = self.table.costs.fleet, self.question.risk
+        assert fleet is not None
+        surely = self.table.costs.quantile_of("rtf", 1 - risk, row)
+        return int(fleet.of_row(row).devices(np.array([surely]))[0])
 
     def _confidence(self) -> Confidence:
         table, chosen, question = self.table, self.chosen, self.question
@@ -200,8 +215,8 @@ class _Answering:
     def _budget(self, name: CostName, bound: float, probability: float) -> BudgetReport:
         table, chosen = self.table, self.chosen
         factor = self.question.relax.get(name, RELAXATION)
-        row = table.relaxed(name, factor)
-        binds = row is not None and table.objective[row] < table.objective[chosen] * (1 - 1e-9)
+        row = table.relaxed({name: factor})
+        binds = row is not None and table.buys(row, chosen)
         beyond = table.next_step(name, chosen)
         needed = table.landscape.limit(name, 1 - self.question.risk)
         return BudgetReport(
@@ -214,11 +229,11 @@ class _Answering:
             factor=factor,
             relaxed=self._step(row, bound, bound * factor) if row is not None and binds else None,
             next_step=None if beyond is None else self._step(beyond, bound, float(needed[beyond])),
+            of_device=table.of_device(name),
         )
 
     def _step(self, row: int, bound: float, larger: float) -> Step:
-        before, after = (float(self.table.objective[r]) for r in (self.chosen, row))
-        gain = before - after if self.question.target_error is None else 1 - after / before
+        gain = self.table.gain(row, self.chosen)
         return Step(
             bound=larger,
             configuration=self.table.lattice[row],
@@ -240,13 +255,14 @@ class _Answering:
             ),
             *sorted(found, key=lambda row: float(table.objective[row])),
         ]
-        unique = [
-            row
-            for row in dict.fromkeys(rows)
+        kinds = table.lattice.without(("batch_size",))
+        unique: dict[int, int] = {}
+        for row in rows:
             # What is both worse and dearer trades nothing.
-            if row is not None and (cost[row] < cost[chosen] or error[row] < error[chosen])
-        ]
-        return tuple(self._alternative(row) for row in unique[: self.question.alternatives])
+            if row is not None and (cost[row] < cost[chosen] or error[row] < error[chosen]):
+                unique.setdefault(int(kinds[row]), row)
+        found = list(unique.values())[: self.question.alternatives]
+        return tuple(self._alternative(row) for row in found)
 
     def _alternative(self, row: int) -> Alternative:
         table = self.table

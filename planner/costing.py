@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -28,6 +28,43 @@ _LEAST_RTF = 1e-9
 
 
 @dataclass(frozen=True)
+class Fleet:
+    """Devices that keep up with the recordings that come in.
+
+    Attributes:
+        audio_s: Seconds of audio, as RTFs are for, that come in a second, shape ``(n,)``.
+        max_utilisation: Share of its time that a device may be busy.
+        usd_per_hour: Price of one, where it is stated.
+    """
+
+    audio_s: Array
+    max_utilisation: float
+    usd_per_hour: float | None
+
+    def devices(self, rtf: Array) -> Array:
+        """How many keep up at an RTF, shape ``(n,)``."""
+        count: Array = np.ceil(rtf * self.audio_s / self.max_utilisation)
+        return count
+
+    def usd_per_audio_hour(self, rtf: Array) -> Array:
+        """What an hour of audio costs then, shape ``(n,)``."""
+        assert self.usd_per_hour is not None
+        price: Array = self.devices(rtf) * self.usd_per_hour / self.audio_s
+        return price
+
+    def slowest(self, usd_per_audio_hour: float, row: int) -> float:
+        """Largest RTF of a row at which an hour of audio costs no more; 0 where none does."""
+        assert self.usd_per_hour is not None
+        audio_s = float(self.audio_s[row])
+        devices = np.floor(usd_per_audio_hour * audio_s / self.usd_per_hour * (1 + 1e-9))
+        return float(devices) * self.max_utilisation / audio_s
+
+    def of_row(self, row: int) -> Fleet:
+        """The same of a row alone."""
+        return replace(self, audio_s=self.audio_s[row : row + 1])
+
+
+@dataclass(frozen=True)
 class Costs:
     """Costs of candidates; a spread of 0 means that the cost is known exactly.
 
@@ -37,6 +74,7 @@ class Costs:
         timed: Whether the candidate itself was timed on recordings like these, by cost.
         covered: Whether the device has timed, or measured the memory of, what is like it.
         retries: Share of windows expected to run away and to be run again.
+        fleet: Devices that keep up, where it is known what comes in; money is theirs.
     """
 
     centre: Mapping[CostName, Array]
@@ -44,9 +82,13 @@ class Costs:
     timed: Mapping[CostName, Mask]
     covered: Mapping[CostName, Mask]
     retries: Array
+    fleet: Fleet | None = None
 
     def holding(self, name: CostName, bound: float, row: int) -> float:
         """Probability that a row's cost stays within a bound."""
+        if name == "usd_per_audio_hour" and self.fleet is not None:
+            slowest = self.fleet.slowest(bound, row)
+            return self.holding("rtf", slowest, row) if slowest else 0.0
         distance = float(np.log(bound) - np.log(self.centre[name][row]))
         spread = float(self.log_sd[name][row])
         return normal_probability(distance / spread) if spread else float(distance >= -1e-12)
@@ -59,13 +101,24 @@ class Costs:
 
     def quantile(self, name: CostName, probability: float) -> Array:
         """Value that a cost stays below with a probability, shape ``(n,)``."""
+        if name == "usd_per_audio_hour" and self.fleet is not None:
+            return self.fleet.usd_per_audio_hour(self.quantile("rtf", probability))
         value: Array = self.centre[name] * np.exp(normal_quantile(probability) * self.log_sd[name])
         return value
 
     def quantile_of(self, name: CostName, probability: float, row: int) -> float:
         """The same of a row alone."""
+        if name == "usd_per_audio_hour" and self.fleet is not None:
+            rtf = np.array([self.quantile_of("rtf", probability, row)])
+            return float(self.fleet.of_row(row).usd_per_audio_hour(rtf)[0])
         reach = normal_quantile(probability) * float(self.log_sd[name][row])
         return float(self.centre[name][row] * np.exp(reach))
+
+    def interval(self, name: CostName, level: float, row: int) -> tuple[float, float]:
+        """Ends of a row's interval at a level; money that is paid is never outside of it."""
+        low, high = (self.quantile_of(name, 0.5 + side * level / 2, row) for side in (-1, 1))
+        paid = float(self.centre[name][row])
+        return min(low, paid), max(high, paid)
 
 
 def all_costs(
@@ -111,8 +164,17 @@ def all_costs(
     for name, (recordings, unit) in parts.items():
         log_s, log_sd[name], measured[name] = _log_seconds(counted, recordings, device, timed)
         centre[name] = np.exp(log_s) * unit
+    fleet = None
+    if asked.arrivals_per_s is not None:
+        usd = question.usd_per_device_hour
+        fleet = Fleet(asked.arrivals_per_s * audio_s, question.max_utilisation, usd)
     if question.usd_per_device_hour is not None:
-        centre["usd_per_audio_hour"] = centre["rtf"] * question.usd_per_device_hour
+        if fleet is None:
+            paid = centre["rtf"] * question.usd_per_device_hour
+        else:
+            surely = normal_quantile(1 - question.risk) * log_sd["rtf"]
+            paid = fleet.usd_per_audio_hour(centre["rtf"] * np.exp(surely))
+        centre["usd_per_audio_hour"] = paid
         log_sd["usd_per_audio_hour"] = log_sd["rtf"]
     power = device.power_w if question.device_watts is None else (question.device_watts, 0.0)
     if power is not None:
@@ -121,7 +183,7 @@ def all_costs(
     for name in centre.keys() & set(TIMED):
         covered[name] = known > 0
         measured.setdefault(name, measured["rtf"])
-    return Costs(centre, log_sd, measured, covered, retries)
+    return Costs(centre, log_sd, measured, covered, retries, fleet)
 
 
 def _timed(lattice: Lattice, device: DeviceModel) -> dict[int, Timed]:

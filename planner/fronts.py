@@ -136,7 +136,9 @@ def _range(landscape: Landscape, axis: FrontAxis, row: int) -> Range:
         return Range(mean=estimate.mean, lower=estimate.lower, upper=estimate.upper)
     costs, level = landscape.costs, landscape.quality.level
     low, high = (landscape.limit(axis, 0.5 + side * level / 2) for side in (-1, 1))
-    return Range(mean=float(costs.centre[axis][row]), lower=float(low[row]), upper=float(high[row]))
+    mean = float(costs.centre[axis][row])
+    # What is paid for devices that surely keep up may be beyond a narrow interval.
+    return Range(mean=mean, lower=min(float(low[row]), mean), upper=max(float(high[row]), mean))
 
 
 def _name(landscape: Landscape, axis: FrontAxis) -> str:

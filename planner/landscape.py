@@ -11,14 +11,14 @@ import numpy as np
 
 from planner.answer import Estimate, Front
 from planner.arrays import Array, Draws, Index, Mask
-from planner.costing import Costs
+from planner.costing import GIB, Costs
 from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
 from planner.fronts import front
 from planner.lattice import Lattice
 from planner.moves import kept_along
 from planner.quality import Quality
-from planner.question import CostName, FrontAxis
+from planner.question import CostName, FrontAxis, Setting
 
 _Found = TypeVar("_Found")
 
@@ -65,9 +65,52 @@ class Landscape:
             every &= self.holding(name, bound, risk)
         return every
 
-    def front(self, x: FrontAxis, y: FrontAxis) -> Front:
-        """The Pareto front of all candidates over two axes."""
-        return self.once(("front", x, y), lambda: front(self, x, y))
+    def fitting(self, risk: float) -> Mask | None:
+        """Rows that fit into the device's memory, at a tolerated risk; none where all do."""
+        if self.device is None or self.device.memory_bytes is None:
+            return None
+        memory_gib = self.device.memory_bytes / GIB
+
+        def fit() -> Mask | None:
+            held = self.holding("memory_gib", memory_gib, risk)
+            return None if held.all() else held
+
+        return self.once(("fitting", risk), fit)
+
+    def bounds(self, question: Setting) -> dict[CostName, float]:
+        """The budgets that were named, and the device's memory where not every row fits."""
+        stated = question.budget.bounds()
+        if self.device is None or self.fitting(question.risk) is None:
+            return stated
+        assert self.device.memory_bytes is not None
+        memory_gib = self.device.memory_bytes / GIB
+        return {**stated, "memory_gib": min(stated.get("memory_gib", np.inf), memory_gib)}
+
+    def of_device(self, name: CostName, question: Setting) -> str | None:
+        """Device whose memory a bound is; none where the bound was named."""
+        if name != "memory_gib" or self.bounds(question).get(name) == question.budget.memory_gib:
+            return None
+        return question.device
+
+    def reaching(self, target: float | None, risk: float) -> Mask:
+        """Rows that reach a target, at a tolerated risk; all where there is none."""
+        if target is None:
+            return np.ones(len(self.lattice), dtype=bool)
+        return self.quality.chance_below(target) >= 1 - risk
+
+    def best_of(self, rows: Index, objective: Array) -> int | None:
+        """Of some rows the one with the smallest objective; the cheaper one of equals."""
+        if not rows.size:
+            return None
+        equals = rows[objective[rows] == objective[rows].min()]
+        cheapest = self.costs.centre["gflops_per_utterance"][equals].argmin()
+        return int(equals[cheapest])
+
+    def front(self, x: FrontAxis, y: FrontAxis, risk: float) -> Front:
+        """The Pareto front over two axes of all candidates that fit into the device's memory."""
+        fitting = self.fitting(risk)
+        key = ("front", x, y, None if fitting is None else risk)
+        return self.once(key, lambda: front(self, x, y, fitting))
 
     def once(self, what: Hashable, find: Callable[[], _Found]) -> _Found:
         """What is found from nothing but the landscape: once, since budgets come and go.

@@ -12,7 +12,7 @@ import numpy as np
 
 from models_registry.configuration import Configuration, Task
 from planner.arrays import Array, Draws, Index, Labels, Mask, distinct
-from planner.axes import STUDY_SD, axes_of, group_sd, groups_of
+from planner.axes import axes_of, group_sd, groups_of
 from planner.curves import ScalingModel, fit
 from planner.curves.stored import FORMAT, Fits
 from planner.errors import InsufficientDataError
@@ -24,10 +24,6 @@ Basis = Literal["measured", "published", "interpolated", "extrapolated"]
 BASES: tuple[Basis, ...] = get_args(Basis)
 
 _FITS = Fits()
-
-UNLIKE_SD = 0.3
-"""Spread in log error of recordings shorter or longer than any that was observed: thirds of the
-catalogue's own speech, by length, differ from all of it by a sixth to a third."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,30 +73,6 @@ class Quality:
     def provenance(self, row: int) -> str:
         """Where a row comes from, in one line."""
         return self.observed.get(int(self.place[row]), self.fitted)
-
-    def of_others(self, share: float, seed: int) -> Quality:
-        """The same where a share of the audio is in recordings unlike any that was observed.
-
-        All of it is extrapolated then. Log errors spread further by :data:`UNLIKE_SD` times
-        that share, all of them in common: which configuration is better is known better than
-        how good it is.
-        """
-        spread = UNLIKE_SD * share
-        reach = normal_quantile(0.5 + self.level / 2) * spread
-        lower, upper = _widened(self.mean, self.lower, self.upper, reach)
-
-        draws = self.draws.shape[1]
-        common = np.random.default_rng((seed, draws, 1)).standard_normal(draws, np.float32)
-        where = "for recordings of other durations than theirs"
-        return replace(
-            self,
-            lower=lower,
-            upper=upper,
-            draws=self.draws * np.exp(spread * common),
-            basis=Labels(np.full(len(self.mean), BASES.index("extrapolated")), BASES),
-            fitted=f"{self.fitted}, {where}",
-            observed={place: f"{said}, {where}" for place, said in self.observed.items()},
-        )
 
 
 class QualityModel:
@@ -173,7 +145,7 @@ class QualityModel:
             predictive = self.curves.at(axes, groups=factors)
         median, lower, upper = predictive.interval(level)
         reach = normal_quantile(0.5 + level / 2)
-        lower, upper = _widened(median, lower, upper, reach * self._common_sd)
+        lower, upper = widened(median, lower, upper, reach * self._common_sd)
         # Of two medians alike, that of which less is known costs more errors on average.
         mean = predictive.expected()
         far = predictive.beyond | ~alone.labels["model"].take(first).mask(*self._known_models)
@@ -239,7 +211,8 @@ def curves_of(
     error = np.array([o.error for o in usable])
     error_se = np.array([o.own_log_se * o.error for o in usable])
     labels: dict[str, Labels] = {"study": Labels.read([o.study for o in usable]), **groups}
-    digest = hashlib.sha256(repr((FORMAT, task, seed, list(axes), list(labels))).encode())
+    spreads = group_sd(task)
+    digest = hashlib.sha256(repr((FORMAT, task, seed, list(axes), list(labels), spreads)).encode())
     for column in (*axes.values(), error, error_se):
         # The last digits of a logarithm are another processor's own.
         digest.update(" ".join(f"{value:.9g}" for value in column).encode())
@@ -252,7 +225,7 @@ def curves_of(
             error,
             error_se=error_se,
             groups=labels,
-            group_sd={"study": STUDY_SD, **group_sd(task)},
+            group_sd=spreads,
             seed=seed,
         ),
     )
@@ -271,7 +244,7 @@ def _by_configuration(
     return surest
 
 
-def _widened(mean: Array, lower: Array, upper: Array, reach: float) -> tuple[Array, Array]:
+def widened(mean: Array, lower: Array, upper: Array, reach: float | Array) -> tuple[Array, Array]:
     """Ends of an interval that something else, of such a reach in log, moves as well."""
     up, down = np.log(upper / mean), np.log(mean / lower)
     return mean * np.exp(-np.hypot(down, reach)), mean * np.exp(np.hypot(up, reach))

@@ -62,9 +62,11 @@ class Budget(BaseModel):
         latency_p50_s: Seconds until a recording of median duration is done; with a batch,
             until all of it is.
         latency_p95_s: The same for a recording longer than 95 % of them.
-        memory_gib: Weights, caches and activations, in GiB.
+        memory_gib: Weights, caches and activations, in GiB; never more than a named device
+            has.
         parameters: Parameters of the model.
-        usd_per_audio_hour: Price of an hour of audio on the device.
+        usd_per_audio_hour: Price of an hour of audio: of all devices that keep up, where the
+            workload says how often recordings come, and of one at full use otherwise.
         joules_per_audio_second: Energy that the device draws for a second of audio.
     """
 
@@ -97,6 +99,8 @@ class Setting(BaseModel):
         usd_per_device_hour: Price of the device.
         device_watts: Power that it draws while it computes; what is known of it when left
             out.
+        max_utilisation: Share of its time that a device may be busy, where the workload
+            says how often recordings come; the rest is for their coming unevenly.
         workload: What is served; the study's recordings when left out.
         models: Only these models.
         level: Probability of the intervals.
@@ -113,6 +117,7 @@ class Setting(BaseModel):
     device: str | None = None
     usd_per_device_hour: Positive | None = None
     device_watts: Positive | None = None
+    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.7
     workload: Workload | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
     level: Chance = 0.90
@@ -146,8 +151,6 @@ class Question(Setting):
         target_wer: WER to reach, a fraction (ASR).
         target_ua: Unweighted accuracy to reach, a fraction (SER).
         minimise: Cost to keep low when there is a target.
-        max_utilisation: Share of its time that a device may be busy, where the workload
-            says how often recordings come; the rest is for their coming unevenly.
         relax: Factors by which to relax budgets, to see what that buys; 1.2 for those left
             out.
         tolerance: Difference in error, as a share of it, that does not matter: the risk is
@@ -160,7 +163,6 @@ class Question(Setting):
     target_wer: Probability | None = None
     target_ua: Probability | None = None
     minimise: CostName = "gflops_per_utterance"
-    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.7
     relax: dict[CostName, Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]] = Field(
         default_factory=dict
     )

@@ -14,7 +14,8 @@ from planner.arrays import Array
 from planner.costing import all_costs
 from planner.curves.stored import Fits
 from planner.device import DeviceModel, fit_device
-from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
+from planner.device.precisions import learn
+from planner.errors import InsufficientDataError
 from planner.evidence import METRIC_OF, Evidence
 from planner.fronts import front
 from planner.landscape import Landscape, quality_estimate
@@ -22,9 +23,10 @@ from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
 from planner.question import FrontQuestion, Question, Setting
 from planner.search import Choices, plain, search_between
+from planner.served import on_recordings
+from planner.shortfall import Shortfall
 from planner.space import candidates, misheard
 from planner.table import Table
-from planner.workload import UNLIKE
 
 DRAWS = 400
 _KEPT_TRIALS = 20
@@ -92,7 +94,9 @@ class Planner:
                     known=sorted(known),
                     measure=[{"task": self.evidence.task, "device": name}],
                 )
-            self._devices[name] = fit_device(name, known[name], seed=self._seed)
+            self._devices[name] = fit_device(
+                name, known[name], seed=self._seed, offsets=learn(name, known)
+            )
         return self._devices[name]
 
     def recommend(self, question: Question) -> Recommendation:
@@ -118,12 +122,11 @@ class Planner:
             UnknownNameError: A model is not in the registry.
         """
         landscape = self._landscape(question)
-        bounds = question.budget.bounds()
-        if not bounds:
-            return landscape.front(question.x, question.y)
-        within = landscape.within(bounds, question.risk)
+        within = landscape.within(landscape.bounds(question), question.risk)
         if not within.any():
-            raise NoFeasibleConfigurationError("no configuration holds every budget")
+            raise Shortfall(landscape, question, landscape.quality.mean).error()
+        if not question.budget.bounds():
+            return landscape.front(question.x, question.y, question.risk)
         return front(landscape, question.x, question.y, within)
 
     def allowed(self, question: Question, configurations: Sequence[Configuration]) -> list[bool]:
@@ -154,7 +157,9 @@ class Planner:
             measured=sum(o.source == "measured" for o in own),
             published=sum(o.source == "published" for o in own),
             informed_by=len(self.evidence.observations) - len(own),
-            workload=words.workload(question.workload or self.evidence.workload),
+            workload=words.workload(
+                question.workload or self.evidence.workload, self.evidence.task
+            ),
         )
 
     def table(self, lattice: Lattice, question: Question) -> Table:
@@ -162,11 +167,14 @@ class Planner:
         device = None if question.device is None else self.device(question.device)
         quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
         costs = all_costs(lattice, question, self.evidence, device)
-        return Table(Landscape(lattice, self._served(quality, question), costs, device), question)
+        return Table(
+            Landscape(lattice, self._served(quality, lattice, question), costs, device), question
+        )
 
     def _landscape(self, question: Setting) -> Landscape:
         """The whole lattice; what does not depend on the budget is kept."""
         device = None if question.device is None else self.device(question.device)
+        arrivals = (question.workload or self.evidence.workload).arrivals_per_s
         key = (
             self._space(question),
             question.level,
@@ -176,13 +184,15 @@ class Planner:
                 question.device,
                 question.usd_per_device_hour,
                 question.device_watts,
+                # How many devices are paid for depends on how sure they are to keep up.
+                (question.max_utilisation, question.risk) if arrivals else None,
             ),
         )
         if key not in self._landscapes:
             lattice, quality = self.lattice(question), self._kept_quality(key)
             if quality is None:
                 quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
-                quality = self._served(quality, question)
+                quality = self._served(quality, lattice, question)
             costs = all_costs(lattice, question, self.evidence, device)
             self._landscapes[key] = Landscape(lattice, quality, costs, device)
         self._landscapes.move_to_end(key)
@@ -235,15 +245,15 @@ class Planner:
                 return landscape.quality
         return None
 
-    def _served(self, quality: Quality, question: Setting) -> Quality:
+    def _served(self, quality: Quality, lattice: Lattice, question: Setting) -> Quality:
         """Quality on the recordings that a question is about."""
-        if question.workload is None or self.evidence.task == "ser":
+        served, own = question.workload, self.evidence.workload
+        if served is None or self.evidence.task == "ser" or served.same_recordings(own):
             return quality
-        unlike = sum(question.workload.outside(self.evidence.workload).values())
-        return quality.of_others(unlike, self._seed) if unlike >= UNLIKE else quality
+        return on_recordings(quality, lattice, served, own, self._seed)
 
     def _refined(self, table: Table, question: Question) -> Table:
-        points = table.landscape.front(table.cost_name, "quality").points
+        points = table.landscape.front(table.cost_name, "quality", question.risk).points
         start = plain(point.configuration for point in points)
         if not start:
             return table

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from planner import words
 from planner.arrays import Array, Draws, Index, Mask
 from planner.costing import Costs
 from planner.device import DeviceModel
-from planner.errors import NoFeasibleConfigurationError
-from planner.evidence import METRIC_OF
 from planner.landscape import Landscape
 from planner.lattice import Lattice
 from planner.quality import Quality
 from planner.question import CostName, Question
+from planner.shortfall import Shortfall
 
 _WORTH_NAMING = 0.005
 """Share of the objective below which a difference is not worth a larger budget."""
+
+_SHOWN_POINTS = 0.00005
+"""Least error saved that is not printed as 0.00 points."""
 
 
 _AT_ONCE = 512
@@ -61,8 +62,12 @@ class Table:
 
     @cached_property
     def bounds(self) -> dict[CostName, float]:
-        """The budgets that were named."""
-        return self.question.budget.bounds()
+        """The budgets that were named, and the device's memory where it is a limit."""
+        return self.landscape.bounds(self.question)
+
+    def of_device(self, name: CostName) -> str | None:
+        """Device whose memory a bound is; none where the bound was named."""
+        return self.landscape.of_device(name, self.question)
 
     @cached_property
     def cost_name(self) -> CostName:
@@ -74,10 +79,7 @@ class Table:
     @cached_property
     def reaching(self) -> Mask:
         """Rows that reach the target, at the tolerated risk; all where there is none."""
-        target = self.question.target_error
-        if target is None:
-            return np.ones(len(self.lattice), dtype=bool)
-        return self.quality.chance_below(target) >= 1 - self.question.risk
+        return self.landscape.reaching(self.question.target_error, self.question.risk)
 
     @cached_property
     def allowed(self) -> Mask:
@@ -162,7 +164,14 @@ class Table:
         """
         row = self.best(self.allowed)
         if row is None:
-            raise self._infeasible()
+            question = self.question
+            raise Shortfall(
+                self.landscape,
+                question,
+                self.objective,
+                question.target_error,
+                question.relax,
+            ).error()
         return row
 
     def best(self, mask: Mask) -> int | None:
@@ -171,71 +180,34 @@ class Table:
 
     def best_of(self, rows: Index) -> int | None:
         """The same among some rows, all of them allowed."""
-        if not rows.size:
-            return None
-        objective = self.objective[rows]
-        equals = rows[objective == objective.min()]
-        cheapest = self.costs.centre["gflops_per_utterance"][equals].argmin()
-        return int(equals[cheapest])
+        return self.landscape.best_of(rows, self.objective)
 
-    def relaxed(self, name: CostName, factor: float) -> int | None:
-        """The answer if one budget were larger by a factor."""
-        more = {**self.bounds, name: self.bounds[name] * factor}
+    def relaxed(self, factors: Mapping[CostName, float]) -> int | None:
+        """The answer if budgets were larger, each by a factor."""
+        more = {name: bound * factors.get(name, 1) for name, bound in self.bounds.items()}
         return self.best(self.reaching & self.landscape.within(more, self.question.risk))
+
+    def gain(self, row: int, chosen: int) -> float:
+        """Error that a row saves of the choice's; with a target, the share of its cost."""
+        before, after = float(self.objective[chosen]), float(self.objective[row])
+        return before - after if self.question.target_error is None else 1 - after / before
+
+    def buys(self, row: int, chosen: int) -> bool:
+        """Whether a row gains what shows when it is printed."""
+        targeted = self.question.target_error is not None
+        return self.gain(row, chosen) >= (_WORTH_NAMING if targeted else _SHOWN_POINTS)
 
     def next_step(self, name: CostName, chosen: int) -> int | None:
         """The row that is better than the choice and needs least more of one budget."""
         others = {other: bound for other, bound in self.bounds.items() if other != name}
         within = self.landscape.within(others, self.question.risk)
-        better = self.objective < self.objective[chosen] * (1 - _WORTH_NAMING)
+        least = self.objective[chosen] * _WORTH_NAMING
+        if self.question.target_error is None:
+            least = max(least, _SHOWN_POINTS)
+        better = self.objective < self.objective[chosen] - least
         rows = np.flatnonzero(self.reaching & within & better)
         if not rows.size:
             return None
         needed = self.landscape.limit(name, 1 - self.question.risk)[rows]
         least = rows[needed <= needed.min() * (1 + 1e-9)]
         return self.best_of(least)
-
-    def _infeasible(self) -> NoFeasibleConfigurationError:
-        needed = {
-            name: self.landscape.limit(name, 1 - self.question.risk) / bound
-            for name, bound in self.bounds.items()
-        }
-        metric = METRIC_OF[self.question.task]
-        rows = np.flatnonzero(self.within)
-        if rows.size:
-            # Budgets can be held, so it is the target that can't be reached.
-            row = int(rows[np.argmin(self.quality.mean[rows])])
-            target = self.question.target_error
-            assert target is not None
-            return NoFeasibleConfigurationError(
-                words.unreachable(self, row, target),
-                binding="target",
-                nearest=self._nearest(row),
-                reachable={metric: self.landscape.estimate(row).model_dump()},
-            )
-        worst = np.max(list(needed.values()), axis=0)
-        row = int(np.argmin(worst))
-        over = {name: float(ratio[row]) for name, ratio in needed.items()}
-        binding = max(over, key=over.__getitem__)
-        price = {name: self.bounds[name] * ratio for name, ratio in over.items() if ratio > 1}
-        said = [words.infeasible(self, row, binding, price[binding])]
-        enough = {}
-        for name, factor in self.question.relax.items():
-            found = self.relaxed(name, factor)
-            if found is not None:
-                said.append(words.relaxed(self, found, name, self.bounds[name] * factor))
-                enough[name] = self._nearest(found)
-        return NoFeasibleConfigurationError(
-            "; ".join(said),
-            **({"relaxed": enough} if enough else {}),
-            binding=binding,
-            nearest=self._nearest(row),
-            budget={name: self.bounds[name] for name in over},
-            needed=price,
-        )
-
-    def _nearest(self, row: int) -> dict[str, Any]:
-        return {
-            "configuration": self.lattice[row].model_dump(mode="json"),
-            **{name: float(values[row]) for name, values in self.costs.centre.items()},
-        }

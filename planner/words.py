@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models_registry.configuration import Configuration, Task
 from planner.answer import BudgetReport, Elasticity, Step
 from planner.evidence import METRIC_OF, Evidence
-from planner.question import UNITS
-from planner.workload import UNLIKE, Workload
+from planner.question import UNITS, CostName
+from planner.served import in_words
+from planner.workload import Workload
 
 if TYPE_CHECKING:
+    from planner.landscape import Landscape
+    from planner.quality import Quality
     from planner.table import Table
 
 COST_NAMES: dict[str, str] = {
@@ -39,9 +43,14 @@ AXIS_NAMES = {
 
 _MORE = 0.1
 
+_FEW = 1000
+"""Parameters below which they are not counted in millions."""
+
 
 def amount(name: str, value: float) -> str:
     """A cost with its unit, in three digits."""
+    if name == "parameters" and value < _FEW:
+        return f"{_three_digits(value)} parameters"
     if name == "parameters":
         return f"{_three_digits(value / 1e6)} M parameters"
     if name == "rtf":
@@ -56,12 +65,19 @@ def needed(name: str, value: float) -> str:
 
 
 def _three_digits(value: float) -> str:
+    if value < 1e-4:
+        return np.format_float_positional(value, 3, fractional=False, trim="-")
     return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def chance(probability: float) -> str:
-    """A probability in percent, that of 0.999 not as certainty."""
-    return f"{100 * probability:.3g}%"
+    """A probability in percent, in as many digits from three on as it takes to be no certainty."""
+    said = f"{100 * probability:.3g}"
+    for digits in range(4, 10):
+        if float(said) < 100 or probability >= 1:
+            break
+        said = f"{100 * probability:.{digits}g}"
+    return f"{said}%"
 
 
 def metric_value(task: str, error: float) -> str:
@@ -71,12 +87,20 @@ def metric_value(task: str, error: float) -> str:
     return f"UA {100 * (1 - error):.1f} %"
 
 
-def workload(served: Workload) -> str:
-    """A workload in one line."""
-    return (
-        f"{served.mean_audio_s:.1f} s of audio on average,"
-        f" {served.tokens_per_audio_s:.1f} tokens a second ({served.source})"
-    )
+def interval(quality: Quality, row: int, task: Task) -> str:
+    """Where a row's metric is with the level's probability, in percent."""
+    low, high = quality.lower[row], quality.upper[row]
+    if task == "ser":
+        low, high = 1 - high, 1 - low
+    return f"{100 * low:.2f} to {100 * high:.2f} at {chance(quality.level)}"
+
+
+def workload(served: Workload, task: Task) -> str:
+    """A workload in one line; emotions are read without tokens."""
+    mean = served.mean_audio_s
+    audio = f"{mean:.1f}" if mean >= 1 else f"{mean:.2g}"
+    said = f", {served.tokens_per_audio_s:.1f} tokens a second" if task == "asr" else ""
+    return f"{audio} s of audio on average{said} ({served.source})"
 
 
 def reasons(
@@ -92,22 +116,22 @@ def reasons(
     allowed = int(table.allowed.sum())
     yield (
         f"{allowed} of {len(table.lattice)} configurations hold every budget"
+        f"{_fitting(table)}"
         f"{' and reach the target' if question.target_error is not None else ''}"
         f" with at least {chance(1 - question.risk)}."
     )
-    low, high = table.quality.lower[chosen], table.quality.upper[chosen]
-    if task == "ser":
-        low, high = 1 - high, 1 - low
     yield (
         f"{_BASIS[basis]}: {metric_value(task, float(mean[chosen]))}"
-        f" ({100 * low:.2f} to {100 * high:.2f} at {question.level:.0%});"
+        f" ({interval(table.quality, chosen, task)});"
         f" {table.quality.provenance(chosen)}."
     )
     if question.target_error is None:
         yield from _best_observed(table, chosen)
     if question.workload is not None:
-        yield from _unlike_the_study(question.workload, evidence.workload)
-    yield from _what_binds(table, budgets)
+        row = table.lattice.take(np.array([chosen]))
+        yield from in_words(row, question.workload, evidence.workload)
+    yield from _what_binds(table, chosen, budgets)
+    yield from _price(table)
     if steps:
         yield _next_step(table, chosen, steps[0])
     configuration = table.lattice[chosen]
@@ -118,6 +142,17 @@ def reasons(
             f"Weights of {configuration.model} are not on this machine;"
             f" loading it fetches {configuration.architecture.hub_id} from the hub."
         )
+
+
+def _fitting(table: Table) -> str:
+    device = table.of_device("memory_gib")
+    return "" if device is None else f", fit into the memory of {device}"
+
+
+def _price(table: Table) -> Iterator[str]:
+    """Whose time is paid for, where nobody said how often recordings come."""
+    if "usd_per_audio_hour" in table.question.asked_of and table.costs.fleet is None:
+        yield "Prices are those of a device at full use: idle time is paid for on top."
 
 
 def _best_observed(table: Table, chosen: int) -> Iterator[str]:
@@ -169,43 +204,40 @@ def and_of(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def _unlike_the_study(served: Workload, studied: Workload) -> Iterator[str]:
-    """Where recordings are longer or shorter than those that errors were measured on."""
-    outside = served.outside(studied)
-    if sum(outside.values()) < UNLIKE:
-        return
-    ends = {"shorter": studied.durations.min(), "longer": studied.durations.max()}
-    for which, share in outside.items():
-        if share > 0:
-            yield (
-                f"{share:.0%} of the audio is in recordings {which} than any of the study's"
-                f" ({ends[which]:.3g} s), whose error is taken for theirs: measure on ones like"
-                " yours."
-            )
+def _what_binds(table: Table, chosen: int, budgets: Sequence[BudgetReport]) -> Iterator[str]:
+    relax = table.question.relax
 
-
-def _what_binds(table: Table, budgets: Sequence[BudgetReport]) -> Iterator[str]:
-    metric = METRIC_OF[table.question.task].upper()
-    targeted = table.question.target_error is not None
-
-    def gained(step: Step) -> str:
-        if targeted:
-            return f"save {step.gain:.0%} ({step.configuration.label()})"
-        return f"buy {100 * step.gain:.2f} points of {metric} ({step.configuration.label()})"
+    def of(step: Step) -> str:
+        return _buys(table, step.gain, step.configuration)
 
     for budget in budgets:
         name = COST_NAMES[budget.name]
+        if budget.of_device is not None:
+            name = f"{name} of {budget.of_device} ({amount(budget.name, budget.bound)})"
         if budget.relaxed is not None:
-            yield f"{name} binds: {budget.factor - 1:.0%} more would {gained(budget.relaxed)}."
+            yield f"{name} binds: {budget.factor - 1:.0%} more would {of(budget.relaxed)}."
             continue
-        if budget.name in table.question.relax:
+        if budget.name in relax:
             larger = amount(budget.name, budget.bound * budget.factor)
-            yield f"{budget.factor - 1:.0%} more {name} ({larger}) would change nothing."
+            yield f"{budget.factor - 1:.0%} more {name} ({larger}) would buy nothing."
         if budget.next_step is not None:
             least = needed(budget.name, budget.next_step.bound)
-            yield f"Of {name}, no less than {least} would {gained(budget.next_step)}."
+            yield f"Of {name}, no less than {least} would {of(budget.next_step)}."
+    if len(relax) > 1:
+        row, bought = table.relaxed(relax), "buy nothing"
+        if row is not None and table.buys(row, chosen):
+            bought = _buys(table, table.gain(row, chosen), table.lattice[row])
+        more = and_of([f"{factor - 1:.0%} more {COST_NAMES[n]}" for n, factor in relax.items()])
+        yield f"At once, {more} would {bought}."
     if budgets and not any(b.binds or b.next_step for b in budgets):
         yield "No budget binds: no more of any one would change the answer."
+
+
+def _buys(table: Table, gain: float, configuration: Configuration) -> str:
+    label = configuration.label()
+    if table.question.target_error is not None:
+        return f"save {gain:.0%} ({label})"
+    return f"buy {100 * gain:.2f} points of {METRIC_OF[table.question.task].upper()} ({label})"
 
 
 _BASIS = {
@@ -234,29 +266,82 @@ def trade(table: Table, chosen: int, row: int) -> str:
     return ", ".join(parts)
 
 
-def infeasible(table: Table, row: int, binding: str, least: float) -> str:
-    """Why nothing is within the budget, and what would be enough."""
-    bound = table.bounds[binding]  # type: ignore[index]
+def infeasible(
+    landscape: Landscape,
+    row: int,
+    bound: float,
+    binding: str,
+    price: Mapping[CostName, float],
+    device: str | None,
+) -> str:
+    """Why nothing is within the budget, or a device's memory, and what would be enough."""
+    none = f"no configuration holds {amount(binding, bound)}"
     return (
-        f"no configuration holds {amount(binding, bound)}; the nearest is"
-        f" {table.lattice[row].label()}, which needs {needed(binding, least)}"
+        f"{none if device is None else none_fits(device, bound)}; the nearest is"
+        f" {landscape.lattice[row].label()}, which needs"
+        f" {and_of([needed(name, price[name]) for name in _most_first(price, binding)])}"
     )
 
 
-def relaxed(table: Table, row: int, name: str, bound: float) -> str:
-    """What there would be with more of a budget, where there is nothing with it."""
-    task, error = table.question.task, float(table.quality.mean[row])
-    return (
-        f"with {amount(name, bound)} it would be {table.lattice[row].label()},"
-        f" {metric_value(task, error)}"
+def none_fits(device: str, memory_gib: float) -> str:
+    """That no candidate fits into a device's memory."""
+    return f"no configuration fits into the memory of {device}, {amount('memory_gib', memory_gib)}"
+
+
+def _most_first(price: Mapping[CostName, float], binding: str) -> list[CostName]:
+    return sorted(price, key=lambda name: name != binding)
+
+
+def beyond(landscape: Landscape, target: float, risk: float, reachable: bool) -> str:
+    """What a target has to do with a budget that nothing holds."""
+    reaching = f"{metric_value(landscape.lattice.task, target)} with {chance(1 - risk)}"
+    if reachable:
+        return f"to reach {reaching}, "
+    return f"nothing reaches {reaching}, with any budget; "
+
+
+def relaxed(
+    landscape: Landscape,
+    row: int | None,
+    larger: Mapping[CostName, float],
+    least: float | None = None,
+) -> str:
+    """What there would be with more of some budgets, where there is nothing without.
+
+    Args:
+        landscape: The candidates.
+        row: The answer then; none where there is none.
+        larger: The budgets that are larger.
+        least: What would be enough of the only one, where anything is.
+    """
+    said = f"with {and_of([amount(name, bound) for name, bound in larger.items()])}"
+    if row is not None:
+        error = metric_value(landscape.lattice.task, float(landscape.quality.mean[row]))
+        return f"{said} it would be {landscape.lattice[row].label()}, {error}"
+    if least is not None:
+        (name,) = larger
+        return f"{said} there would still be none: it takes {needed(name, least)}"
+    return f"{said} there would still be none" + (
+        ", nor with any more of that alone" if len(larger) == 1 else ""
     )
 
 
-def unreachable(table: Table, row: int, target: float) -> str:
-    """Why nothing reaches the target."""
-    task = table.question.task
+def unreachable(
+    landscape: Landscape, target: float, risk: float, bounds: Mapping[CostName, float]
+) -> str:
+    """That nothing reaches the target, whatever it costs."""
     return (
-        f"no configuration within the budget reaches {metric_value(task, target)} with"
-        f" {chance(1 - table.question.risk)}; the best is {table.lattice[row].label()} at"
-        f" {metric_value(task, float(table.quality.mean[row]))}"
+        f"no configuration{' within the budget' if bounds else ''} reaches"
+        f" {metric_value(landscape.lattice.task, target)} with {chance(1 - risk)}"
+        f"{', nor does any with a larger one' if bounds else ''}"
+    )
+
+
+def likeliest(landscape: Landscape, row: int, probability: float, *, bounded: bool) -> str:
+    """What is likeliest to reach the target within the budget, and how likely."""
+    task, quality = landscape.lattice.task, landscape.quality
+    return (
+        f"the best{' within the budget' if bounded else ''} is {landscape.lattice[row].label()} at"
+        f" {metric_value(task, float(quality.mean[row]))} ({interval(quality, row, task)}),"
+        f" {chance(probability)} likely to reach it"
     )

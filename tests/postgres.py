@@ -50,7 +50,7 @@ class Server:
 
     def start(self):
         settings = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off"
-        log = ["--log", self.folder / "log", "--wait", "--timeout=30"]
+        log = ["--log", self.folder / "log", "--wait", "--timeout=120"]
         self._run("pg_ctl", "start", "--pgdata", self.folder / "data", *log, "-o", settings)
 
     def stop(self):
@@ -63,7 +63,7 @@ class Server:
     def _run(self, name, *arguments):
         command = [binary(name), *map(str, arguments)]
         done = subprocess.run(
-            command, cwd=self.folder, stdout=subprocess.DEVNULL, timeout=60, **self._as
+            command, cwd=self.folder, stdout=subprocess.DEVNULL, timeout=180, **self._as
         )
         assert done.returncode == 0, command
 

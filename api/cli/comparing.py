@@ -32,9 +32,12 @@ def measurements(
 ) -> None:
     r"""List measurements with the keys that other commands take.
 
+    JSONL holds all of a measurement and is what 'import' takes elsewhere; CSV and Parquet are
+    tables for reading.
+
     \b
     speechplan measurements --study asr-librispeech-mini-test-other
-    speechplan measurements --output all.csv
+    speechplan measurements --output all.jsonl
     """
     with handled(as_json):
         from measurements.naming import SHORT

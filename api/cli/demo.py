@@ -23,7 +23,7 @@ from api.cli.output import (
 if TYPE_CHECKING:
     from api.schemas import RecommendationResponse
     from measurements.records import Measurement
-    from measurements.verification import Verification
+    from measurements.verification_records import Verification
 
 _UTTERANCES = 40
 

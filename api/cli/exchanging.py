@@ -21,26 +21,27 @@ def import_measurements(
 
     Columns are study, dataset, provenance, wer or ua (a fraction), the fields of a
     configuration (model, window_s, token_stride and so on; defaults where left out), and where
-    known se, lower, upper, level, utterances, reference_words and source.
+    known se, lower, upper, level, utterances, reference_words and source. A row whose key is
+    known has to say what is known, and is not stored again. Times and costs are read from JSONL
+    only: a new row of a table that has them is refused.
 
     \b
     speechplan import results.csv
-    speechplan measurements --output mine.jsonl
+    speechplan import mine.jsonl
     """
     with handled(as_json):
         from measurements import exchange
 
         try:
-            found = exchange.read_file(file)
+            new, known = exchange.take_in(exchange.read_rows(file), writable_store())
         except exchange.RowsError as error:
             for wrong in error.errors[:_SHOWN]:
                 typer.echo(f"{file}: {wrong}", err=True)
             raise
-        new = writable_store().add_measurements(found)
         if as_json:
-            print_json({"stored": new, "known": len(found) - new})
+            print_json({"stored": new, "known": known})
         else:
-            console.print(f"{new} stored, {len(found) - new} known already")
+            console.print(f"{new} stored, {known} known already")
 
 
 _SHOWN = 20

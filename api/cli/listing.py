@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from measurements.profiles import DeviceProfile
 
 
-@with_axes(without=("unfrozen_layers", "recipe", "tail_s"))
+@with_axes()
 def cost(
     axes: Given,
     output_tokens: Annotated[
@@ -158,11 +158,12 @@ def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
         store = existing_store()
         items = [] if store is None else coverage_of(store)
         if plot is not None:
-            if store is None or not items:
+            runs = [] if store is None else verified(store)
+            if not runs:
                 usage("no prediction was verified yet: there is nothing to draw")
             from api.charts import draw, verified_chart
 
-            draw(verified_chart(verified(store)), plot)
+            draw(verified_chart(runs), plot)
         if as_json:
             print_json({"items": [item.model_dump(mode="json") for item in items]})
             return
@@ -171,6 +172,7 @@ def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
             return
         rows = (
             (
+                i.quantity.upper(),
                 i.study or i.basis or "all",
                 f"{i.level:.0%}",
                 f"{i.inside} of {i.predictions}",
@@ -179,4 +181,4 @@ def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
             )
             for i in items
         )
-        print_table(("predictions", "level", "inside", "share", "median error"), rows)
+        print_table(("of", "predictions", "level", "inside", "share", "median error"), rows)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from measurements.progress import Progress
     from measurements.records import Measurement
-    from measurements.verification import Verification
+    from measurements.verification_records import Verification
     from planner.answer import Estimate, Front, Range, Recommendation, StudySummary
 
 
@@ -90,20 +90,24 @@ _CALLED = {
 
 def percent(estimate: Estimate) -> str:
     """A fraction in percent with its interval."""
+    from planner.words import chance
+
     return (
         f"{100 * estimate.mean:.2f} % ({100 * estimate.lower:.2f} to {100 * estimate.upper:.2f}"
-        f" at {estimate.level:.0%})"
+        f" at {chance(estimate.level)})"
     )
 
 
 def estimate_text(name: str, estimate: Estimate) -> str:
     """An estimate in one line: value, interval, unit, source."""
+    from planner.words import chance
+
     if estimate.unit == "fraction":
         value = percent(estimate)
     else:
         value = (
             f"{estimate.mean:.3g} ({estimate.lower:.3g} to {estimate.upper:.3g}"
-            f" at {estimate.level:.0%}) {estimate.unit}"
+            f" at {chance(estimate.level)}) {estimate.unit}"
         )
     basis = "" if estimate.basis == estimate.source else f", {estimate.basis}"
     return f"{_CALLED.get(name, name.upper())} {value}, {estimate.source}{basis}"
@@ -140,6 +144,7 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
     console.print("Why:")
     for reason in recommendation.reasons:
         console.print(f"  - {reason}")
+    _show_more(recommendation)
     if recommendation.alternatives:
         console.print("Alternatives:")
         for other in recommendation.alternatives:
@@ -155,6 +160,37 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
     for candidate in plan.candidates:
         place = "" if candidate.runnable else " (weights not on this machine)"
         console.print(f"  - measure {candidate.configuration.label()}: {candidate.why}{place}")
+
+
+def _show_more(recommendation: Recommendation) -> None:
+    """What a unit of each budget is worth, and what more of each axis alone buys."""
+    from planner.words import AXIS_NAMES, COST_NAMES, amount, needed
+
+    metric = next(iter(recommendation.predictions))
+    error = "WER" if metric == "wer" else "1 - UA"
+    targeted = "target" in recommendation.confidence.probability_within
+    steps = [(b, b.next_step or b.relaxed) for b in recommendation.budgets]
+    priced = [(budget, step) for budget, step in steps if step is not None]
+    if priced:
+        console.print("Shadow prices:")
+    for budget, step in priced:
+        gain = f"{step.gain:.0%} of the cost" if targeted else f"{100 * step.gain:.2g} points"
+        per_unit = f"{100 * step.price:.3g} {'%' if targeted else 'points'} per {budget.unit}"
+        more = amount(budget.name, step.bound - budget.bound)
+        console.print(
+            f"  - {COST_NAMES[budget.name]}: {per_unit}, {gain} for {more} more"
+            f" ({needed(budget.name, step.bound)})"
+        )
+    if recommendation.elasticities:
+        cost = COST_NAMES[recommendation.elasticities[0].cost]
+        console.print(f"For 1 % more {cost}, {error} changes by:")
+    for one in recommendation.elasticities:
+        mean, low, high = (getattr(one.elasticity, end) for end in ("mean", "lower", "upper"))
+        console.print(
+            f"  - {mean:.2g} % ({low:.2g} to {high:.2g}) with {AXIS_NAMES[one.axis]}:"
+            f" {one.configuration.label()}, {one.cost_ratio:.2g} times the cost,"
+            f" {100 * one.gain.mean:.2f} points"
+        )
 
 
 def show_front(front: Front, study: StudySummary) -> None:
@@ -266,11 +302,14 @@ def show_verdict(verification: Verification) -> None:
             f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}:"
             f" {'inside' if run.inside else 'outside'} the predicted interval"
         )
-        if run.stopped is not None:
-            against = "the target" if run.rival is None else run.rival.label()
+        if (speed := run.speed) is not None:
+            console.print(f"  predicted {estimate_text('rtf', speed.predicted)}")
             console.print(
-                f"  stopped after {run.utterances} utterances: {run.stopped} than {against}"
+                f"  measured  RTF {speed.measured:.3g}:"
+                f" {'inside' if speed.inside else 'outside'} the predicted interval"
             )
+        if run.stopped is not None:
+            console.print(f"  stopped after {run.utterances} utterances: {run.ended_early}")
     before = verification.recommendation
     console.print(f"Before: {_choice(before)}")
     if outcome.recommendation is None:

@@ -11,7 +11,15 @@ from api.cli import options
 from api.cli.errors import handled
 from api.cli.given import Given
 from api.cli.output import console, print_json, show_front, show_recommendation
-from api.cli.setting import COSTS, question_of, setting, with_question, with_setting
+from api.cli.setting import (
+    CALLED,
+    COSTS,
+    cost_called,
+    question_of,
+    setting,
+    with_question,
+    with_setting,
+)
 from api.cli.stores import existing_store
 from models_registry.plans import plan_schema, plan_text
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from planner.answer import Recommendation
     from planner.question import Question
 
-_AXES = f"quality, {', '.join(COSTS)}"
+_AXES = f"quality, {', '.join(CALLED.get(cost, cost) for cost in COSTS)}"
 
 
 @with_question()
@@ -141,7 +149,10 @@ def _written(export: Export, output: Path) -> str:
         )
         if found is not None
     ]
-    return f"written to {', '.join([str(output), *beside])}: it runs with --plan {output}"
+    runs = f"written to {', '.join([str(output), *beside])}: it runs with --plan {output}"
+    if export.weights_here:
+        return runs
+    return f"{runs} where the weights of {export.plan.configuration.model} are, not on this machine"
 
 
 def _plot(answer: Recommendation, question: Question, path: Path) -> None:
@@ -162,7 +173,7 @@ def _plot(answer: Recommendation, question: Question, path: Path) -> None:
     draw(front_chart(front, chosen=chosen, limits=limits), path)
 
 
-@with_setting()
+@with_setting(without=("arrivals_per_s",))
 def pareto(
     given: Given,
     x: Annotated[str, typer.Option(help=f"Of {_AXES}.")] = "gflops_per_utterance",
@@ -175,13 +186,14 @@ def pareto(
     \b
     speechplan pareto
     speechplan pareto --x rtf --device local --plot front.png
-    speechplan pareto --x memory_gib --y gflops_per_utterance --gflops 500 --json
+    speechplan pareto --x memory_gib --y gflops --gflops 500 --json
     """
     with handled(as_json):
         from api.services import PlanningService
         from planner.question import FrontQuestion
 
-        question = FrontQuestion(**setting(given), x=x, y=y)  # type: ignore[arg-type]
+        axes = {"x": cost_called(x), "y": cost_called(y)}
+        question = FrontQuestion(**setting(given), **axes)  # type: ignore[arg-type]
         answer = PlanningService(existing_store()).front(question)
         if plot is not None:
             from api.charts import draw, front_chart

@@ -162,7 +162,12 @@ def verify(
         typer.Option(min=1, help="Real runs at most; 3 if left out.", show_default=False),
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option(min=1, help="Seconds after which no other run is begun.")
+        float | None,
+        typer.Option(
+            min=1,
+            help="Seconds after which no other run is begun, and one of ASR ends at its next"
+            " stage: after 25, 50, 100, .. utterances.",
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

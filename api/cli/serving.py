@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,12 @@ def serve(
     with_worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Start a worker beside the service.")
     ] = True,
+    worker_name: Annotated[
+        str | None,
+        typer.Option(
+            help="The worker's name on its database; HOST-1 if left out.", show_default=False
+        ),
+    ] = None,
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that answer requests.")
     ] = 1,
@@ -41,10 +47,11 @@ def serve(
     speechplan serve
     speechplan serve --port 9000 --no-worker
     """
-    with handled(as_json):
+    from api.processes import WorkerProcess, answer_together, getting_ready
+
+    with handled(as_json), getting_ready(processes):
         import uvicorn
 
-        from api.processes import WorkerProcess, counted_together
         from measurements import logs
         from measurements.settings import Settings
 
@@ -58,27 +65,26 @@ def serve(
             )
         # The server ends with the signal that it got; after a graceful end that is no error.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
-        # Several make one each, at once: this process only looks after them.
-        app = _application(settings) if processes == 1 else "api.processes:application"
-        worker_process = WorkerProcess(device) if with_worker else None
+        app = _application(settings) if processes == 1 else None
+        worker_process = WorkerProcess(device, worker_name) if with_worker else None
         url = f"http://{address}:{number}"
         if as_json:
             print_json({"url": url, "worker": with_worker})
         logs.get_logger("serve").info("starting", url=url)
+        common: dict[str, Any] = {
+            "host": address,
+            "port": number,
+            "log_config": None,
+            "access_log": False,  # the application's own line says more
+            "server_header": False,
+            "forwarded_allow_ips": list(settings.trusted_proxies),
+            "timeout_graceful_shutdown": settings.shutdown_grace_s,
+        }
         try:
-            with counted_together(processes):
-                uvicorn.run(
-                    app,
-                    factory=processes > 1,
-                    workers=processes,
-                    host=address,
-                    port=number,
-                    log_config=None,
-                    access_log=False,  # the application's own line says more
-                    server_header=False,
-                    forwarded_allow_ips=list(settings.trusted_proxies),
-                    timeout_graceful_shutdown=settings.shutdown_grace_s,
-                )
+            if app is None:
+                answer_together(processes, common)
+            else:
+                uvicorn.run(app, **common)
         finally:
             if worker_process is not None:
                 worker_process.stop()
@@ -87,12 +93,13 @@ def serve(
 def worker(
     device: options.RunDevice = "auto",
     name: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Tells workers on one database apart; a worker takes up what an earlier one of"
-            " its name left unfinished."
+            " its name left unfinished. HOST-1 if left out.",
+            show_default=False,
         ),
-    ] = "worker-1",
+    ] = None,
     attached: Annotated[
         bool, typer.Option("--attached", hidden=True, help="Stop when standard input closes.")
     ] = False,
@@ -111,14 +118,16 @@ def worker(
         threading.Thread(target=_stop_with_standard_input, daemon=True).start()
     with handled(as_json):
         from measurements import logs
+        from measurements.jobs.names import default_name
         from measurements.jobs.worker import run_worker
         from measurements.settings import Settings
 
         settings = Settings()
         logs.set_up(settings)
+        own = name or default_name()
         if as_json:
-            print_json({"worker": name, "device": device})
-        run_worker(settings, device=device, name=name)
+            print_json({"worker": own, "device": device})
+        run_worker(settings, device=device, name=own)
     # A batch that outlasted the grace would keep the process until it ends.
     sys.stderr.flush()
     os._exit(OK)

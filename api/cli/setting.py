@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +40,10 @@ COSTS = {
 """What may be bounded, and in which unit."""
 
 
+_OF_A_DEVICE = ("usd_per_device_hour", "device_watts", "arrivals_per_s")
+"""Options that change nothing where no device is named."""
+
+
 def _option(kind: Any, text: str, panel: str = _DEVICE, completion: Any = None) -> Any:
     return Annotated[
         kind, typer.Option(help=text, rich_help_panel=panel, autocompletion=completion)
@@ -69,7 +73,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         _option(
             Path | None,
             "Plan for these recordings instead of the study's: a folder of audio, a CSV file"
-            " with a column duration_s, or a JSON file.",
+            " with a column duration_s, a list of durations, or a JSON file.",
         ),
         None,
     ),
@@ -85,7 +89,13 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         _option(float | None, "Plan for recordings of this duration instead of the study's."),
         None,
     ),
-    "tokens_per_audio_s": (_option(float | None, "Tokens said per second of audio."), None),
+    "tokens_per_audio_s": (
+        _option(
+            float | None,
+            "Tokens said per second of audio, where the workload does not say so; 3 if left out.",
+        ),
+        None,
+    ),
     "study": (
         _option(
             str | None,
@@ -167,36 +177,60 @@ def question_of(given: Given, **more: Any) -> Question:
 
     own = {name: given[name] for name in _QUESTION}
     own["relax"] = _relaxations(own["relax"] or ())
-    return Question(**setting(given), **own, **more)
+    own["minimise"] = cost_called(own["minimise"])
+    question = Question(**setting(given), **own, **more)
+    if question.target_error is None and _differs("minimise", own):
+        usage("--minimise goes with a target: name --target-wer or --target-ua")
+    served = question.workload
+    if _differs("max_utilisation", own) and (served is None or served.arrivals_per_s is None):
+        usage("--max-utilisation goes with --arrivals-per-s")
+    return question
+
+
+def _differs(name: str, own: Given) -> bool:
+    return bool(own[name] != _QUESTION[name][1])
+
+
+def cost_called(name: str) -> str:
+    """A cost, or quality, by the name of the budget's option: hyphens and short names."""
+    plain = name.replace("-", "_")
+    return {short: cost for cost, short in CALLED.items()}.get(plain, plain)
 
 
 def _relaxations(texts: Iterable[str]) -> dict[str, float]:
     """Factors by cost of ``gflops=+20%``: the names are those of the budget's options."""
-    known = {CALLED.get(name, name): name for name in COSTS}
+    known = [CALLED.get(name, name) for name in COSTS]
     factors = {}
     for text in texts:
         name, _, more = text.partition("=")
         match = re.fullmatch(r"\+(\d+(?:\.\d+)?)%", more)
         if match is None or float(match[1]) == 0:
             usage(f"--relax {text}: a budget and how much more, for example gflops=+20%")
-        cost = name.replace("-", "_")
-        if cost not in known and cost not in known.values():
+        cost = cost_called(name)
+        if cost not in COSTS:
             raise UnknownNameError("budget", name, [k.replace("_", "-") for k in known])
-        factors[known.get(cost, cost)] = 1 + float(match[1]) / 100
+        factors[cost] = 1 + float(match[1]) / 100
     return factors
 
 
-def with_setting(**defaults: Any) -> Callable[[Callable[..., None]], Any]:
+def with_setting(
+    *, without: Collection[str] = (), **defaults: Any
+) -> Callable[[Callable[..., None]], Any]:
     """Gives a command the options of a question's setting.
 
     The command's parameter ``given`` receives what was given, for :func:`setting`.
 
     Args:
+        without: Options that say nothing to the command.
         defaults: Where the command's differs.
     """
     return with_options(
         "given",
-        {name: (kind, defaults.get(name, own)) for name, (kind, own) in _OPTIONS.items()},
+        {
+            name: (kind, defaults.get(name, own))
+            for name, (kind, own) in _OPTIONS.items()
+            if name not in without
+        },
     )
 
 
@@ -208,6 +242,10 @@ def setting(given: Given) -> dict[str, Any]:
         ValidationError: The workload's numbers are out of range.
     """
     models = given["model"]
+    if given["device"] is None:
+        for name in _OF_A_DEVICE:
+            if given.get(name) is not None:
+                usage(f"--{name.replace('_', '-')} goes with --device: name one, for example local")
     return {
         "task": given["task"],
         "study": given["study"],
@@ -226,13 +264,13 @@ def setting(given: Given) -> dict[str, Any]:
 
 def _workload(given: Given) -> Workload | None:
     """The workload that the options describe; none leaves the study's."""
-    from planner.workload import DEFAULT_WORKLOAD, Workload
+    from planner.workload import Workload
 
     path, audio_s, tokens = given["workload"], given["audio_s"], given["tokens_per_audio_s"]
     how = {
         name: given[name]
         for name in ("arrivals_per_s", "max_batch_size")
-        if given[name] is not None
+        if given.get(name) is not None
     }
     if path is not None and audio_s is not None:
         usage("--workload says how long recordings are: leave --audio-s out")
@@ -242,7 +280,8 @@ def _workload(given: Given) -> Workload | None:
         found = workload_from(path, tokens)
     elif audio_s is not None:
         found = Workload.fixed(audio_s)
-        how["tokens_per_audio_s"] = tokens or DEFAULT_WORKLOAD.tokens_per_audio_s
+        if tokens is not None:
+            how["tokens_per_audio_s"] = tokens
     elif tokens is not None:
         usage("--tokens-per-audio-s goes with --audio-s or --workload")
     elif not how:

@@ -12,7 +12,7 @@ import typer
 
 from api.cli import options
 from api.cli.errors import OTHER, handled, usage
-from api.cli.output import print_json, print_table
+from api.cli.output import console, print_json, print_table
 from api.cli.stores import existing_store, writable_store
 
 if TYPE_CHECKING:
@@ -32,6 +32,14 @@ class DesignName(StrEnum):
     adaptive = "adaptive"
 
 
+class Executor(StrEnum):
+    """Where a sweep's runs go."""
+
+    local = "local"
+    ray = "ray"
+
+
+_RAY = "Ray"
 _ROWS = 24
 """Runs that the live table shows at most."""
 
@@ -75,6 +83,24 @@ def sweep(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what has failed before.")
     ] = False,
+    executor: Annotated[
+        Executor, typer.Option(help="This process, or a Ray cluster: one GPU for each run.")
+    ] = Executor.local,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="The cluster's, HOST:PORT. RAY_ADDRESS, or one on this machine, if left out.",
+            rich_help_panel=_RAY,
+        ),
+    ] = None,
+    ray_cpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="CPUs of a run. If left out, one, and a node's all where they are timed.",
+            rich_help_panel=_RAY,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     r"""Measure many configurations by a design, each exactly once.
@@ -87,8 +113,13 @@ def sweep(
     speechplan sweep --model tiny.en --axis window_s=8,10,15,20,30 --no-timing
     speechplan sweep --design adaptive --runs 12 --model tiny.en --model base \
         --axis window_s=8,10,12,15,20,30 --axis token_stride+reduction_layer=1@output,2@middle
+    speechplan sweep --spec sweep.yaml --executor ray --ray-address head.example:6379
     """
     with handled(as_json):
+        if executor is not Executor.ray and (ray_address or ray_cpus):
+            usage("--ray-address and --ray-cpus are for --executor ray")
+        if executor is Executor.ray and queue:
+            usage("--queue leaves it to workers, --executor ray to a cluster: choose one")
         from measurements.sweeps import Speech, SweepSpec
         from measurements.sweeps.checks import check_runs
         from measurements.sweeps.runner import Sweep
@@ -124,7 +155,12 @@ def sweep(
             _enqueue(work, as_json)
             return
         with _live(work, quiet=as_json) as report:
-            progress = work.run(report)
+            if executor is Executor.ray:
+                from measurements.sweeps import on_ray
+
+                progress = on_ray.run(work, report, address=ray_address, cpus=ray_cpus)
+            else:
+                progress = work.run(report)
         if as_json:
             print_json(_document(work, progress))
         if progress.count("failed"):
@@ -142,27 +178,30 @@ def sweeps(
     speechplan sweeps 3f2a9c10
     """
     with handled(as_json):
+        from measurements.sweeps.kept import MADE_BY
         from measurements.sweeps.runner import Sweep
         from models_registry import UnknownNameError
 
         store = existing_store()
         if identifier is not None:
             if store is None:
-                raise UnknownNameError("sweep", identifier, [])
+                raise UnknownNameError("sweep", identifier, [], made_by=MADE_BY)
             work = Sweep.of(identifier, store)
             progress = work.progress()
             if as_json:
                 print_json(_document(work, progress))
             else:
                 _print_states(progress)
+                if work.error is not None:
+                    console.print(f"failed: {work.error}; the same sweep given again goes on")
             return
         found = [Sweep.of(row.id, store) for row in store.sweeps()] if store else []
         items = [(work, work.progress()) for work in found]
         if as_json:
             print_json({"items": [_document(work, progress) for work, progress in items]})
             return
-        rows = ((work.id, work.spec.design, _counts(progress)) for work, progress in items)
-        print_table(("sweep", "design", "runs"), rows)
+        rows = ((w.id, w.spec.design, w.status, _counts(progress)) for w, progress in items)
+        print_table(("sweep", "design", "status", "runs"), rows)
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:
@@ -197,6 +236,8 @@ def _document(work: Sweep, progress: SweepProgress) -> dict[str, Any]:
     return {
         "id": work.id,
         "spec": work.spec.model_dump(mode="json", exclude_defaults=True),
+        "status": work.status,
+        "error": work.error,
         "total": progress.total,
         **{name: progress.count(name) for name in ("done", "running", "waiting", "failed")},
         "runs": [
@@ -215,12 +256,12 @@ def _live(work: Sweep, quiet: bool) -> Iterator[Callable[[SweepProgress], None]]
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield _lines(lambda line: console.print(line, markup=False, soft_wrap=True))
+    stderr = Console(stderr=True, highlight=False)
+    if not stderr.is_terminal:
+        yield _lines(lambda line: stderr.print(line, markup=False, soft_wrap=True))
         _print_states(work.progress())
         return
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
+    with Live(console=stderr, refresh_per_second=4, transient=True) as live:
         yield lambda progress: live.update(_table(work, progress))
     _print_states(work.progress())
 

@@ -27,9 +27,11 @@ from api.client.errors import (
     InternalError,
     InvalidDataError,
     InvalidRequestError,
+    KeyInUseError,
     KeyReusedError,
     MethodNotAllowedError,
     NoFeasibleConfigurationError,
+    NotAcceptableError,
     NotCountedError,
     NotFoundError,
     NothingToVerifyError,
@@ -45,6 +47,7 @@ from api.client.errors import (
     UnexpectedAnswerError,
     UnknownNameError,
     UnreachableError,
+    UnsupportedMediaTypeError,
     WeightsError,
 )
 from api.client.routes import Routes
@@ -64,9 +67,11 @@ __all__ = [
     "InternalError",
     "InvalidDataError",
     "InvalidRequestError",
+    "KeyInUseError",
     "KeyReusedError",
     "MethodNotAllowedError",
     "NoFeasibleConfigurationError",
+    "NotAcceptableError",
     "NotCountedError",
     "NotFoundError",
     "NotReadyError",
@@ -82,6 +87,7 @@ __all__ = [
     "UnexpectedAnswerError",
     "UnknownNameError",
     "UnreachableError",
+    "UnsupportedMediaTypeError",
     "WeightsError",
 ]
 

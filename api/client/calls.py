@@ -48,10 +48,11 @@ class Call(Generic[Result_co]):
         path: Its path, parameters filled in.
         query: Query parameters, those left out being absent.
         headers: Headers of its own.
-        body: The body; none where there is none.
+        body: The body, a file's content or a document; none where there is none.
         result: What the response's body is read as.
         kept: Whether the answer is kept, to be asked whether it still holds.
         wait_s: How long the service was asked to wait before it answers.
+        file: Whether the answer's body is returned as it comes.
     """
 
     method: str
@@ -60,13 +61,17 @@ class Call(Generic[Result_co]):
     kept: bool = False
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    body: BaseModel | None = None
+    body: BaseModel | bytes | None = None
     wait_s: float = 0.0
+    file: bool = False
 
     def request(self, http: httpx.Client | httpx.AsyncClient, timeout_s: float) -> httpx.Request:
         """As httpx sends it."""
-        content, headers = None, dict(self.headers)
-        if self.body is not None:
+        content: str | bytes | None = None
+        headers = dict(self.headers)
+        if isinstance(self.body, bytes):
+            content = self.body
+        elif self.body is not None:
             content = self.body.model_dump_json(exclude_defaults=True)
             headers["Content-Type"] = "application/json"
         return http.build_request(
@@ -78,7 +83,7 @@ class Call(Generic[Result_co]):
             timeout=timeout_s + self.wait_s,
         )
 
-    def read(self, response: httpx.Response) -> Result_co:
+    def read(self, response: httpx.Response) -> Any:
         """What the service answered.
 
         Raises:
@@ -87,6 +92,8 @@ class Call(Generic[Result_co]):
         """
         if not response.is_success:
             raise problem_of(response)
+        if self.file:
+            return response.content
         media_type = response.headers.get("content-type", "")
         return self.parsed(
             json.dumps(response.text) if media_type.startswith("text/") else response.content

@@ -176,6 +176,12 @@ class KeyReusedError(ProblemError):
     code = "idempotency-key-reused"
 
 
+class KeyInUseError(ProblemError):
+    """A request with the same idempotency key has not been answered yet."""
+
+    code = "idempotency-key-in-use"
+
+
 class NotCountedError(ProblemError):
     """The convention does not cover the configuration."""
 
@@ -199,11 +205,41 @@ class NotFoundError(ProblemError):
 
     code = "not-found"
 
+    @property
+    def suggestions(self) -> list[str]:
+        """Names of resources that are there and like it."""
+        found: list[str] = self._member("suggestions", [])
+        return found
+
 
 class MethodNotAllowedError(ProblemError):
     """The resource is there, but not for that."""
 
     code = "method-not-allowed"
+
+
+class NotAcceptableError(ProblemError):
+    """It can't be had in the format that was asked for."""
+
+    code = "not-acceptable"
+
+    @property
+    def offered(self) -> list[str]:
+        """Media types that it can be had in."""
+        found: list[str] = self._member("offered", [])
+        return found
+
+
+class UnsupportedMediaTypeError(ProblemError):
+    """The body's format is not taken."""
+
+    code = "unsupported-media-type"
+
+    @property
+    def taken(self) -> list[str]:
+        """Media types that are."""
+        found: list[str] = self._member("taken", [])
+        return found
 
 
 class ConflictError(ProblemError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from api.client.calls import Route
@@ -15,6 +16,14 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 Item = TypeVar("Item")
 _Waiting = SyncTransport | AsyncTransport
+
+JSONL = "application/jsonl"
+"""The format that holds all of a measurement."""
+
+_OF_PAGES = ("cursor", "limit")
+_MEDIA_TYPE = inspect.Parameter(
+    "media_type", inspect.Parameter.KEYWORD_ONLY, default=JSONL, annotation=str
+)
 
 _HOW_LONG = tuple(
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=float)
@@ -95,6 +104,74 @@ class Listing(_Method, Generic[Parameters, Item]):
 def each(pages: Operation[Parameters, Page[Item]]) -> Listing[Parameters, Item]:
     """A method that yields what is on all pages of an operation."""
     return Listing(pages)
+
+
+class Download(_Method, Generic[Parameters]):
+    """Calls a list for a file with all that is on its pages."""
+
+    def __init__(self, pages: Operation[Parameters, Any]) -> None:
+        own = pages.route.signature
+        kept = [one for name, one in own.parameters.items() if name not in _OF_PAGES]
+        super().__init__(
+            pages.route, own.replace(parameters=[*kept, _MEDIA_TYPE], return_annotation=bytes)
+        )
+        self.__doc__ = f"Get all that :meth:`{pages.route.described.__name__}` lists as a file."
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: SyncTransport, owner: type) -> Callable[..., bytes]: ...
+    @overload
+    def __get__(
+        self, client: AsyncTransport, owner: type
+    ) -> Callable[..., Coroutine[Any, Any, bytes]]: ...
+    def __get__(self, client: _Waiting | None, owner: type) -> Any:
+        """The method of a client."""
+        if client is None:
+            return self
+
+        def download(*given: Any, media_type: str = JSONL, **named: Any) -> Any:
+            call = self.route.call(*given, **named)
+            query = {name: said for name, said in call.query.items() if name not in _OF_PAGES}
+            accept = {**call.headers, "Accept": media_type}
+            return client._call(replace(call, query=query, headers=accept, kept=False, file=True))
+
+        return self._bound(download)
+
+
+class _Uploads(Protocol[Result_co]):
+    def __call__(self, content: bytes, *, media_type: str = JSONL) -> Result_co: ...
+
+
+class Upload(_Method, Generic[Result]):
+    """Calls an operation with the content of a file instead of a document."""
+
+    def __init__(self, takes: Operation[Any, Result]) -> None:
+        own = takes.route.signature
+        content = inspect.Parameter(
+            "content", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=bytes
+        )
+        super().__init__(takes.route, own.replace(parameters=[content, _MEDIA_TYPE]))
+        self.__doc__ = f"Call :meth:`{takes.route.described.__name__}` with a file's content."
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: SyncTransport, owner: type) -> _Uploads[Result]: ...
+    @overload
+    def __get__(
+        self, client: AsyncTransport, owner: type
+    ) -> _Uploads[Coroutine[Any, Any, Result]]: ...
+    def __get__(self, client: _Waiting | None, owner: type) -> Any:
+        """The method of a client."""
+        if client is None:
+            return self
+
+        def upload(content: bytes, *, media_type: str = JSONL) -> Any:
+            headers = {"Content-Type": media_type}
+            return client._call(replace(self.route.call(None), headers=headers, body=content))
+
+        return self._bound(upload)
 
 
 class Events(_Method, Generic[Parameters, Item]):

@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from api.client.calls import KEY_HEADER, Header
-from api.client.operations import Ending, delete, each, events, get, post
+from api.client.operations import Download, Ending, Upload, delete, each, events, get, post
 from api.job_schemas import (
     SweepResponse,
+    SweepRunsPage,
     SweepsPage,
     VerificationRequest,
     VerificationResponse,
@@ -20,18 +21,22 @@ from api.job_schemas import (
 from api.schemas import (
     CostResponse,
     CoverageResponse,
+    CurvesIndex,
     CurvesResponse,
     DevicesResponse,
     FrontResponse,
     Health,
     Imported,
     ImportRequest,
+    ListedDevice,
     MeasurementsPage,
+    ModelInfo,
     ModelsResponse,
     PredictionsRequest,
     PredictionsResponse,
     ScalingResponse,
     StudiesResponse,
+    StudyInfo,
 )
 from measurements.records import Measurement, Source
 from measurements.sweeps.spec import SweepSpec
@@ -40,6 +45,7 @@ from models_registry.configuration import (
     AdapterKind,
     Precision,
     Readout,
+    Recipe,
     Reduction,
     Task,
     WindowPolicy,
@@ -109,6 +115,19 @@ class Routes:
     @get("/v1/recommendations/{recommendation_id}/model-card")
     def get_model_card(self, recommendation_id: str) -> str:
         """A fragment of a model card for the answer as it stands, in Markdown."""
+
+    @post("/v1/plans")
+    def make_plan(self, question: Question, *, revision: _Revision = None) -> Plan:
+        """The answer to a question as a plan: ``models_registry.write_plan`` makes it a file.
+
+        Args:
+            question: Budgets or a target, of what and for whom.
+            revision: What is known has to be of this revision still; any when left out.
+
+        Raises:
+            StaleRevisionError: New measurements came in.
+            NoFeasibleConfigurationError: Nothing meets the budget.
+        """
 
     @post("/v1/pareto-fronts")
     def draw_front(self, question: FrontQuestion, *, revision: _Revision = None) -> FrontResponse:
@@ -184,7 +203,15 @@ class Routes:
 
     @get("/v1/sweeps/{sweep_id}")
     def get_sweep(self, sweep_id: str) -> SweepResponse:
-        """A sweep's runs and what came out of each."""
+        """How far a sweep is."""
+
+    @get("/v1/sweeps/{sweep_id}/runs")
+    def list_sweep_runs(
+        self, sweep_id: str, *, cursor: str = "0", limit: int = 100
+    ) -> SweepRunsPage:
+        """A page of a sweep's runs, and what came out of each."""
+
+    sweep_runs = each(list_sweep_runs)
 
     @events("/v1/sweeps/{sweep_id}/events", _swept)
     def follow_sweep(self, sweep_id: str) -> SweepResponse:
@@ -202,11 +229,19 @@ class Routes:
 
     models = each(list_models)
 
+    @get("/v1/models/{model_name}")
+    def get_model(self, model_name: str) -> ModelInfo:
+        """A model by its name or an alias, and whether its weights are where the service runs."""
+
     @get("/v1/devices", kept=True)
     def list_devices(self, *, cursor: str = "0", limit: int = 100) -> DevicesResponse:
         """A page of the devices that time, energy and money can be asked for."""
 
     devices = each(list_devices)
+
+    @get("/v1/devices/{device_id}", kept=True)
+    def get_device(self, device_id: str) -> ListedDevice:
+        """A device and what was timed on it; ``local`` is the one that the service runs on."""
 
     @get("/v1/costs")
     def get_cost(
@@ -216,6 +251,7 @@ class Routes:
         task: Task = "asr",
         window_s: float = 30.0,
         window_policy: WindowPolicy = "chunk",
+        tail_s: float | None = None,
         token_stride: float = 1.0,
         reduction_layer: int | None = None,
         reduction: Reduction = "mean",
@@ -224,6 +260,8 @@ class Routes:
         classes: int = 0,
         adapter: AdapterKind = "none",
         rank: int | None = None,
+        unfrozen_layers: int = 0,
+        recipe: Recipe | None = None,
         merged: bool = True,
         precision: Precision = "fp32",
         batch_size: int = 1,
@@ -237,6 +275,18 @@ class Routes:
         """A page of the studies, and how much is known in each."""
 
     studies = each(list_studies)
+
+    @get("/v1/studies/{study_id}", kept=True)
+    def get_study(self, study_id: str) -> StudyInfo:
+        """A study, and how much is known in it.
+
+        Raises:
+            NotFoundError: There is none of that id; it names those that are like it.
+        """
+
+    @get("/v1/curves", kept=True)
+    def index_curves(self, *, cursor: str = "0", limit: int = 100) -> CurvesIndex:
+        """A page of where the curves of each study are."""
 
     @get("/v1/studies/{study_id}/curves", kept=True)
     def list_curves(
@@ -283,6 +333,8 @@ class Routes:
 
     all_measurements = each(find_measurements)
 
+    export_measurements = Download(find_measurements)
+
     @get("/v1/measurements/{key}", kept=True)
     def get_measurement(self, key: str) -> Measurement:
         """A measurement: what was run, on what speech, and what came out."""
@@ -294,6 +346,8 @@ class Routes:
         Raises:
             RowsError: Some are no measurements.
         """
+
+    import_file = Upload(import_measurements)
 
     @get("/health")
     def get_health(self) -> Health:

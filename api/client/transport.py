@@ -181,7 +181,8 @@ class SyncTransport(Transport):
             raise self._unreachable(error) from error
 
     def _call(self, call: Call[Result]) -> Result:
-        return call.read(self._send(call, stream=False))
+        found: Result = call.read(self._send(call, stream=False))
+        return found
 
     def _items(self, call: Call[Page[Result]]) -> Iterator[Result]:
         while True:
@@ -254,7 +255,8 @@ class AsyncTransport(Transport):
             raise self._unreachable(error) from error
 
     async def _call(self, call: Call[Result]) -> Result:
-        return call.read(await self._send(call, stream=False))
+        found: Result = call.read(await self._send(call, stream=False))
+        return found
 
     async def _items(self, call: Call[Page[Result]]) -> AsyncIterator[Result]:
         while True:

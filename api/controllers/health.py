@@ -9,7 +9,6 @@ from typing import Annotated
 from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.examples import Documented
 from api.metrics import StoreCollector, exposition
@@ -19,31 +18,6 @@ from api.security import NO_KEY
 from api.stopping import Stopping
 from measurements.jobs.queue import JobQueue
 from measurements.store import Store, StoreError
-
-
-def probed(app: ASGIApp) -> ASGIApp:
-    """An application that answers ``HEAD`` below ``/health`` as ``GET``, without a body.
-
-    Probes ask so; the framework would have each route twice, in its description too.
-    """
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method") != "HEAD" or not scope["path"].startswith("/health"):
-            await app(scope, receive, send)
-            return
-
-        async def send_head(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
-        scope["method"] = "GET"
-        try:
-            await app(scope, receive, send_head)
-        finally:
-            scope["method"] = "HEAD"
-
-    return answer
 
 
 @get(
@@ -123,7 +97,7 @@ def ready(
     summary="Figures for Prometheus",
     tags=["operations"],
     media_type=MediaType.TEXT,
-    responses=responses(),
+    responses=responses(503),
     raises=[],
     sync_to_thread=True,
 )
@@ -133,7 +107,8 @@ def metrics(
 ) -> Response[bytes]:
     """Requests of this process; queues, runs and coverage as the store has them.
 
-    Where there are keys it needs one, of any scope.
+    Where there are keys it needs one, of any scope. A store that does not answer is
+    ``speechplan_store_up 0``, unless the key itself is to be looked up in it: then 503.
     """
     body, media_type = exposition(collector, accept)
     # The framework names the character set of text itself.

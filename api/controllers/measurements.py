@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from api import revisions
-from api.examples import Documented
+from api import formats, revisions
+from api.examples import Documented, DocumentedTables
+from api.files import VARIES, measurements_file
+from api.formats import RowsRequest
 from api.known import find_measurements, measurement_of
 from api.paging import Cursor, Limit
-from api.problems import not_found, responses
+from api.problems import invalid, not_found, responses
 from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import Imported, ImportRequest, MeasurementsPage
+from api.services import page
+from api.strict import TAKES
 from measurements import exchange
 from measurements.records import Measurement, Source
 from measurements.store import Store
@@ -29,15 +33,16 @@ class MeasurementController(Controller):
 
     @get(
         operation_id="findMeasurements",
-        operation_class=Documented,
+        operation_class=DocumentedTables,
         summary="Find measurements",
         response_headers=[ETAG],
-        responses=responses(400, 422, 503) | UNCHANGED,
+        responses=responses(400, 406, 422, 503) | UNCHANGED,
         raises=[],
         sync_to_thread=True,
     )
     def find(
         self,
+        request: Request[Any, Any, Any],
         store: NamedDependency[Store],
         study: Annotated[
             str | None, QueryParameter(description="Only of this study", max_length=200)
@@ -53,13 +58,22 @@ class MeasurementController(Controller):
         limit: Limit = 50,
         if_none_match: IfNoneMatch = None,
     ) -> Response[MeasurementsPage]:
-        """Those that every filter lets through, a page at a time; new ones shift no page."""
-        if revisions.holds(if_none_match, revision := store.revision()):
-            return revisions.unchanged(revision)
-        found = find_measurements(
-            store, study=study, model=model, source=source, task=task, cursor=cursor, limit=limit
-        )
-        return revisions.answer(found, revision)
+        """Those that every filter lets through, a page at a time; new ones shift no page.
+
+        A file has all of them, by Accept: application/jsonl, which ``POST`` takes in again as
+        they were; text/csv or, where it can be written, application/vnd.apache.parquet, tables
+        for reading elsewhere.
+        """
+        media_type = formats.wanted(request.accept)
+        revision = store.revision()
+        found = find_measurements(store, study=study, model=model, source=source, task=task)
+        if media_type != formats.JSON:
+            for name in {"cursor", "limit"} & request.query_params.keys():
+                raise invalid(name, f"is for pages; {media_type} has all in one")
+            return measurements_file(found, media_type, revision, if_none_match)
+        items, following = page(found, cursor, limit)
+        content = MeasurementsPage(items=items, next_cursor=following)
+        return revisions.answer(content, revision, if_none_match, VARIES)
 
     @get(
         "/{key:str}",
@@ -78,25 +92,29 @@ class MeasurementController(Controller):
         if_none_match: IfNoneMatch = None,
     ) -> Response[Measurement]:
         """What was run, on what speech, and what came out."""
-        if revisions.holds(if_none_match, revision := store.revision()):
-            return revisions.unchanged(revision)
+        revision = store.revision()
         found = measurement_of(store, key)
         if found is None:
             raise not_found("measurement", key)
-        return revisions.answer(found, revision)
+        return revisions.answer(found, revision, if_none_match)
 
     @post(
         operation_id="importMeasurements",
-        operation_class=Documented,
-        opt={"scope": "measure"},
+        operation_class=DocumentedTables,
+        request_class=RowsRequest,
+        opt={"scope": "measure", TAKES: formats.TAKEN},
         summary="Take in measurements that were made elsewhere",
         status_code=200,
-        responses=responses(400, 413, 422, 503, 507),
+        responses=responses(400, 413, 415, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
     def take_in(self, data: JSONBody[ImportRequest], store: NamedDependency[Store]) -> Imported:
-        """All rows are stored, or none: what is wrong is named row by row."""
-        found = exchange.from_rows(data.rows)
-        new = store.add_measurements(found)
-        return Imported(stored=new, known=len(found) - new)
+        """All rows are stored, or none: what is wrong is named row by row.
+
+        In JSON, or in a file as ``GET`` answers, by Content-Type; application/x-ndjson and
+        application/x-jsonlines are taken as application/jsonl. JSON Lines hold all of a
+        measurement, or flat rows as tables do.
+        """
+        new, known = exchange.take_in(data.rows, store)
+        return Imported(stored=new, known=known)

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api import idempotency, revisions, verified
 from api.examples import Documented, DocumentedFile
-from api.exporting import Export, export_of_stored
+from api.exporting import Export, export_of, export_of_stored
 from api.files import card_file, plan_file, wants_yaml
 from api.idempotency import IdempotencyKey
 from api.job_schemas import VerifiedResponse, Verify
@@ -37,7 +37,7 @@ class RecommendationController(Controller):
         summary="Recommend a configuration for a budget or a target",
         status_code=200,
         response_headers=[ETAG],
-        responses=responses(400, 412, 413, 422, 503, 507),
+        responses=responses(400, 409, 412, 413, 415, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
@@ -93,7 +93,8 @@ class RecommendationController(Controller):
             identifier=identifier,
             begun=begun,
         )
-        return revisions.answer(found, revision)
+        # A verification that was waited for has made another.
+        return revisions.answer(found, answers.store.revision() if found.id else revision)
 
     @get(
         "/{recommendation_id:str}",
@@ -165,6 +166,41 @@ def _exported(identifier: str, planning: PlanningService, store: Store) -> Expor
     return export_of_stored(identifier, planning, store)
 
 
+class PlanController(Controller):
+    """Plans that run."""
+
+    path = "/v1/plans"
+    tags = ["recommendations"]  # noqa: RUF012
+
+    @post(
+        operation_id="makePlan",
+        operation_class=DocumentedFile,
+        summary="Answer a question with a plan that runs",
+        status_code=200,
+        response_headers=[ETAG],
+        responses=responses(400, 412, 413, 415, 422, 503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def make(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[Question],
+        planning: NamedDependency[PlanningService],
+        store: NamedDependency[Store],
+        if_match: IfMatch = None,
+    ) -> Response[Plan]:
+        """The answer to a question as ``speechplan export`` writes it: JSON, or YAML by Accept.
+
+        Nothing is kept, and nothing verified: the same question to ``/v1/recommendations`` says
+        whether a real run should come before. Files that were trained for it, a read-out or an
+        adapter, stay where they were trained.
+        """
+        revisions.check(if_match, revision := planning.revision())
+        found = export_of(data, planning, store, revision)
+        return plan_file(found, as_yaml=wants_yaml(request.accept), revision=revision)
+
+
 class FrontController(Controller):
     """Pareto fronts."""
 
@@ -177,7 +213,7 @@ class FrontController(Controller):
         summary="Find what no other configuration beats on two axes",
         status_code=200,
         response_headers=[ETAG],
-        responses=responses(400, 412, 413, 422, 503),
+        responses=responses(400, 412, 413, 415, 422, 503),
         raises=[],
         sync_to_thread=True,
     )
@@ -208,7 +244,7 @@ class PredictionController(Controller):
         summary="Predict the quality of configurations",
         status_code=200,
         response_headers=[ETAG],
-        responses=responses(400, 412, 413, 422, 503),
+        responses=responses(400, 412, 413, 415, 422, 503),
         raises=[],
         sync_to_thread=True,
     )

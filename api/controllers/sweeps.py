@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from functools import partial
 from typing import Annotated
 
@@ -12,14 +13,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent
 
-from api import events, idempotency
+from api import events, idempotency, paging
 from api.examples import Documented
 from api.idempotency import IdempotencyKey
-from api.job_schemas import SweepResponse, SweepRun, SweepsPage, SweepSummary
-from api.paging import Before
+from api.job_schemas import SweepResponse, SweepRun, SweepRunsPage, SweepsPage
+from api.paging import Before, Cursor, Limit
 from api.problems import not_found, problem, responses
-from api.services import check_dataset
+from api.services import check_dataset, page
 from api.stopping import Stopping
+from measurements.jobs import orphans
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
@@ -43,7 +45,7 @@ class SweepController(Controller):
         opt={"scope": "measure"},
         summary="Measure many configurations by a design",
         status_code=202,
-        responses=responses(400, 413, 422, 503, 507),
+        responses=responses(400, 409, 413, 415, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
@@ -69,23 +71,11 @@ class SweepController(Controller):
                 422, "sweep", "The sweep can't be begun", f"{most} runs; {MOST_RUNS} at most"
             )
         caller = idempotency.caller_of(request)
-        turn, begun = idempotency.identifier_of(idempotency_key, caller, data.key), None
-        if turn is not None:
-            begun = queue.sweep_turn(idempotency.key_part(turn))
-            idempotency.check_unused(turn, begun)
-        if begun is None:
-            check_runs(data)
-        work = KeptSweep(data, store)
-        if turn is None or begun is None:
-            work.go_on()
-            try:
-                queue.enqueue_sweep(work.id, turn)
-            except Exception:
-                # Otherwise it would seem to run for ever; posted again, it goes on.
-                work.cancel()
-                raise
+        turn = idempotency.identifier_of(idempotency_key, caller, data.key)
+        with idempotency.alone(turn, store):
+            work = _begun(data, turn, store, queue)
         return Response(
-            _with_runs(work), status_code=202, headers={"Location": f"{self.path}/{work.id}"}
+            _shown(work), status_code=202, headers={"Location": f"{self.path}/{work.id}"}
         )
 
     @get(
@@ -103,9 +93,10 @@ class SweepController(Controller):
         limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=100)] = 20,
     ) -> SweepsPage:
         """Sweeps, newest first, a page at a time; new ones shift no page."""
+        paging.check(cursor, store.sweep)
         rows = store.recent_sweeps(before=cursor, limit=limit + 1)
         return SweepsPage(
-            items=[_summary(KeptSweep.of(row.id, store)) for row in rows[:limit]],
+            items=[_shown(KeptSweep.of(row.id, store)) for row in rows[:limit]],
             next_cursor=rows[limit - 1].id if len(rows) > limit else None,
         )
 
@@ -119,8 +110,29 @@ class SweepController(Controller):
         sync_to_thread=True,
     )
     def show(self, sweep_id: FromPath[str], store: NamedDependency[Store]) -> SweepResponse:
-        """Its runs, what came out of each, and the command that repeats it."""
-        return _with_runs(_found(sweep_id, store))
+        """How far it is: its runs by what has become of them."""
+        return _shown(_found(sweep_id, store))
+
+    @get(
+        "/{sweep_id:str}/runs",
+        operation_id="listSweepRuns",
+        operation_class=Documented,
+        summary="List a sweep's runs",
+        responses=responses(400, 404, 503),
+        raises=[],
+        sync_to_thread=True,
+    )
+    def runs(
+        self,
+        sweep_id: FromPath[str],
+        store: NamedDependency[Store],
+        cursor: Cursor = "0",
+        limit: Limit = 100,
+    ) -> SweepRunsPage:
+        """What came out of each, and the command that repeats it; an adaptive sweep adds some."""
+        items, following = page(_found(sweep_id, store).states(), cursor, limit)
+        runs = [SweepRun(**dict(state), command=state.run.command()) for state in items]
+        return SweepRunsPage(items=runs, next_cursor=following)
 
     @get(
         "/{sweep_id:str}/events",
@@ -155,15 +167,42 @@ class SweepController(Controller):
         opt={"scope": "measure"},
         summary="Cancel a sweep",
         status_code=200,
-        responses=responses(400, 404, 503, 507),
+        responses=responses(400, 404, 409, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
     def cancel(self, sweep_id: FromPath[str], store: NamedDependency[Store]) -> SweepResponse:
-        """Ends it behind the run under way; what was measured stays, and posting it goes on."""
+        """Ends it behind the run under way; what was measured stays, and posting it goes on.
+
+        One that was cancelled before stays so.
+        """
         work = _found(sweep_id, store)
         work.cancel()
-        return _with_runs(work)
+        if (status := work.status) != "cancelled":
+            raise problem(409, "conflict", "That is over already", f"the sweep is {status}")
+        return _shown(work)
+
+
+def _begun(spec: SweepSpec, turn: str | None, store: Store, queue: JobQueue) -> KeptSweep:
+    """The sweep, which goes on unless an idempotency key has begun it before."""
+    begun = None
+    if turn is not None:
+        begun = queue.sweep_turn(idempotency.key_part(turn))
+        idempotency.check_unused(turn, begun)
+    if begun is not None:
+        return KeptSweep(spec, store)
+    check_runs(spec)
+    turn = turn or uuid.uuid4().hex[:8]
+    with orphans.handing_over(spec.id, turn, store):
+        work = KeptSweep(spec, store)
+        work.go_on()
+        try:
+            queue.enqueue_sweep(work.id, turn)
+        except Exception:
+            # Otherwise it would seem to run for ever; posted again, it goes on.
+            work.cancel()
+            raise
+    return work
 
 
 def _found(identifier: str, store: Store) -> KeptSweep:
@@ -175,29 +214,19 @@ def _found(identifier: str, store: Store) -> KeptSweep:
 
 def _look(identifier: str, store: Store) -> tuple[str, bool]:
     work = _found(identifier, store)
-    return _with_runs(work).model_dump_json(), work.status != "running"
+    return _shown(work).model_dump_json(), work.status != "running"
 
 
-def _fields(work: KeptSweep) -> dict[str, object]:
+def _shown(work: KeptSweep) -> SweepResponse:
     progress = work.progress()
-    return {
-        "id": work.id,
-        "status": work.status,
-        "spec": work.spec,
-        "total": progress.total,
-        "done": progress.count("done"),
-        "running": progress.count("running"),
-        "waiting": progress.count("waiting"),
-        "failed": progress.count("failed"),
-    }
-
-
-def _summary(work: KeptSweep) -> SweepSummary:
-    return SweepSummary.model_validate(_fields(work))
-
-
-def _with_runs(work: KeptSweep) -> SweepResponse:
-    runs = [
-        SweepRun(**dict(state), command=state.run.command()) for state in work.progress().states
-    ]
-    return SweepResponse.model_validate({**_fields(work), "runs": runs})
+    return SweepResponse(
+        id=work.id,
+        status=work.status,
+        error=work.error,
+        spec=work.spec,
+        total=progress.total,
+        done=progress.count("done"),
+        running=progress.count("running"),
+        waiting=progress.count("waiting"),
+        failed=progress.count("failed"),
+    )

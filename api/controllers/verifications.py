@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent
 
-from api import events, idempotency, revisions
+from api import events, idempotency, paging, revisions
 from api.examples import Documented
 from api.idempotency import IdempotencyKey
 from api.job_schemas import VerificationRequest, VerificationResponse, VerificationsPage
@@ -26,7 +26,7 @@ from measurements.coverage import coverage
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
-from measurements.verification import Verification
+from measurements.verification_records import Verification
 
 
 def _found(identifier: str, store: Store) -> Verification:
@@ -54,7 +54,7 @@ class VerificationController(Controller):
         opt={"scope": "measure"},
         summary="Verify a prediction by a real run",
         status_code=202,
-        responses=responses(400, 412, 413, 422, 503, 507),
+        responses=responses(400, 409, 412, 413, 415, 422, 503, 507),
         raises=[],
         sync_to_thread=True,
     )
@@ -76,17 +76,18 @@ class VerificationController(Controller):
         verification = idempotency.begun_with(identifier, store)
         if verification is None:
             revisions.check(if_match, store.revision())
-            verification = verifications.create(
-                data.question,
-                store,
-                configuration=data.configuration,
-                dataset=data.dataset,
-                subset=data.subset,
-                limit=data.limit,
-                max_runs=data.max_runs,
-                max_seconds=data.max_seconds,
-                identifier=identifier,
-            )
+            with idempotency.alone(identifier, store):
+                verification = idempotency.begun_with(identifier, store) or verifications.create(
+                    data.question,
+                    store,
+                    configuration=data.configuration,
+                    dataset=data.dataset,
+                    subset=data.subset,
+                    limit=data.limit,
+                    max_runs=data.max_runs,
+                    max_seconds=data.max_seconds,
+                    identifier=identifier,
+                )
         # A job of the same id is there once, also where a service died in between.
         queue.enqueue_verification(verification.id)
         return Response(
@@ -113,6 +114,7 @@ class VerificationController(Controller):
         limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=100)] = 20,
     ) -> VerificationsPage:
         """Verifications, newest first, a page at a time; new ones shift no page."""
+        paging.check(cursor, store.verification)
         found = verifications.find_all(store, study=study, before=cursor, limit=limit + 1)
         more = len(found) > limit
         return VerificationsPage(
@@ -148,9 +150,12 @@ class VerificationController(Controller):
     def cancel(
         self, verification_id: FromPath[str], store: NamedDependency[Store]
     ) -> VerificationResponse:
-        """Ends it behind the batch under way; what was measured stays."""
+        """Ends it behind the batch under way; what was measured stays.
+
+        One that was cancelled before stays so.
+        """
         found = _found(verification_id, store)
-        if found.finished_at is not None:
+        if found.finished_at is not None and found.status != "cancelled":
             raise problem(
                 409, "conflict", "That is over already", f"the verification has {found.status}"
             )

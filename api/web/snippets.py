@@ -135,7 +135,8 @@ def _command(
 ) -> str:
     document = _document(question)
     # They change what is said beside the answer, not what is decided.
-    left_out = {"verify": ("alternatives",)}.get(command, ())
+    left_out: tuple[str, ...] = {"verify": ("alternatives",)}.get(command, ())
+    left_out += _idle(question)
     plain = [name for name in PLAIN[1:] if name in document and name not in left_out]
     groups = [["speechplan", command]]
     if question.task != "asr":
@@ -154,10 +155,22 @@ def _command(
     before = ""
     if question.workload is not None:
         words, before = _workload(question.workload, study_workload)
-        groups += words
+        groups += [group for group in words if group[0] not in map(_option, left_out)]
     first, *rest = (shlex.join(group) for group in [*groups, *extra])
     head, tail = " ".join([first, *rest[:1]]), rest[1:]
     return before + " \\\n  ".join([head, *tail])
+
+
+def _idle(question: Question) -> tuple[str, ...]:
+    """Options that the command line refuses, since they change nothing of the answer."""
+    served, idle = question.workload, list[str]()
+    if question.device is None:
+        idle += ["usd_per_device_hour", "device_watts", "arrivals_per_s"]
+    if served is None or served.arrivals_per_s is None or question.device is None:
+        idle.append("max_utilisation")
+    if question.target_error is None:
+        idle.append("minimise")
+    return tuple(idle)
 
 
 def _document(question: Question) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect, Template
 from pydantic import Field, Json, field_validator
 
-from api import verified
+from api import paging, verified
 from api.idempotency import identifier_of
 from api.paging import Before
 from api.problems import not_found
@@ -26,7 +26,7 @@ from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
 from measurements.sweeps.kept import KeptSweep
-from measurements.verification import Verification
+from measurements.verification_records import Verification
 from models_registry import Configuration, UnknownNameError
 from models_registry.adapters import AdapterError
 from planner.errors import PlannerError
@@ -69,6 +69,7 @@ class VerificationPages(Controller):
         self, request: AnyRequest, store: NamedDependency[Store], cursor: Before = None
     ) -> Template:
         """Verifications, newest first."""
+        paging.check(cursor, store.verification)
         found = verifications.find_all(store, before=cursor, limit=SHOWN + 1)
         return page(
             request,
@@ -155,6 +156,7 @@ class SweepPages(Controller):
         self, request: AnyRequest, store: NamedDependency[Store], cursor: Before = None
     ) -> Template:
         """Sweeps, newest first."""
+        paging.check(cursor, store.sweep)
         rows = store.recent_sweeps(before=cursor, limit=SHOWN + 1)
         shown = [KeptSweep.of(row.id, store) for row in rows[:SHOWN]]
         return page(

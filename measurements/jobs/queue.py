@@ -6,8 +6,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import get_contextvars
@@ -19,7 +18,7 @@ from measurements.store import StoreError
 from measurements.store.engine import BUSY_S, create_file, make_engine, migrating
 
 if TYPE_CHECKING:
-    from dbos import DBOSClient, EnqueueOptions
+    from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
 _log = get_logger("queue")
 
@@ -29,9 +28,56 @@ VERIFY = "verify"
 SWEEP = "sweep"
 
 
+PROTOCOL = 1
+"""Raised when the steps of jobs change: one that is half done can't go on by others."""
+
+_PREFIX = "jobs-"
+
+_FAILED: list[str] = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_ACTIVE: list[str] = ["ENQUEUED", "DELAYED", "PENDING"]
+
+
 def application_version() -> str:
-    """Jobs are taken up by workers of the same version only."""
-    return version("speechplan")
+    """Jobs are taken up by workers of the same protocol only, of whatever version."""
+    return f"{_PREFIX}{PROTOCOL}"
+
+
+def job_options(workflow: str, identifier: str) -> EnqueueOptions:
+    """How a job is queued, by what it does and its id."""
+    return {
+        "workflow_name": workflow,
+        "queue_name": QUEUE,
+        "workflow_id": identifier,
+        "app_version": application_version(),
+    }
+
+
+class Job(NamedTuple):
+    """A job as the engine has it.
+
+    Attributes:
+        id: Its id.
+        name: What it does.
+        arguments: To what.
+    """
+
+    id: str
+    name: str
+    arguments: tuple[Any, ...]
+
+
+class FailedSweep(NamedTuple):
+    """A sweep whose job ended with an error, and that has no other.
+
+    Attributes:
+        id: The sweep's.
+        reason: In one line.
+        failed_s: When, in seconds since the epoch.
+    """
+
+    id: str
+    reason: str
+    failed_s: float
 
 
 class JobQueue:
@@ -58,13 +104,7 @@ class JobQueue:
 
     def enqueue_verification(self, identifier: str) -> None:
         """Queues a verification; the same id twice is one job."""
-        options: EnqueueOptions = {
-            "workflow_name": VERIFY,
-            "queue_name": QUEUE,
-            "workflow_id": identifier,
-            "app_version": application_version(),
-        }
-        self._enqueue(options, identifier)
+        self._enqueue(job_options(VERIFY, identifier), identifier)
         _log.info("verification_queued", job_id=identifier)
 
     def enqueue_sweep(self, identifier: str, turn: str | None = None) -> None:
@@ -74,13 +114,8 @@ class JobQueue:
             identifier: Which sweep.
             turn: Names the job; the same twice is one. It has no ``_``.
         """
-        options: EnqueueOptions = {
-            "workflow_name": SWEEP,
-            "queue_name": QUEUE,
-            "workflow_id": _sweep_job(identifier, turn or uuid.uuid4().hex[:8]),
-            "app_version": application_version(),
-        }
-        self._enqueue(options, identifier, 1)
+        job = _sweep_job(identifier, turn or uuid.uuid4().hex[:8])
+        self._enqueue(job_options(SWEEP, job), identifier, 1)
         _log.info("sweep_queued", job_id=f"sweep-{identifier}")
 
     def sweep_turn(self, beginning: str) -> str | None:
@@ -94,6 +129,51 @@ class JobQueue:
         """The engine's own word on a job, if it knows it."""
         jobs = self._connected().list_workflows(workflow_ids=[identifier])
         return jobs[0].status if jobs else None
+
+    def failed_sweeps(self) -> list[FailedSweep]:
+        """Sweeps that nobody goes on with because their last job ended with an error."""
+        failed: dict[str, FailedSweep] = {}
+        for job in self._sweep_jobs(_FAILED):
+            when_s = (job.updated_at or 0) / 1000
+            known = failed.get(sweep := _sweep_of(job.workflow_id))
+            if known is None or known.failed_s < when_s:
+                failed[sweep] = FailedSweep(sweep, _reason(job.error), when_s)
+        # Asked for behind them: one that is queued meanwhile is seen.
+        active = {_sweep_of(job.workflow_id) for job in self._sweep_jobs(_ACTIVE)} if failed else ()
+        return [one for one in failed.values() if one.id not in active]
+
+    def _sweep_jobs(self, status: list[str]) -> list[WorkflowStatus]:
+        return self._connected().list_workflows(
+            status=status, name=SWEEP, load_input=False, load_output=True
+        )
+
+    def workers(self) -> set[str]:
+        """Names of the workers that are at a job, or were when they ended."""
+        jobs = self._connected().list_workflows(
+            status="PENDING",
+            queue_name=QUEUE,
+            app_version=application_version(),
+            load_input=False,
+            load_output=False,
+        )
+        return {job.executor_id for job in jobs if job.executor_id is not None}
+
+    def older(self) -> list[Job]:
+        """Jobs of an older protocol that wait."""
+        jobs = self._connected().list_workflows(
+            status=["ENQUEUED", "DELAYED"], queue_name=QUEUE, load_output=False
+        )
+        return [
+            Job(job.workflow_id, job.name, tuple(job.input["args"]))
+            for job in jobs
+            if job.input is not None and _protocol(job.app_version) < PROTOCOL
+        ]
+
+    def replace(self, job: Job) -> None:
+        """Queues a job again, from its beginning and by this protocol."""
+        self._connected().delete_workflow(job.id)
+        self._connected().enqueue(job_options(job.name, job.id), *job.arguments)
+        _log.info("job_queued_again", job_id=job.id)
 
     def forget(self, identifier: str) -> None:
         """Lets the engine forget a job, finished or not."""
@@ -159,6 +239,24 @@ class JobQueue:
                     retry_connection_errors=False,
                 )
             return self._client
+
+
+def _protocol(version: str | None) -> int:
+    number = (version or "").removeprefix(_PREFIX)
+    # Once jobs had the package's version.
+    return int(number) if number.isdecimal() else 0
+
+
+def _sweep_of(job: str) -> str:
+    """The sweep that a job goes on with, by the job's id."""
+    return job.rpartition("_")[2].partition(".")[0]
+
+
+def _reason(error: Exception | None) -> str:
+    if error is None:
+        return "its workers ended at it without a word, time and again"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
 
 
 def _sweep_job(identifier: str, turn: str) -> str:

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import exc
 from structlog.contextvars import bound_contextvars
 
 from measurements import tracing, verifying
 from measurements import verification as verifications
 from measurements.jobs import orphans
+from measurements.jobs.names import Names
 from measurements.jobs.queue import (
     APPLICATION,
     QUEUE,
@@ -29,13 +30,14 @@ from measurements.jobs.queue import (
     VERIFY,
     JobQueue,
     application_version,
+    job_options,
 )
 from measurements.logs import get_logger
 from measurements.sequential import Stages
 from measurements.settings import Settings
 from measurements.store import Store
 from measurements.sweeps.runner import Sweep
-from measurements.verification import Verification
+from measurements.verification_records import Verification
 
 _log = get_logger("worker")
 
@@ -44,8 +46,11 @@ class _Stopped(BaseException):
     """The worker was told to stop; no ``Exception``, so that it is nobody's result."""
 
 
+_WAIT_S = 15.0
+"""How long a sweep waits whose last runs others are at work on."""
+
 _LOOK_S = 30.0
-"""How often it is looked for verifications without a job."""
+"""How often it is looked for what nobody would take up."""
 
 
 def _database_is_away(error: BaseException) -> bool:
@@ -195,17 +200,18 @@ def sweep(identifier: str, turn: int, request_id: str | None = None) -> bool:
         Whether there is a next turn.
     """
     with _told(f"sweep-{identifier}", request_id):
-        went_on = _run_next(identifier)
-        _log.info("sweep_run_ended" if went_on else "sweep_ended", turn=turn)
-    if not went_on:
+        did_one = _run_next(identifier)
+        # Others may be at work on what is left, and may be killed at it.
+        waits = not did_one and _has_runs_left(identifier)
+        _log.info(
+            "sweep_run_ended" if did_one else "sweep_waits" if waits else "sweep_ended", turn=turn
+        )
+    if not did_one and not waits:
         return False
     first = str(DBOS.workflow_id).rpartition(".")[0] or str(DBOS.workflow_id)
-    following: EnqueueOptions = {
-        "workflow_name": SWEEP,
-        "queue_name": QUEUE,
-        "workflow_id": f"{first}.{turn + 1}",
-        "app_version": application_version(),
-    }
+    following = job_options(SWEEP, f"{first}.{turn + 1}")
+    if waits:
+        following["delay_seconds"] = _WAIT_S
     if (context := tracing.context_under_way()) is not None:
         following["otel_context"] = context
     DBOS.enqueue_workflow_with_options(following, identifier, turn + 1, request_id)
@@ -218,6 +224,11 @@ def _run_next(identifier: str) -> bool:
     _Context.go_on()
     work = Sweep.of(identifier, _Context.store, device=_Context.device)
     return work.run_next(lambda _: _Context.go_on())
+
+
+@_step
+def _has_runs_left(identifier: str) -> bool:
+    return Sweep.of(identifier, _Context.store).status == "running"
 
 
 def _load(identifier: str) -> Verification:
@@ -233,7 +244,7 @@ def _stages(identifier: str, number: int) -> Stages:
     return verifying.stages_of(_load(identifier), _Context.store, device=_Context.device)
 
 
-def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-1") -> None:
+def run_worker(settings: Settings, *, device: str = "auto", name: str) -> None:
     """Works until it is told to stop (SIGINT or SIGTERM).
 
     Args:
@@ -241,10 +252,19 @@ def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-
             take then; it is abandoned after that, and done again by the next start.
         device: Where models run.
         name: Tells workers on one database apart. A worker that starts takes
-            up what an earlier one of its name left unfinished.
+            up what an earlier one of its name left unfinished, and one that runs
+            what others left that do not come back.
     """
     _Context.store = Store.open(settings.database_url)
     _Context.device = device
+    names = Names(_Context.store, name)
+    with names.claimed():
+        _work(settings, names, name)
+    _Context.store.close()
+    _log.info("worker_stopped")
+
+
+def _work(settings: Settings, names: Names, name: str) -> None:
     traced = tracing.make_provider()
     if traced is not None:
         from opentelemetry.trace import set_tracer_provider
@@ -267,17 +287,26 @@ def run_worker(settings: Settings, *, device: str = "auto", name: str = "worker-
     )
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: _Context.stop.set())
-    _log.info("worker_started", name=name, device=device)
+    _log.info("worker_started", name=name, device=_Context.device)
     queue = JobQueue(settings)
     while not _Context.stop.wait(_LOOK_S):
         try:
+            names.renew()
+            orphans.renew(_Context.store, queue)
             orphans.adopt(_Context.store, queue)
+            orphans.give_up(_Context.store, queue)
+            _take_up(names.vanished(queue.workers()))
         except Exception as error:  # the databases may be away: the next look is soon
-            _log.warning("jobless_verifications_not_looked_for", error=str(error))
+            _log.warning("orphans_not_looked_for", error=str(error))
     queue.close()
     _log.info("worker_stopping")
     DBOS.destroy(workflow_completion_timeout_sec=settings.shutdown_grace_s)
-    _Context.store.close()
     if traced is not None:
         traced.shutdown()  # which sends what is left
-    _log.info("worker_stopped")
+
+
+def _take_up(vanished: set[str]) -> None:
+    """Puts the jobs that others were at back into the queue."""
+    if vanished:
+        DBOS._recover_pending_workflows(sorted(vanished))
+        _log.info("vanished_workers_jobs_taken_up", names=sorted(vanished))

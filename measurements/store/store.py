@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import inspect, make_url, select, text
+from sqlalchemy import func, inspect, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -23,10 +23,14 @@ from measurements.store.tables import (
     UtteranceRow,
     VerificationRow,
 )
+from models_registry.configuration import Task
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 _REVISION = f"select number from revisions where name = '{EVIDENCE}'"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+_AT_ONCE = 500
+"""Keys in one statement: a database has room for so many parameters only."""
 
 
 class StoreError(RuntimeError):
@@ -132,6 +136,26 @@ class Store(SweepTables, KeyTable, CountTables):
         with Session(self._engine) as session:
             found = session.scalar(select(MeasurementRow.document).where(MeasurementRow.key == key))
         return None if found is None else Measurement.model_validate(found)
+
+    def measurements_of(self, keys: Iterable[str]) -> dict[str, Measurement]:
+        """Those that there are of some keys."""
+        wanted, found = sorted(set(keys)), {}
+        with Session(self._engine) as session:
+            for start in range(0, len(wanted), _AT_ONCE):
+                part = MeasurementRow.key.in_(wanted[start : start + _AT_ONCE])
+                for document in session.scalars(select(MeasurementRow.document).where(part)):
+                    measurement = Measurement.model_validate(document)
+                    found[measurement.key] = measurement
+        return found
+
+    def study_tasks(self) -> dict[str, Task]:
+        """The task of every study, by its first measurement."""
+        first = select(func.min(MeasurementRow.id)).group_by(MeasurementRow.study)
+        query = select(MeasurementRow.study, MeasurementRow.task).where(
+            MeasurementRow.id.in_(first)
+        )
+        with Session(self._engine) as session:
+            return {study: cast("Task", task) for study, task in session.execute(query)}
 
     def measurements(
         self,

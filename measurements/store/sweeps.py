@@ -47,9 +47,12 @@ class SweepTables:
 
     _engine: Engine
 
-    def put_sweep(self, identifier: str, *, status: str, document: dict[str, Any]) -> None:
-        """Stores a sweep, or what has become of it."""
-        self._put(SweepRow, {"id": identifier, "status": status, "document": document})
+    def put_sweep(
+        self, identifier: str, *, status: str, document: dict[str, Any], error: str | None = None
+    ) -> None:
+        """Stores a sweep, or what has become of it, and why it failed if it did."""
+        row = {"id": identifier, "status": status, "document": document, "error": error}
+        self._put(SweepRow, row)
 
     def sweep(self, identifier: str) -> SweepRow | None:
         """The sweep with an id, if there is one."""

@@ -18,12 +18,19 @@ from measurements.store.sweeps import Claim
 BEAT_S = 5.0
 EXPIRES_S = 60.0
 
+_at_work: set[tuple[str, str]] = set()
+"""Stores' addresses and runs: what a thread of this process has taken and not left."""
+
+_lock = threading.Lock()
+
 
 class Claims:
     """Claims of this process on runs in a store.
 
     A claim whose owner has not beaten for a minute is void, and so is, at once,
-    one whose owner was a process of this machine that is no more.
+    one whose owner was a process of this machine that is no more. Which of its own
+    claims a process is at work on it knows itself: one that it could not give up,
+    since the database was away, it may take again.
 
     Args:
         store: Where they are kept.
@@ -31,19 +38,34 @@ class Claims:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.owner = f"{_place()}:{os.getpid()}:{_started(os.getpid())}:{threading.get_ident()}"
+        self.owner = f"{_place()}:{os.getpid()}:{_started(os.getpid())}"
 
     def take(self, run: str) -> bool:
         """Claims a run unless somebody alive has it."""
-        if self._store.claim(run, self.owner, time.time()):
-            return True
-        other = self._store.claims().get(run)
-        if other is not None and other.owner == self.owner:
-            # This thread does one run at a time: it lost the database before it could let go.
-            return True
-        if other is None or alive(other):
-            return False
-        return self._store.take_over(run, other, self.owner, time.time())
+        with _lock:
+            if self._at_work(run):
+                return False
+            _at_work.add((self._store.url, run))
+        taken = False
+        try:
+            taken = self._claim(run)
+        finally:
+            if not taken:
+                self._leave(run)
+        return taken
+
+    def seize(self, run: str) -> None:
+        """Claims a run whoever has it."""
+        with _lock:
+            _at_work.add((self._store.url, run))
+        try:
+            while not self._claim(run):
+                other = self._store.claims().get(run)
+                if other is not None and self._store.take_over(run, other, self.owner, time.time()):
+                    break
+        except SQLAlchemyError:
+            self._leave(run)
+            raise
 
     def got_on(self, run: str) -> None:
         """Notes that there is a new result of a run whose claim is held."""
@@ -51,7 +73,7 @@ class Claims:
 
     @contextmanager
     def held(self, run: str) -> Iterator[None]:
-        """Keeps a claim alive, and gives it up at the end."""
+        """Keeps a claim that was taken alive, and gives it up at the end."""
         stop = threading.Event()
 
         def beat() -> None:
@@ -67,22 +89,45 @@ class Claims:
         finally:
             stop.set()
             heart.join()
-            self._store.release(run, self.owner)
+            self._leave(run)
+            # Without a beat it is void in a minute, and for this process at once.
+            with suppress(SQLAlchemyError):
+                self._store.release(run, self.owner)
 
     def taken(self) -> set[str]:
         """Runs that somebody alive is at work on."""
-        return {run for run, claim in self._store.claims().items() if alive(claim)}
+        return {
+            run
+            for run, claim in self._store.claims().items()
+            if (self._at_work(run) if claim.owner == self.owner else alive(claim))
+        }
 
     def deaths(self) -> dict[str, int]:
         """How many owners in a row died at a run that nobody is at work on, and left no result."""
         return {r: claim.barren for r, claim in self._store.claims().items() if not alive(claim)}
+
+    def _claim(self, run: str) -> bool:
+        if self._store.claim(run, self.owner, time.time()):
+            return True
+        other = self._store.claims().get(run)
+        if other is not None and other.owner == self.owner:
+            return True
+        if other is None or alive(other):
+            return False
+        return self._store.take_over(run, other, self.owner, time.time())
+
+    def _at_work(self, run: str) -> bool:
+        return (self._store.url, run) in _at_work
+
+    def _leave(self, run: str) -> None:
+        _at_work.discard((self._store.url, run))
 
 
 def alive(claim: Claim) -> bool:
     """Whether a claim still holds."""
     if time.time() - claim.beat_s > EXPIRES_S:
         return False
-    place, pid, started, _ = claim.owner.rsplit(":", 3)
+    place, pid, started = claim.owner.rsplit(":", 2)
     return place != _place() or _started(int(pid)) == started
 
 

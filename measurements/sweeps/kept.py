@@ -7,12 +7,15 @@ from typing import Self
 
 from measurements.progress import Progress
 from measurements.store import Store
+from measurements.store.tables import SweepRow
 from measurements.sweeps.claims import Claims
 from measurements.sweeps.spec import Run, SweepSpec
 from measurements.sweeps.states import RunState, SweepProgress
 from models_registry import UnknownNameError
 from planner.cost import utterance_flops
 from planner.workload import DEFAULT_WORKLOAD
+
+MADE_BY = "speechplan sweep"
 
 
 class KeptSweep:
@@ -32,7 +35,7 @@ class KeptSweep:
         self.spec = spec
         self.device = device
         self.store = store
-        self.id = spec.key[:16]
+        self.id = spec.id
         self._candidates = spec.configurations()
         self._claims = Claims(store)
         self._pace: list[tuple[float, float]] = []
@@ -55,7 +58,8 @@ class KeptSweep:
         """
         row = store.sweep(identifier)
         if row is None:
-            raise UnknownNameError("sweep", identifier, [row.id for row in store.sweeps()])
+            known = [row.id for row in store.sweeps()]
+            raise UnknownNameError("sweep", identifier, known, made_by=MADE_BY)
         return cls(SweepSpec.model_validate(row.document), store, device=device)
 
     @property
@@ -67,10 +71,13 @@ class KeptSweep:
 
     @property
     def status(self) -> str:
-        """``running``, ``done`` or ``cancelled``."""
-        row = self.store.sweep(self.id)
-        assert row is not None
-        return row.status
+        """``running``, ``done``, ``cancelled`` or ``failed``."""
+        return self._row().status
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed; none otherwise."""
+        return self._row().error
 
     def cancel(self) -> None:
         """Ends it behind the run under way, unless it is over."""
@@ -78,8 +85,8 @@ class KeptSweep:
             self._save("cancelled")
 
     def go_on(self) -> None:
-        """Lets a cancelled sweep go on."""
-        if self.status == "cancelled":
+        """Lets a sweep go on that was cancelled, or failed."""
+        if self.status in ("cancelled", "failed"):
             self._save("running")
 
     def states(self) -> tuple[RunState, ...]:
@@ -107,6 +114,15 @@ class KeptSweep:
         states = self.states()
         return SweepProgress(states, self.total, current or {}, self._left_s(states, current or {}))
 
+    def note_pace(self, flops: float, seconds: float) -> None:
+        """Notes how long runs took, for the time to go.
+
+        Args:
+            flops: Of an utterance, as :func:`flops_of` counts them.
+            seconds: What they took.
+        """
+        self._pace.append((flops, seconds))
+
     def _add(self, runs: Iterable[Run]) -> None:
         unique = {run.key: RunState(run=run) for run in runs}
         self.store.add_sweep_runs(
@@ -121,6 +137,11 @@ class KeptSweep:
             tries=state.tries,
             document=_document(state),
         )
+
+    def _row(self) -> SweepRow:
+        row = self.store.sweep(self.id)
+        assert row is not None
+        return row
 
     def _save(self, status: str) -> None:
         document = self.spec.model_dump(mode="json")
@@ -141,7 +162,8 @@ class KeptSweep:
             return None
         seconds = sum(s for _, s in pace) / sum(f for f, _ in pace)
         mean = sum(flops_of(s.run) for s in states) / max(len(states), 1)
-        return left_s + seconds * (flops + mean * (self.total - len(states)))
+        left_s += seconds * (flops + mean * (self.total - len(states)))
+        return left_s / max(1, sum(state.status == "running" for state in states))
 
 
 def _document(state: RunState) -> dict[str, object]:

@@ -58,7 +58,7 @@ class Sweep(KeptSweep):
                 continue
             progress = self.progress()
             report(progress)
-            if self._ended(progress) or self.status == "cancelled":
+            if self.ended(progress) or self.status == "cancelled":
                 return progress
             time.sleep(_POLL_S)
 
@@ -84,10 +84,10 @@ class Sweep(KeptSweep):
                     else:
                         self._put(_given_up(fresh, died))
                     return True
-        self._ended(self.progress())
+        self.ended(self.progress())
         return False
 
-    def _ended(self, progress: SweepProgress) -> bool:
+    def ended(self, progress: SweepProgress) -> bool:
         """Whether no run is left, which is noted."""
         if progress.over and self.status != "done":
             self._save("done")
@@ -126,7 +126,7 @@ class Sweep(KeptSweep):
                 "failure": None,
             }
             self._put(state.model_copy(update=update))
-            self._pace.append((flops_of(state.run), time.perf_counter() - began))
+            self.note_pace(flops_of(state.run), time.perf_counter() - began)
 
     def _shared(self) -> PrefixCache:
         from models_registry.loading.encoder import PrefixCache

@@ -132,6 +132,11 @@ class SweepSpec(_Document):
     timing: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def id(self) -> str:
+        """Of the sweep that it describes: the beginning of its key."""
+        return self.key[:16]
+
     @classmethod
     def read(cls, path: Path) -> SweepSpec:
         """Reads a JSON or YAML file.

@@ -53,8 +53,9 @@ class SweepProgress:
     Attributes:
         states: Its runs, in their order.
         total: How many there will be.
-        current: How far the run under way in this process is, by its key.
-        left_s: Seconds to go at the pace so far, runs taken to last as their FLOPs.
+        current: How far the runs under way are that are this process's, by their keys.
+        left_s: Seconds to go at the pace so far, with as many runs at once as now, runs
+            taken to last as their FLOPs.
     """
 
     states: tuple[RunState, ...]

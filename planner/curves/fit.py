@@ -13,7 +13,7 @@ from planner.curves.model import ScalingModel
 from planner.curves.refits import bagged, best_fit, factors_of, held_out
 from planner.curves.selection import FORMS, MOST_ROWS, select
 from planner.errors import InsufficientDataError, InvalidDataError
-from planner.quantiles import t_quantile
+from planner.quantiles import normal_quantile, t_quantile
 from planner.threads import on_one_thread
 
 MIN_OBSERVATIONS = 4
@@ -81,7 +81,7 @@ def fit(
         fitted = best_fit(fitted.form, data, fitted.theta)
     bags = bagged(fitted, data, BAGS, rng)
     left_out = held_out(fitted, data, _folds(data.rows, rng))
-    residual, spread = left_out.by_row(left_out.residual), left_out.by_row(left_out.spread)
+    residual, sd = left_out.by_row(left_out.residual), left_out.by_row(left_out.sd)
     distinct = len(np.unique(np.column_stack([data.design.log_axes, data.design.groups]), axis=0))
     freedom = float(np.clip(distinct - fitted.form.shared / 2, 3, 200))
     return ScalingModel(
@@ -96,7 +96,7 @@ def fit(
         bags=bags,
         misfit_sd=fitted.misfit_sd,
         freedom=freedom,
-        inflation=_inflation(np.abs(residual) / spread, freedom, fitted.form.shared),
+        inflation=_inflation(residual, sd, data.log_se, freedom, fitted.form.shared),
         held_out_residuals=residual,
         seed=seed,
     )
@@ -116,21 +116,27 @@ def _folds(rows: int, rng: np.random.Generator) -> Mask:
     return mask
 
 
-def _inflation(scores: Array, freedom: float, parameters: int) -> float:
-    """Factor on the spread that makes 90 % of held-out points fall inside.
+def _inflation(
+    residual: Array, sd: Array, noise_sd: Array, freedom: float, parameters: int
+) -> float:
+    """Factor on the curve's spread that makes 90 % of held-out points fall inside.
 
-    Split-conformal: the ``ceil(level (n + 1))``-th smallest score against what the t
-    distribution says of that level. With fewer points than 90 % can be told by, the level
-    is that of the second largest score, since the largest may be an outlier. Few scores
-    don't make intervals narrower than the fit's own: that would be luck. Where points are
-    not twice as many as what is fitted to them, held-out fits rest on the priors, and
-    what they miss says too little: intervals widen by the root of the missing share.
+    A point's own noise is known and takes its share first: what the residual has beyond it
+    is the curve's, and a score when divided by its spread. Split-conformal: the
+    ``ceil(level (n + 1))``-th smallest score against what the t distribution says of that
+    level. With fewer points than 90 % can be told by, the level is that of the second
+    largest score, since the largest may be an outlier. Few scores don't make intervals
+    narrower than the fit's own: that would be luck. Where points are not twice as many as
+    what is fitted to them, held-out fits rest on the priors, and what they miss says too
+    little: intervals widen by the root of the missing share.
     """
-    ordered = np.sort(scores)
-    count = len(ordered)
+    count = len(residual)
     level = min(_CALIBRATION_LEVEL, (count - 1) / (count + 1))
     if count < _TOO_FEW_TO_SET_ASIDE:
         level = _CALIBRATION_LEVEL
+    by_noise = normal_quantile(0.5 + level / 2) * noise_sd
+    beyond = np.maximum(np.square(residual) - np.square(by_noise), 0.0)
+    ordered = np.sort(np.sqrt(beyond) / sd)
     rank = int(np.ceil(level * (count + 1) - 1e-9))
     quantile = ordered[rank - 1] if rank <= count else ordered[-1] * rank / count
     expected = t_quantile(0.5 + level / 2, freedom)

@@ -92,13 +92,12 @@ class Form:
     Attributes:
         terms: What is added to the floor.
         offsets: Number of offsets, over all group factors.
-        tight: Places of the group factors whose offsets are held to a quarter of their usual
-            spread.
+        tight: How tightly the offsets of each group factor are held; 0 is their usual spread.
     """
 
     terms: tuple[Term, ...]
     offsets: int
-    tight: frozenset[int] = frozenset()
+    tight: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:

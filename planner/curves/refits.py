@@ -18,8 +18,8 @@ _ROUNDS = 4
 # deviation.
 _LOG_SIZE_SD = 2.5
 
-TIGHT = 0.25
-"""Share of a factor's spread that tight offsets have."""
+TIGHT = (1.0, 0.25, 0.05)
+"""Shares of a factor's spread that its offsets may be held to; the last is next to none."""
 
 _MANY_ROWS = 500
 _FEW_STEPS = 8
@@ -65,8 +65,8 @@ def prior_of(form: Form, data: Observed) -> Prior:
 def factors_of(form: Form, data: Observed) -> tuple[GroupFactor, ...]:
     """The group factors, their offsets spread as the form says."""
     return tuple(
-        replace(factor, sd=factor.sd * TIGHT) if place in form.tight else factor
-        for place, factor in enumerate(data.factors)
+        replace(factor, sd=factor.sd * TIGHT[held])
+        for factor, held in zip(data.factors, form.tight, strict=True)
     )
 
 
@@ -104,12 +104,18 @@ def weights_of(fitted: Fitted, data: Observed) -> Array:
 
 
 def bagged(fitted: Fitted, data: Observed, bags: int, rng: np.random.Generator) -> Array:
-    """Parameters of refits with random weights and priors, shape ``(bags, size)``."""
+    """Parameters of an even number of refits with random weights and priors.
+
+    Returns:
+        Shape ``(bags, size)``.
+    """
     # Exponential weights are the Bayesian bootstrap: unlike resampling, they
     # never leave a group without any of its observations.
     weights = weights_of(fitted, data) * rng.exponential(size=(bags, data.rows))
     prior = fitted.prior
-    means = prior.mean + prior.sd * rng.standard_normal((bags, fitted.form.size))
+    # In pairs that cancel: the mean of few refits is then not where chance has drawn the priors.
+    half = rng.standard_normal((bags // 2, fitted.form.size))
+    means = prior.mean + prior.sd * np.concatenate([half, -half])
     return _refits(fitted, data, weights, Prior(means, prior.sd))
 
 
@@ -133,12 +139,12 @@ class HeldOut:
 
     Attributes:
         residual: Log error observed minus predicted, shape ``(folds, rows)``.
-        spread: Standard deviation that was predicted for it.
+        sd: Standard deviation of what was predicted, the rows' own noise left out.
         mask: Which rows each fold held out; the rest mean nothing.
     """
 
     residual: Array
-    spread: Array
+    sd: Array
     mask: Mask
 
     def by_row(self, values: Array) -> Array:
@@ -161,8 +167,7 @@ def held_out(fitted: Fitted, data: Observed, mask: Mask) -> HeldOut:
     predicted, jacobian = form.jacobian(folds, data.design)
     variance = covariance(form, data.design, weights, prior, folds)
     own = np.einsum("vrp,vpq,vrq->vr", jacobian, variance, jacobian, optimize=True)
-    spread = np.sqrt(own + np.square(data.log_se) + fitted.misfit_sd**2)
-    return HeldOut(data.log_error - predicted, spread, mask)
+    return HeldOut(data.log_error - predicted, np.sqrt(own + fitted.misfit_sd**2), mask)
 
 
 def _misfit_sd(form: Form, data: Observed, weights: Array, prior: Prior, theta: Array) -> float:

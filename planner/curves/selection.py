@@ -18,6 +18,7 @@ from planner.arrays import Array, Index, Mask
 from planner.curves.data import Observed
 from planner.curves.form import Form, Term
 from planner.curves.refits import (
+    TIGHT,
     Fitted,
     best_fit,
     drawn_starts,
@@ -50,7 +51,7 @@ _LEVELS = 6
 """Of an axis, at most, when two are held against each other."""
 
 _FOLDS = 10
-_ROUNDS = 4
+_ROUNDS = 8
 _FEW = 20
 _ROUGH = 1e-3
 """Iterations, and a tolerance, after which a neighbour has shown whether it fits better."""
@@ -137,9 +138,8 @@ def select(
 
 def _base(name: str, data: Observed) -> Form:
     factors = tuple((axis, POWER) for axis in range(data.design.log_axes.shape[1]))
-    if name == "multiplicative":
-        return Form((Term(factors),), data.offsets)
-    return Form(tuple(Term((factor,)) for factor in factors), data.offsets)
+    terms = (factors,) if name == "multiplicative" else tuple((factor,) for factor in factors)
+    return Form(tuple(map(Term, terms)), data.offsets, (0,) * len(data.factors))
 
 
 def _neighbours(
@@ -157,8 +157,12 @@ def _neighbours(
                         _with_shape(form, place, inner, other),
                     )
     for place, factor in enumerate(data.factors):
-        if place not in form.tight and len(factor.labels) > 1:
-            yield f"{best.name}, {factor.name} tight", replace(form, tight=form.tight | {place})
+        held = form.tight[place] + 1
+        tightest = len(TIGHT) - 1 if _told_by_an_axis(data, place) else 1
+        if held <= tightest and len(factor.labels) > 1:
+            tight = (*form.tight[:place], held, *form.tight[place + 1 :])
+            words = "tight" if held == 1 else "tighter"
+            yield f"{best.name}, {factor.name} {words}", replace(form, tight=tight)
     if "interaction" not in forms:
         return
     for one in range(len(axis_names)):
@@ -171,6 +175,19 @@ def _neighbours(
                             f"{best.name}, {axis_names[signed]} with {axis_names[falling]}",
                             replace(form, terms=(*form.terms, added)),
                         )
+
+
+def _told_by_an_axis(data: Observed, place: int) -> bool:
+    """Whether each label of a factor has one value of an axis, as a model has its size.
+
+    Only then is something left to say what next to no offsets no longer do.
+    """
+    labels = data.design.groups[:, place]
+    for values, row in data.design.distinct:
+        pairs = np.unique(np.column_stack([labels, row]), axis=0)
+        if len(values) > 1 and len(pairs) == len(np.unique(labels)):
+            return True
+    return False
 
 
 def _with_shape(form: Form, place: int, inner: int, shape: Shape) -> Form:
@@ -273,13 +290,14 @@ def _folds(data: Observed, rng: np.random.Generator) -> Mask:
 
 def _scored(name: str, fitted: Fitted, data: Observed, folds: Mask) -> Candidate:
     found = held_out(fitted, data, folds)
-    standard = found.residual / found.spread
-    density = -np.log(found.spread) - (_FREEDOM + 1) / 2 * np.log1p(np.square(standard) / _FREEDOM)
+    spread = np.hypot(found.sd, data.log_se)
+    standard = found.residual / spread
+    density = -np.log(spread) - (_FREEDOM + 1) / 2 * np.log1p(np.square(standard) / _FREEDOM)
     return Candidate(name, fitted, found.by_row(density) / folds.sum(axis=0))
 
 
 def _simpler(one: Candidate, other: Candidate) -> bool:
-    return len(one.fitted.form.tight) > len(other.fitted.form.tight)
+    return sum(one.fitted.form.tight) > sum(other.fitted.form.tight)
 
 
 def _as_good(one: Candidate, other: Candidate) -> bool:

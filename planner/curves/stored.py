@@ -14,7 +14,7 @@ from planner.curves.form import Design, Form, Term
 from planner.curves.model import ScalingModel
 from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE
 
-FORMAT = 2
+FORMAT = 3
 """Of the documents, and of what fits come to: raised when a fit would come out otherwise."""
 
 _KEPT = 16
@@ -66,7 +66,7 @@ def to_document(model: ScalingModel) -> dict[str, Any]:
                 [[axis, shape.name] for axis, shape in term.factors] for term in model.form.terms
             ],
             "offsets": model.form.offsets,
-            "tight": sorted(model.form.tight),
+            "tight": list(model.form.tight),
         },
         "form_name": model.form_name,
         "scores": dict(model.scores),
@@ -106,7 +106,7 @@ def from_document(document: dict[str, Any]) -> ScalingModel:
                     for term in form["terms"]
                 ),
                 form["offsets"],
-                frozenset(form["tight"]),
+                tuple(form["tight"]),
             ),
             form_name=document["form_name"],
             scores=document["scores"],

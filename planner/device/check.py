@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Precision
 from planner.device.evidence import DeviceEvidence, TimedRun
 from planner.device.held_out import LEAST_GROUPS, shape_of
-from planner.device.model import fit_device
+from planner.device.model import DeviceModel, fit_device
+from planner.device.precisions import learn
 from planner.device.work import run_work
 from planner.quantiles import normal_quantile
 
@@ -76,17 +77,55 @@ def leave_out(
     for group, left_out in groups.items():
         others = [run for other, runs in groups.items() if other != group for run in runs]
         model = fit_device(device, replace(known, runs=tuple(others)), seed=seed)
-        measured: dict[tuple[Configuration, object], list[TimedRun]] = {}
-        for run in left_out:
-            measured.setdefault((run.configuration, run.passes), []).append(run)
-        for (configuration, _), repeats in measured.items():
-            centre, sd = model.log_seconds(run_work(repeats[0]), configuration)
-            seconds = float(np.median([sum(run.phases_s.values()) for run in repeats]))
-            distance = float(centre[0]) - np.log(seconds)
-            errors.append(abs(np.expm1(distance)))
-            inside.append(abs(distance) <= normal_quantile((1 + level) / 2) * float(sd[0]))
+        for error, held in _predicted(model, left_out, level):
+            errors.append(error)
+            inside.append(held)
+    return _check(len(groups), errors, inside, level)
+
+
+def from_data_sheet(
+    device: str, devices: Mapping[str, DeviceEvidence], *, level: float = 0.90
+) -> dict[Precision, HeldOutCheck]:
+    """Predicts all that was timed on a device as if nothing had been, by precision.
+
+    Args:
+        device: Id of the device.
+        devices: What is known of it and of others.
+        level: Probability of the predicted intervals.
+    """
+    known = devices[device]
+    hidden = {**devices, device: replace(known, runs=(), memory=(), power_w=())}
+    model = fit_device(device, hidden[device], offsets=learn(device, hidden))
+    runs: dict[Precision, list[TimedRun]] = {}
+    for run in known.runs:
+        runs.setdefault(run.configuration.precision, []).append(run)
+    found = {}
+    for precision, own in runs.items():
+        errors, inside = zip(*_predicted(model, own, level), strict=True)
+        found[precision] = _check(1, errors, inside, level)
+    return found
+
+
+def _predicted(
+    model: DeviceModel, runs: Iterable[TimedRun], level: float
+) -> Iterator[tuple[float, bool]]:
+    """Error of each configuration's median, and whether it is inside the interval."""
+    measured: dict[tuple[Configuration, object], list[TimedRun]] = {}
+    for run in runs:
+        measured.setdefault((run.configuration, run.passes), []).append(run)
+    for (configuration, _), repeats in measured.items():
+        centre, sd = model.log_seconds(run_work(repeats[0]), configuration)
+        seconds = float(np.median([sum(run.phases_s.values()) for run in repeats]))
+        distance = float(centre[0]) - np.log(seconds)
+        held = abs(distance) <= normal_quantile((1 + level) / 2) * float(sd[0])
+        yield float(abs(np.expm1(distance))), held
+
+
+def _check(
+    groups: int, errors: Sequence[float], inside: Sequence[bool], level: float
+) -> HeldOutCheck:
     return HeldOutCheck(
-        groups=len(groups),
+        groups=groups,
         configurations=len(errors),
         median_error=float(np.median(errors)),
         coverage=float(np.mean(inside)),

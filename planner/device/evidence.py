@@ -78,6 +78,8 @@ class DeviceEvidence:
         memory: Measured peaks.
         power_w: Watts drawn while runs were timed.
         native: Precisions that it computes in, where that is known.
+        kind: ``cpu`` or ``cuda``, where that is known.
+        memory_bytes: Memory that it has, where that is known.
     """
 
     rates: DeviceRates
@@ -85,3 +87,5 @@ class DeviceEvidence:
     memory: tuple[MemoryPeak, ...] = ()
     power_w: tuple[float, ...] = ()
     native: frozenset[Precision] | None = None
+    kind: str | None = None
+    memory_bytes: float | None = None

@@ -21,6 +21,7 @@ from planner.curves.solver import Prior
 from planner.device.evidence import DeviceEvidence, DeviceRates, TimedRun
 from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
 from planner.device.held_out import shape_of, stretch
+from planner.device.precisions import NONE, Offset, moved
 from planner.device.work import PHASES, Work, run_work, stacked
 from planner.threads import on_one_thread
 
@@ -50,6 +51,8 @@ class PrecisionFit:
         shapes: Width and depth of the models among them.
         stretch: Factor on the spread, from runs left out of the fit.
         stretch_of_others: The same for models of another shape.
+        untimed_sd: Spread in log time of what was never timed.
+        source: What stands for runs of its own, in words; empty where there are some.
     """
 
     units: Mapping[str, Units]
@@ -57,12 +60,14 @@ class PrecisionFit:
     shapes: frozenset[tuple[int, int]] = frozenset()
     stretch: float = 1.0
     stretch_of_others: float = 1.0
+    untimed_sd: float = 0.0
+    source: str = ""
 
     def log_seconds(self, amounts: Work) -> tuple[Array, Array]:
         """Mean and standard deviation of log seconds, each of shape ``(rows,)``, unstretched."""
         seconds = {phase: self.units[phase].total(amounts[phase]) for phase in PHASES}
         total = np.sum(list(seconds.values()), axis=0)
-        variance = np.full(len(total), 0.0 if self.runs else UNMEASURED_SD**2)
+        variance = np.full(len(total), self.untimed_sd**2)
         for phase, own in seconds.items():
             variance += np.square(own / total) * self.units[phase].variance(amounts[phase])
         return np.log(total), np.sqrt(variance)
@@ -103,6 +108,7 @@ class DeviceModel:
         runs: Timed runs that it was fitted to.
         source: What its times rest on, in words.
         power_source: What its power rests on.
+        memory_bytes: Memory that it has, where that is known.
     """
 
     device: str
@@ -114,6 +120,7 @@ class DeviceModel:
     runs: int
     source: str
     power_source: str
+    memory_bytes: float | None = None
 
     def log_seconds(self, amounts: Work, configuration: Configuration) -> tuple[Array, Array]:
         """Mean and standard deviation of log seconds, each of shape ``(rows,)``.
@@ -126,6 +133,11 @@ class DeviceModel:
         log_s, sd = fitted.log_seconds(amounts)
         known = shape_of(configuration) in fitted.shapes
         return log_s, sd * (fitted.stretch if known else fitted.stretch_of_others)
+
+    def source_of(self, precision: Precision) -> str:
+        """What its times at a precision rest on."""
+        own = self.fits[precision].source
+        return f"{self.source}; {precision} {own}" if own else self.source
 
     def covers(self, configuration: Configuration) -> bool:
         """Whether models as wide and as deep were timed at its precision."""
@@ -154,13 +166,20 @@ def _log_bytes(memory: Units, predicted: Array) -> tuple[Array, Array]:
 
 
 @on_one_thread
-def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceModel:
+def fit_device(
+    device: str,
+    known: DeviceEvidence,
+    *,
+    seed: int = 0,
+    offsets: Mapping[Precision, Offset] | None = None,
+) -> DeviceModel:
     """Fits a device's utilisations to its timed runs.
 
     Args:
         device: Id of the device.
         known: Its rates, its runs, its peaks.
         seed: Seed of the bagged refits.
+        offsets: What precisions that it was not timed in change on other devices.
     """
     runs = known.runs
     by_precision = {
@@ -171,7 +190,12 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
     timed: dict[Configuration, Timed] = {}
     priors = _priors(known.rates)
     # What was timed most goes first: the others begin at its units.
-    for precision, chosen in sorted(by_precision.items(), key=lambda item: -len(item[1])):
+    order = sorted(by_precision.items(), key=lambda item: -len(item[1]))
+    begin: Precision = "fp32"
+    for precision, chosen in order:
+        if not chosen:
+            fits[precision] = _untimed(precision, priors, begin, offsets or {})
+            continue
         works = [run_work(run) for run in chosen]
         amounts = stacked(works)
         rng = np.random.default_rng(seed)
@@ -182,8 +206,8 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
             units[phase] = fit_units(amounts[phase][ran], seconds, priors[phase], rng)
         fits[precision] = _stretched(PrecisionFit(units, len(chosen)), chosen, amounts, priors)
         timed |= _timed(fits[precision], chosen, amounts)
-        if chosen:
-            priors = {phase: Prior(units[phase].log, priors[phase].sd) for phase in PHASES}
+        priors = {phase: Prior(units[phase].log, priors[phase].sd) for phase in PHASES}
+        begin = precision
     stated = known.rates.power_w
     power, power_source = None, "no power is known"
     if known.power_w:
@@ -205,15 +229,29 @@ def fit_device(device: str, known: DeviceEvidence, *, seed: int = 0) -> DeviceMo
         if runs
         else f"{known.rates.source}, never timed",
         power_source=power_source,
+        memory_bytes=known.memory_bytes,
     )
+
+
+def _untimed(
+    precision: Precision,
+    priors: Mapping[str, Prior],
+    begin: Precision,
+    offsets: Mapping[Precision, Offset],
+) -> PrecisionFit:
+    """A precision without runs, from the priors of one that they begin at."""
+    own, other = (NONE if p == "fp32" else offsets.get(p, Offset()) for p in (precision, begin))
+    by = NONE if precision == begin else own.since(other)
+    here = moved(priors, precision, by, begin)
+    units = {p: Units(prior.mean, np.diag(np.square(prior.sd)), 0.0) for p, prior in here.items()}
+    spread = float(np.hypot(UNMEASURED_SD, by.sd))
+    return PrecisionFit(units, 0, untimed_sd=spread, source="" if by is NONE else by.source)
 
 
 def _stretched(
     fit: PrecisionFit, runs: Sequence[TimedRun], amounts: Work, priors: Mapping[str, Prior]
 ) -> PrecisionFit:
     """The fit, its spreads as wide as what was left out of it asks for."""
-    if not runs:
-        return fit
     _, sd = fit.log_seconds(amounts)
     shapes = [shape_of(run.configuration) for run in runs]
     own, others = (

@@ -19,6 +19,7 @@ SMALL = {"study": "asr-demo", "budget": {"gflops_per_utterance": 60}}
 ROW = {"study": "calls", "dataset": "calls", "provenance": "our own runs", "model": "base"}
 REQUESTS = {
     "recommend": {**QUESTION, "alternatives": 1},
+    "makePlan": QUESTION,
     "drawFront": {"x": "gflops_per_utterance", "y": "quality", "budget": {"memory_gib": 2}},
     "predict": {
         "configurations": [
@@ -42,6 +43,8 @@ PARAMETERS = {
     "study_id": STUDY,
     "study": STUDY,
     "source": "published",
+    "model_name": "whisper-base",
+    "device_id": "nvidia-l4",
     "level": 0.9,
     "model": "whisper-base",
     "task": "asr",
@@ -103,6 +106,7 @@ def record(folder):
             "getRecommendation": asked("GET", f"/v1/recommendations/{place}"),
             "getPlan": asked("GET", f"/v1/recommendations/{place}/plan"),
             "getModelCard": client.get(f"/v1/recommendations/{place}/model-card").text,
+            "makePlan": posted("makePlan", "/v1/plans"),
             "drawFront": posted("drawFront", "/v1/pareto-fronts"),
             "predict": posted("predict", "/v1/predictions"),
             "startVerification": verification,
@@ -111,12 +115,17 @@ def record(folder):
             "cancelVerification": asked("DELETE", begun),
             "startSweep": sweep,
             "getSweep": asked("GET", swept),
+            "listSweepRuns": asked("GET", f"{swept}/runs"),
             "listSweeps": asked("GET", "/v1/sweeps"),
             "cancelSweep": asked("DELETE", swept),
             "listDevices": asked("GET", "/v1/devices"),
             "listModels": asked("GET", "/v1/models"),
+            "getModel": asked("GET", "/v1/models/whisper-base"),
+            "getDevice": asked("GET", "/v1/devices/nvidia-l4"),
             "getCost": asked("GET", "/v1/costs", params=cost),
             "listStudies": asked("GET", "/v1/studies"),
+            "getStudy": asked("GET", f"/v1/studies/{STUDY}"),
+            "indexCurves": asked("GET", "/v1/curves"),
             "listCurves": asked("GET", "/v1/studies/asr-librispeech-mini-test-other/curves"),
             "getScaling": asked("GET", f"/v1/studies/{STUDY}/scaling"),
             "listMeasurements": asked("GET", f"/v1/studies/{STUDY}/measurements"),
@@ -129,15 +138,31 @@ def record(folder):
             "getReadiness": asked("GET", "/health/ready"),
             "getMetrics": _own(client.get("/metrics").text),
         }
+        flat = {"study": "calls", "model": "whisper-base"}
+        texts = {
+            "findMeasurements": {
+                kind: client.get("/v1/measurements", params=flat, headers={"Accept": kind}).text
+                for kind in ("application/jsonl", "text/csv")
+            },
+            "importMeasurements": {
+                "application/jsonl": json.dumps(ROW | {"wer": 0.12}) + "\n",
+                "text/csv": f"{','.join([*ROW, 'wer'])}\n{','.join([*ROW.values(), '0.12'])}\n",
+            },
+        }
         responses = {name: cut(answer) for name, answer in responses.items()}
     ids = {"verification_id": place, "recommendation_id": place, "sweep_id": sweep["id"]}
     ids["key"] = key
-    return {"requests": REQUESTS, "parameters": {**PARAMETERS, **ids}, "responses": responses}
+    return {
+        "requests": REQUESTS,
+        "parameters": {**PARAMETERS, **ids},
+        "responses": responses,
+        "texts": texts,
+    }
 
 
 def main():
     if not PLACE.exists():
-        PLACE.write_text('{"requests": {}, "parameters": {}, "responses": {}}')
+        PLACE.write_text('{"texts": {}, "requests": {}, "parameters": {}, "responses": {}}')
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SPEECHPLAN_CACHE_DIR"] = folder
         found = record(Path(folder))

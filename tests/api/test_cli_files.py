@@ -67,6 +67,14 @@ def test_a_plan_holds_to_its_schema_and_comes_back(tmp_path):
         jsonschema.validate({**yaml.safe_load(file.read_text()), "colour": 1}, schema)
 
 
+def test_a_plan_s_weights_that_are_not_here_are_said(tmp_path):
+    """Catches a plan that is said to run, and then has to fetch gigabytes or fails."""
+    file = tmp_path / "plan.yaml"
+    asked = ("--gflops", "900", "--model", "whisper-medium", "--output", str(file))
+    said = run("export", *asked).stdout
+    assert "where the weights of whisper-medium are, not on this machine" in " ".join(said.split())
+
+
 @needs_weights
 @pytest.mark.real
 def test_an_exported_plan_runs_as_it_stands(tmp_path):
@@ -88,7 +96,7 @@ def test_a_stored_recommendation_is_exported_as_it_stands_now(tmp_path, monkeypa
     monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{tmp_path / 'own.db'}")
     from measurements import verification as verifications
     from measurements.store import Store
-    from measurements.verification import Outcome
+    from measurements.verification_records import Outcome
     from models_registry import Configuration
     from planner.question import Budget, Question
 

@@ -154,7 +154,7 @@ def test_the_image_asks_a_route_that_exists():
 
 
 def test_the_image_has_what_the_documentation_uses():
-    """All extras but the developers' and those that a GPU alone has a use for."""
+    """All extras but the developers' and those that a GPU or a Ray cluster alone has a use for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = set(project["optional-dependencies"])
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "api").rglob("*.py")]
@@ -166,4 +166,4 @@ def test_the_image_has_what_the_documentation_uses():
     }
     (installed,) = re.findall(r'pip install "\.\[([a-z,-]+)\]"', (ROOT / "Dockerfile").read_text())
     assert named <= known
-    assert set(installed.split(",")) == named - {"energy", "quantisation"}
+    assert set(installed.split(",")) == named - {"energy", "quantisation", "ray"}

@@ -120,7 +120,7 @@ def test_a_worker_whose_disk_is_full_goes_on_behind_that(small_disk, tmp_path):
         try:
 
             def until(reached):
-                end = time.monotonic() + 400
+                end = time.monotonic() + 900
                 while not reached():
                     assert worker.poll() is None, log.read_text()[-2000:]
                     assert time.monotonic() < end, log.read_text()[-2000:]

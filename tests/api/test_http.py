@@ -2,14 +2,18 @@
 
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from litestar.testing import TestClient
 
 from api import security
 from api.app import create_app
+from api.known import measurement_of
+from measurements.catalogue import catalogue
 from measurements.settings import Settings
 from measurements.store import Store
+from measurements.studies import all_measurements
 from models_registry import read_plan
 from models_registry.weights import available
 from tests.conftest import RECOMMENDATION_KEYS
@@ -514,7 +518,7 @@ def test_health_and_schema(client):
     assert client.get("/health").json()["status"] == "ok"
     schema = client.get("/schema/openapi.json").json()
     operations = [op["operationId"] for path in schema["paths"].values() for op in path.values()]
-    assert len(operations) == len(set(operations)) == 31
+    assert len(operations) == len(set(operations)) == 37
     assert client.get("/schema/docs").status_code == 200
 
 
@@ -626,6 +630,54 @@ def test_a_key_is_for_one_request(client):
         assert fresh.is_success
 
 
+@pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
+def test_requests_that_race_with_a_key_begin_one_verification(client):
+    """Catches a look and a beginning that another request comes between."""
+    asked = question(study="asr-demo", budget={"gflops_per_utterance": 50})
+    bodies = [
+        {"question": asked, "configuration": {"model": "tiny.en"}, "limit": limit}
+        for limit in (2, 3, 2, 3)
+    ]
+
+    def begin(body):
+        return client.post("/v1/verifications", json=body, headers={"Idempotency-Key": "race"})
+
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        answers = list(threads.map(begin, bodies))
+    begun = [answer.json()["verification"] for answer in answers if answer.status_code == 202]
+    assert len({one["id"] for one in begun}) == 1
+    limits = {one["limit"] for one in begun}
+    assert len(limits) == 1
+    for body, answer in zip(bodies, answers, strict=True):
+        assert answer.status_code == (202 if body["limit"] in limits else 422)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("windows_s=5", "did you mean window_s"),
+        ("window_s=5&window_s=6", "given 2 times"),
+        ("Precision=bf16", "did you mean precision"),
+    ],
+)
+def test_parameters_that_would_be_passed_over_are_refused(client, query, said):
+    """Catches an answer to another question than the one that was meant."""
+    answer = client.get(f"/v1/costs?model=base&{query}")
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]
+    assert answer.json()["errors"][0]["field"] in query
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/measurements/none", "/v1/studies/none/curves", "/v1/studies/none/measurements"]
+)
+def test_what_is_not_there_is_not_unchanged(client, path):
+    tag = client.get("/v1/studies").headers["etag"]
+    for given in (tag, "*"):
+        assert client.get(path, headers={"If-None-Match": given}).status_code == 404
+        assert client.get("/v1/studies", headers={"If-None-Match": given}).status_code == 304
+
+
 def test_callers_may_choose_the_same_key(tmp_path):
     folder = f"sqlite:///{tmp_path / 'store.db'}"
     sweep = {"models": ["tiny.en"], "speech": [{"dataset": "demo", "limit": 2}]}
@@ -649,7 +701,7 @@ def test_cancelling_and_what_is_told_to_who_follows(client):
     body = {"question": question(study="asr-demo"), "configuration": {"model": "tiny.en"}}
     place = client.post("/v1/verifications", json=body).headers["location"]
     assert client.delete(place).json()["verification"]["status"] == "cancelled"
-    assert client.delete(place).status_code == 409
+    assert client.delete(place).json()["verification"]["status"] == "cancelled"
     told = client.get(f"{place}/events")
     assert told.headers["content-type"].startswith("text/event-stream")
     (event,) = [line for line in told.text.splitlines() if line.startswith("data: ")]
@@ -667,9 +719,14 @@ def test_a_sweep_is_named_by_its_content_and_can_be_cancelled(client):
     assert started.status_code == 202, started.text
     sweep = started.json()
     assert (sweep["total"], sweep["waiting"], sweep["status"]) == (3, 3, "running")
-    assert all("speechplan measure" in run["command"] for run in sweep["runs"])
     place = started.headers["location"]
-    assert client.delete(place).json()["status"] == "cancelled"
+    runs = client.get(f"{place}/runs").json()["items"]
+    assert all("speechplan measure" in run["command"] for run in runs)
+    first = client.get(f"{place}/runs", params={"limit": 2}).json()
+    rest = client.get(f"{place}/runs", params={"cursor": first["next_cursor"]}).json()
+    assert (first["items"] + rest["items"], rest["next_cursor"]) == (runs, None)
+    for _ in range(2):
+        assert client.delete(place).json()["status"] == "cancelled"
     assert client.get(place).json()["status"] == "cancelled"
     assert client.post("/v1/sweeps", json=spec).json()["status"] == "running"
     listed = client.get("/v1/sweeps").json()["items"]
@@ -710,6 +767,30 @@ def test_rows_are_taken_in_all_or_none(client):
     assert asked == [{"stored": 1, "known": 0}, {"stored": 0, "known": 1}]
     (kept,) = client.get("/v1/studies/mine/measurements").json()["items"]
     assert (kept["metric"]["value"], kept["configuration"]["model"]) == (0.2, "whisper-base")
+
+
+def test_rows_change_no_measurement_and_no_study_that_is_known(client):
+    """A built-in key with another WER, and a SER row in an ASR study."""
+    known = client.get("/v1/measurements?study=asr-librispeech-mini-test-other").json()["items"][0]
+    worse = {**known["metric"], "value": 0.9, "upper": 0.95}
+    ser = {"study": "asr-demo", "dataset": "d", "provenance": "p", "model": "base", "ua": 0.6}
+    rows = [{**known, "metric": worse}, ser, {**known, "flops_counted": -1}]
+    refused = client.post("/v1/measurements", json={"rows": rows})
+    assert refused.status_code == 422
+    named = [(error["row"], error["field"]) for error in refused.json()["errors"]]
+    assert named == [(1, "metric"), (2, "study"), (3, "flops_counted")]
+    again = client.post("/v1/measurements", json={"rows": [known]})
+    assert again.json() == {"stored": 0, "known": 1}
+
+
+def test_a_measurement_is_shown_as_evidence_has_it(tmp_path):
+    """Where a built-in one was run again here, answers are of the run here."""
+    store = Store.open(f"sqlite:///{tmp_path / 'own.db'}")
+    built_in = next(m for m in catalogue() if m.rtf)
+    here = built_in.model_copy(update={"rtf": {"total": 0.5}})
+    store.add_measurement(here)
+    assert measurement_of(store, here.key) == here
+    assert here in all_measurements(store)
 
 
 @pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
@@ -777,12 +858,13 @@ def test_keys_reach_as_far_as_their_scope(tmp_path, monkeypatch):
         assert take_in(guarded, measure) == 200
         assert take_in(guarded, measure[:-1]) == 401
         assert take_in(guarded, "sp_none_none") == 401
-        verifying = guarded.post(
-            "/v1/recommendations?verify=auto",
-            json=question(),
-            headers={"Authorization": f"Bearer {plan}"},
-        )
-        assert verifying.status_code == 403
+        for verify in ("verify=auto", "verify=never&verify=auto", "verify=auto&verify=never"):
+            verifying = guarded.post(
+                f"/v1/recommendations?{verify}",
+                json=question(),
+                headers={"Authorization": f"Bearer {plan}"},
+            )
+            assert verifying.status_code == 403
         assert store.revoke_api_key(measure.split("_")[1])
         assert take_in(guarded, measure) == 401
     assert not any(plan.rpartition("_")[2] in str(vars(key)) for key in store.api_keys())
@@ -805,3 +887,47 @@ def test_a_store_that_goes_away_is_a_problem_not_a_crash(tmp_path):
         with sqlite3.connect(tmp_path / "store.db") as connection:
             connection.execute("alter table elsewhere rename to revisions")
         assert opened.get("/health").status_code == 200
+
+
+def test_what_needs_no_store_is_answered_without_it(tmp_path, monkeypatch):
+    """Catches a key guard that takes everything down with the store, its own figures too."""
+    monkeypatch.setattr(security, "_LOOK_AGAIN_S", -1.0)
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
+    with TestClient(create_app(settings)) as opened:
+        assert "speechplan_store_up 1.0" in opened.get("/metrics").text
+        with sqlite3.connect(tmp_path / "store.db") as connection:
+            for table in ("api_keys", "measurements"):
+                connection.execute(f"alter table {table} rename to {table}_elsewhere")
+        assert "speechplan_store_up 0.0" in opened.get("/metrics").text
+        assert opened.get("/v1/costs?model=base").status_code == 200
+        assert opened.get("/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/sweeps", "/v1/verifications", "/sweeps", "/verifications"])
+def test_a_cursor_that_no_page_gave_is_refused(client, path):
+    """Catches an empty page that looks like the end of the list."""
+    answer = client.get(path, params={"cursor": "zzz"})
+    assert answer.status_code == 400
+    assert "no next_cursor" in answer.text
+
+
+def test_what_has_ended_otherwise_can_t_be_cancelled(tmp_path):
+    """Catches an answer that says so of a sweep, and of a verification another."""
+    spec = {"models": ["tiny.en"], "speech": [{"dataset": "demo", "limit": 7}]}
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
+    with TestClient(create_app(settings)) as own:
+        begun = own.post("/v1/sweeps", json=spec)
+        store = Store(settings.database_url)
+        row = store.sweep(begun.json()["id"])
+        store.put_sweep(row.id, status="done", document=row.document)
+        store.close()
+        answer = own.delete(begun.headers["location"])
+        assert (answer.status_code, answer.json()["detail"]) == (409, "the sweep is done")
+        assert own.get(begun.headers["location"]).json()["status"] == "done"
+
+
+def test_what_reads_the_store_documents_that_it_may_be_away(client):
+    """Catches clients that are not told of a 503 which the key or the store may mean."""
+    document = client.get("/schema/openapi.json").json()
+    for path in ("/v1/costs", "/metrics"):
+        assert "503" in document["paths"][path]["get"]["responses"]

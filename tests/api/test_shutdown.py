@@ -47,7 +47,7 @@ class Service:
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def wait_until_ready(self):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         with self.client() as client:
             while time.monotonic() < end and self.process.poll() is None:
                 try:
@@ -92,14 +92,14 @@ def test_a_request_under_way_is_answered_before_the_service_ends(start):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 180
     with service.client() as client:  # the first answer takes a good part of a second
         while "speechplan_http_requests_in_progress 2.0" not in client.get("/metrics").text:
             assert time.monotonic() < end and not answers
     service.process.send_signal(signal.SIGTERM)
     asking.join()
     assert answers[0].status_code == 200
-    assert service.process.wait(timeout=10) == 0
+    assert service.process.wait(timeout=60) == 0
     with pytest.raises(httpx.ConnectError), service.client() as client:
         client.get("/health/live")
     assert all({"event", "level", "logger", "timestamp"} <= set(line) for line in service.lines())
@@ -117,7 +117,7 @@ def test_beyond_loopback_it_starts_with_a_key_and_asks_for_it(start):
         headers |= {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
         answer = client.get("/v1/models", headers=headers)
         assert "strict-transport-security" in answer.headers
-    end = time.monotonic() + 10  # the line follows the answer
+    end = time.monotonic() + 180  # the line follows the answer
     while "192.0.2.7" not in [line.get("client") for line in service.lines()]:
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -135,7 +135,7 @@ def test_processes_count_their_requests_together(start):
         with service.client() as client:
             assert counted in client.get("/metrics").text
     service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(timeout=20) == 0
+    assert service.process.wait(timeout=120) == 0
 
 
 @needs_weights
@@ -153,13 +153,13 @@ def test_streams_end_with_the_service_and_the_worker_behind_its_batch(start, tmp
         answer = client.post("/v1/verifications", json=body, headers=headers)
         assert answer.status_code == 202, answer.text
         place = answer.headers["location"]
-        with client.stream("GET", f"{place}/events", timeout=120) as stream:
+        with client.stream("GET", f"{place}/events", timeout=600) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data: "):
                     told.append(json.loads(line[6:])["verification"])
                     if told[-1]["done"] and service.process.poll() is None:
                         service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(timeout=40) == 0
+    assert service.process.wait(timeout=120) == 0
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
     left = verifications.find(told[-1]["id"], store)
     assert left.status == "running"

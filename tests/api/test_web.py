@@ -68,7 +68,8 @@ def questions_of_command_line(text, folder, monkeypatch):
     """What a command line asks, as the command itself understands it."""
     seen = []
     monkeypatch.setattr(
-        "api.services.PlanningService.recommend", lambda self, question: seen.append(question) or 1
+        "api.services.PlanningService.recommend",
+        lambda self, question, *_: seen.append(question) or 1,
     )
     result = run_lines(text, folder, monkeypatch)
     assert seen, result.output
@@ -153,6 +154,18 @@ def test_a_workload_that_no_field_can_say_goes_into_a_file(tmp_path, monkeypatch
     assert fields.asked_of(question) is None
     text = command_line(question)
     assert questions_of_command_line(text, tmp_path, monkeypatch) == [question]
+
+
+def test_the_command_line_is_not_given_what_it_refuses(tmp_path, monkeypatch):
+    """What changes nothing is left out of the snippet, not printed for a usage error."""
+    asked = Question(
+        budget=Budget(gflops_per_utterance=200),
+        minimise="rtf",
+        max_utilisation=0.5,
+        usd_per_device_hour=3,
+    )
+    (found,) = questions_of_command_line(command_line(asked), tmp_path, monkeypatch)
+    assert found == Question(budget=asked.budget)
 
 
 def test_python_asks_the_service(client):

@@ -19,7 +19,7 @@ PAGES = ("/", "/studies", STUDY, "/sweeps", "/verifications", "/calibration", "/
 
 def charts_drawn(page):
     """Waits until every chart of a page is drawn; how many there are."""
-    expect(page.locator("figure.chart:not(:has(svg.marks))")).to_have_count(0, timeout=20_000)
+    expect(page.locator("figure.chart:not(:has(svg.marks))")).to_have_count(0, timeout=60_000)
     return page.locator("figure.chart").count()
 
 
@@ -213,7 +213,7 @@ def test_ask_see_verify_watch_and_see_the_answer_change(visit):
             document.querySelector("#main"), {subtree: true, childList: true, characterData: true});
         }"""
     )
-    page.locator("#outcome").wait_for(timeout=150_000)
+    page.locator("#outcome").wait_for(timeout=600_000)
     assert "over" in seen
     assert any(re.match(r"\d+ of 4 utterances", said) for said in seen)
     verdicts = page.locator("#verdicts tbody tr")
@@ -234,7 +234,7 @@ def test_ask_see_verify_watch_and_see_the_answer_change(visit):
     started = page.request.post("/v1/sweeps", data=sweep | {"centre": {"window_s": 15}})
     assert started.status == 202, started.text()
     tab.go(f"/sweeps/{started.json()['id']}")
-    expect(page.locator("h1 .status")).to_have_text("done", timeout=60_000)
+    expect(page.locator("h1 .status")).to_have_text("done", timeout=300_000)
     expect(page.locator("#said")).to_contain_text("1 of 1 runs done")
 
     tab.go("/verifications")

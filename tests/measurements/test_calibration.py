@@ -308,14 +308,15 @@ def test_a_profile_goes_into_the_catalogue_and_its_device_can_be_asked_for(
 
     from measurements import catalogue
 
-    monkeypatch.setattr(catalogue, "DEVICES", tmp_path / "devices")
     catalogue.device_timings.cache_clear()
     try:
-        profile = next(p for p in device_profiles(None) if p.device == elsewhere)
-        assert profile.configurations == profile.calibrated == profile.models == 3
-        assert resolve_device("cpu-elsewhere-64t") == "cpu-elsewhere-64t"
-        evidence = evidence_for("asr", None, None, device="cpu-elsewhere-64t")
-        assert evidence.devices["cpu-elsewhere-64t"].runs
+        with monkeypatch.context() as patch:
+            patch.setattr(catalogue, "DEVICES", tmp_path / "devices")
+            profile = next(p for p in device_profiles(None) if p.device == elsewhere)
+            assert profile.configurations == profile.calibrated == profile.models == 3
+            assert resolve_device("cpu-elsewhere-64t") == "cpu-elsewhere-64t"
+            evidence = evidence_for("asr", None, None, device="cpu-elsewhere-64t")
+            assert evidence.devices["cpu-elsewhere-64t"].runs
     finally:
         catalogue.device_timings.cache_clear()
     with pytest.raises(UnknownNameError, match="cpu-else"):

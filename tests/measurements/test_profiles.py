@@ -3,7 +3,9 @@
 import pytest
 
 from measurements.devices import cuda_device
+from measurements.profiles import all_device_timings, device_evidence
 from measurements.studies import evidence_for
+from planner.device.check import from_data_sheet
 from planner.question import Budget, Question
 from planner.recommend import Planner
 
@@ -39,3 +41,13 @@ def test_a_device_is_offered_what_it_computes_in(device, precisions):
     question = Question(budget=Budget(gflops_per_utterance=100), device=device)
     offered = Planner(evidence).lattice(question).labels["precision"]
     assert {offered.names[code] for code in set(offered.codes.tolist())} == precisions
+
+
+def test_a_gpu_that_is_known_by_its_data_sheet_alone_is_covered_in_every_format():
+    """Catches formats that a data sheet makes fast: of an H200's int8 times 7 % were inside."""
+    devices = device_evidence(all_device_timings(None))
+    checks = from_data_sheet("nvidia-h200", devices)
+    assert sum(check.configurations for check in checks.values()) == 97
+    assert set(checks) == {"fp32", "fp16", "bf16", "int8", "int4"}
+    for precision, check in checks.items():
+        assert check.coverage >= 0.8, precision

@@ -84,7 +84,7 @@ def test_writers_do_not_trip_over_each_other(store):
 def test_whoever_comes_second_with_a_sweep_finds_it_there(store):
     """Processes that start one sweep together all note it; none of them fails."""
     others = [Store(store.url) for _ in range(4)]
-    together = Barrier(len(others), timeout=60)
+    together = Barrier(len(others), timeout=180)
 
     def write(other):
         for n in range(30):

@@ -62,6 +62,10 @@ def test_before_run_and_after(store):
     outcome, (run,) = done.outcome, done.runs
     assert run.predicted == verification.predicted
     assert run.inside == verifications.came_true(run.predicted, run.measured)
+    speed = run.speed
+    assert speed.measured == pytest.approx(store.measurement(run.measurement).rtf["total"], rel=0.3)
+    assert speed.inside == (speed.predicted.lower <= speed.measured <= speed.predicted.upper)
+    assert speed.predicted.basis in ("interpolated", "extrapolated")
     assert outcome.settled or outcome.why == "1 of 1 runs were made"
     assert verifications.find(done.id, store) == done
     measurement = store.measurement(run.measurement)
@@ -91,6 +95,9 @@ def test_runs_go_on_until_the_decision_is_safe_or_the_runs_are_used_up(store):
     whole = coverage.coverage(store)[0]
     assert (whole.predictions, whole.inside) == (len(done.runs), sum(r.inside for r in done.runs))
     assert whole.lower <= whole.share <= whole.upper
+    timed = next(c for c in coverage.coverage(store) if c.quantity == "rtf")
+    assert timed.predictions == len([run for run in done.runs if run.speed])
+    assert timed.inside == sum(run.speed.inside for run in done.runs)
 
 
 def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
@@ -113,7 +120,8 @@ def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
     (run,) = verifying.run(verification, store).runs
     assert (run.stopped, run.rival) == ("worse", None)
     assert run.utterances < 20
-    assert coverage.coverage(store) == []
+    # What ended by what it said is none of errors' record; of times' it is.
+    assert {c.quantity for c in coverage.coverage(store)} == {"rtf"}
 
 
 def test_a_run_s_own_noise_widens_what_was_predicted():
@@ -154,6 +162,17 @@ def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
     stored = store.measurement(run.measurement)
     assert stored.dataset.utterances == 8
     assert "--limit 8" in stored.provenance
+
+
+def test_a_run_ends_with_the_seconds_and_counts_as_a_prediction(store, monkeypatch):
+    """Catches a budget of seconds that the first run may exceed as long as it likes."""
+    monkeypatch.setattr(stopping, "FIRST_LOOK", 2)
+    verification = verifications.create(QUESTION, store, limit=8, max_seconds=1e-3)
+    done = verifying.run(verification, store)
+    (run,) = done.runs
+    assert (run.stopped, run.utterances, run.ended_early) == ("out of time", 2, "out of time")
+    assert "were used" in done.outcome.why or done.outcome.settled
+    assert coverage.coverage(store)[0].predictions == 1
 
 
 def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store):
@@ -212,7 +231,7 @@ def start_worker(settings):
     )
 
 
-def wait_for(condition, worker, seconds=150):
+def wait_for(condition, worker, seconds=600):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := condition():

@@ -6,6 +6,7 @@ import soundfile
 
 from measurements.datasets import DatasetError
 from measurements.workloads import workload_from
+from planner.workload import DEFAULT_WORKLOAD, Workload
 
 
 def audio(path, seconds):
@@ -34,11 +35,46 @@ def test_tables_and_json_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("w.json", "[3, 4, 5]"),
+        ("w.txt", "3\n4\n\n5\n"),
+        ("w.csv", "3, 4, 5\n"),
+        ("w.csv", "duration_s\n3\n4\n5\n"),
+    ],
+)
+def test_a_list_of_durations_is_a_workload(tmp_path, name, content):
+    """A JSON list was refused; a CSV file had to have a header."""
+    (tmp_path / name).write_text(content)
+    found = workload_from(tmp_path / name, tokens_per_audio_s=2)
+    assert (found.durations_s, found.tokens_per_audio_s) == ((3, 4, 5), 2)
+    assert found.source == f"3 durations of {tmp_path / name}"
+
+
+def test_tokens_are_the_file_s_or_the_option_s_but_not_both(tmp_path):
+    """The option was ignored, and what was left out differed from file to file."""
+    path = tmp_path / "w.json"
+    path.write_text('{"durations_s": [3]}')
+    assert workload_from(path, 2).tokens_per_audio_s == 2
+    assert workload_from(path).tokens_per_audio_s == DEFAULT_WORKLOAD.tokens_per_audio_s
+    assert Workload.fixed(3).tokens_per_audio_s == DEFAULT_WORKLOAD.tokens_per_audio_s
+    path.write_text('{"durations_s": [3], "tokens_per_audio_s": 4}')
+    assert workload_from(path).tokens_per_audio_s == workload_from(path, 4).tokens_per_audio_s == 4
+    with pytest.raises(DatasetError, match="it says 4 tokens_per_audio_s, not 2"):
+        workload_from(path, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
         ("w.csv", "seconds\n3\n"),
         ("w.csv", "duration_s\nlong\n"),
         ("w.csv", "duration_s\n-3\n"),
         ("w.json", '{"durations_s": []}'),
         ("w.json", "{"),
+        ("w.json", "[]"),
+        ("w.json", "3"),
+        ("w.csv", "3,2\n9,1\n"),
+        ("w.txt", "3 nan"),
+        ("w.txt", ""),
         ("a/broken.wav", "x"),
         ("a/notes.txt", "x"),
         ("none", None),

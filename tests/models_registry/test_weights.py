@@ -17,14 +17,23 @@ from models_registry import (  # noqa: E402
     Configuration,
     HubSource,
     PathSource,
+    Plan,
     WeightsError,
     WheelSource,
     load,
+    write_plan,
 )
 from models_registry.adapters import AdapterError  # noqa: E402
 from models_registry.conversion import hub_config  # noqa: E402
 from models_registry.loading import UnsupportedConfigurationError  # noqa: E402
-from models_registry.weights import WHEELS, available, fetch, parse_source, sha256_of  # noqa: E402
+from models_registry.weights import (  # noqa: E402
+    WHEELS,
+    available,
+    fetch,
+    parse_source,
+    pinned,
+    sha256_of,
+)
 from tests.conftest import needs_weights  # noqa: E402
 
 SPECIAL = ["endoftext", "startoftranscript", "en", "transcribe", "notimestamps"]
@@ -109,6 +118,23 @@ def test_the_hub_s_cache_is_found_by_branch_and_by_commit(hub_cache, small_model
     assert (
         load(Configuration(model="whisper-nano", window_s=2)).transcribe(AUDIO, 16_000) is not None
     )
+
+
+def test_a_plan_refuses_other_weights_than_it_was_made_with(hub_cache, tmp_path):
+    """Catches a file that was swapped behind a name that stayed the same."""
+    source = pinned("whisper-nano")
+    assert str(source) == "hub:test/whisper-nano@abc123"
+    configuration = Configuration(model="whisper-nano", window_s=2)
+    plan = Plan(
+        configuration=configuration, weights=str(source), weights_sha256=dict(source.sha256)
+    )
+    write_plan(plan, tmp_path / "plan.yaml")
+    assert load(tmp_path / "plan.yaml").transcribe(AUDIO, 16_000) is not None
+    file = hub_cache / "snapshots" / "abc123" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    with pytest.raises(WeightsError, match=f"{file} has SHA-256 .*, expected ") as caught:
+        load(tmp_path / "plan.yaml")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_hub_out_of_reach_is_one_line(tmp_path, monkeypatch, small_model):

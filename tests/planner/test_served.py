@@ -8,9 +8,16 @@ import pytest
 from models_registry import Configuration
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
-from planner.quality import UNLIKE_SD
+from planner.lattice import Lattice
 from planner.question import Budget, Question
 from planner.recommend import Planner
+from planner.served import (
+    ERRORS_PER_CUT,
+    TOKENS_PER_WORD,
+    UNLIKE_SD,
+    cuts_per_word,
+    on_recordings,
+)
 from planner.verification import plan_verification
 from planner.workload import Workload
 from tests.planner.test_recommend import DEVICES, STAR, observed
@@ -62,9 +69,12 @@ def test_a_window_of_an_emotion_is_offered_for_any_recording():
     assert cut in set(Planner(Evidence("ser", "ser-x", seen)).lattice(long))
 
 
-@pytest.mark.parametrize("audio_s", [1.0, 300.0])
-def test_an_error_is_extrapolated_where_recordings_are_unlike_the_study_s(planner, audio_s):
+@pytest.mark.parametrize("audio_s", [1.0, 290.0])
+def test_an_error_is_extrapolated_where_recordings_are_unlike_the_study_s(
+    planner, audio_s, monkeypatch
+):
     """Catches one interval for two seconds and for five minutes, and no run called for."""
+    monkeypatch.setattr("planner.served.ERRORS_PER_CUT", 0.0)
     (like, unlike) = (
         planner.table(
             planner.lattice(asked(workload, gflops_per_utterance=1e4)),
@@ -86,6 +96,64 @@ def test_an_error_is_extrapolated_where_recordings_are_unlike_the_study_s(planne
     assert answer.verification.needed
     assert any("outside of what was observed" in r for r in answer.verification.reasons)
     assert any("any of the study's" in reason for reason in answer.reasons)
+
+
+def test_cuts_are_counted_by_the_words_between_them():
+    """Catches pieces that are counted for cuts, and a truncated rest that is."""
+    of = {
+        Configuration(model="tiny.en", window_s=6): 1,
+        Configuration(model="tiny.en", window_s=5): 2,
+        Configuration(model="tiny.en", window_s=12): 0,
+        Configuration(model="tiny.en"): 0,
+        Configuration(model="tiny.en", window_policy="ladder"): 0,
+        Configuration(model="tiny.en", window_s=6, window_policy="truncate"): 0,
+        # Half a second of each of its windows is left silent.
+        Configuration(model="tiny.en", window_s=6, tail_s=0.5): 2,
+    }
+    words = 12 * 3 / TOKENS_PER_WORD
+    cuts = cuts_per_word(Lattice.of(list(of)), STUDIED.only(12.0))
+    np.testing.assert_allclose(cuts, np.array(list(of.values())) / words)
+    # Half of the recordings, with a quarter of the words.
+    mixed = cuts_per_word(Lattice.of(list(of)), STUDIED)
+    np.testing.assert_allclose(mixed, cuts * 12 / (12 + 4))
+
+
+def test_what_is_cut_more_often_than_the_study_s_recordings_is_misheard_more(planner):
+    """Catches an error of seconds that is promised for minutes in the same windows."""
+    question = asked(STUDIED.only(11.5), gflops_per_utterance=1e4)
+    lattice = planner.lattice(question)
+    before = planner.quality.predict(lattice, level=0.9, draws=2000)
+    after = on_recordings(before, lattice, STUDIED.only(11.5), STUDIED, seed=0)
+    more = cuts_per_word(lattice, STUDIED.only(11.5)) - cuts_per_word(lattice, STUDIED)
+    assert more.max() > 0.005
+    np.testing.assert_allclose(after.mean, before.mean + ERRORS_PER_CUT * more)
+    same = more == 0
+    assert 0 < same.sum() < len(more)
+    np.testing.assert_array_equal(after.draws[after.place[same]], before.draws[before.place[same]])
+    np.testing.assert_allclose(after.upper[same], before.upper[same])
+    assert (np.log(after.upper / after.lower) > 0).all()
+    # Draws are of the same numbers as means and intervals.
+    rows = np.flatnonzero(more == more.max())[:20]
+    means = after.draws_of(rows).mean(axis=1)
+    np.testing.assert_allclose(means, after.mean[rows], rtol=0.05)
+    inside = (after.lower[rows, None] <= after.draws_of(rows)) & (
+        after.draws_of(rows) <= after.upper[rows, None]
+    )
+    assert inside.mean() == pytest.approx(0.9, abs=0.05)
+    # A measurement that is moved is none of these recordings.
+    for row in np.flatnonzero(before.measured).tolist():
+        moved = abs(after.mean[row] / before.mean[row] - 1) > 0.01
+        assert after.basis_of(row) == ("interpolated" if moved else "measured")
+        assert ("for each cut more" in after.provenance(row)) == moved
+
+
+def test_an_answer_says_how_often_its_windows_cut(planner):
+    """Catches a figure that moves with the recordings, and no word of why."""
+    long = planner.recommend(asked(STUDIED.only(60.0), gflops_per_utterance=1e4))
+    assert any("once in 150 words, the study's never: +0.5 points" in r for r in long.reasons)
+    own = STUDIED.model_copy(update={"max_batch_size": 2})
+    usual = planner.recommend(asked(own, gflops_per_utterance=1e4))
+    assert not any("windows cut" in reason for reason in usual.reasons)
 
 
 def test_a_few_unlike_recordings_change_nothing(planner):

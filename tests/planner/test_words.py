@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from planner import words
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import Evidence
-from planner.question import Budget, Question
+from planner.question import Budget, FrontQuestion, Question
 from planner.recommend import Planner
+from planner.workload import Workload
 from tests.planner.test_recommend import DEVICES, STAR, observed
 
 
@@ -94,3 +95,106 @@ def test_a_step_of_a_few_percent_is_not_stretched_to_ten(planner):
         (said,) = [r for r in answer.reasons if "best spent on" in r]
         bought = float(said.split("buys ")[1].removeprefix("about ").split(" points")[0])
         assert bought <= 100 * step.gain.mean + 0.01
+
+
+def refused(planner, **fields):
+    budget = Budget(**{k: fields.pop(k) for k in list(fields) if k in Budget.model_fields})
+    with pytest.raises(NoFeasibleConfigurationError) as caught:
+        planner.recommend(Question(budget=budget, **fields))
+    return str(caught.value), caught.value.details
+
+
+def test_a_target_that_only_a_larger_budget_reaches_is_priced(planner):
+    """It was called unreachable, and what was to be relaxed was not looked at."""
+    asked = planner.recommend(Question(target_wer=0.06))
+    enough = asked.costs.gflops_per_utterance
+    said, details = refused(
+        planner,
+        target_wer=0.06,
+        gflops_per_utterance=enough / 3,
+        relax={"gflops_per_utterance": 6.0},
+    )
+    assert details["binding"] == "gflops_per_utterance"
+    assert details["needed"]["gflops_per_utterance"] == pytest.approx(enough)
+    assert details["nearest"]["gflops_per_utterance"] == pytest.approx(enough)
+    assert details["reachable"]["wer"]["mean"] > 0.06 or details["chance"] < 0.9
+    assert details["relaxed"]["gflops_per_utterance"] == details["nearest"]
+    assert "likely to reach it" in said
+    assert "it would be" in said
+
+
+def test_a_relaxation_that_is_not_enough_says_what_is(planner):
+    said, details = refused(planner, gflops_per_utterance=0.1, relax={"gflops_per_utterance": 1.5})
+    least = details["needed_alone"]["gflops_per_utterance"]
+    assert least == details["needed"]["gflops_per_utterance"]
+    assert f"it takes {words.needed('gflops_per_utterance', least)}" in said
+
+
+def test_two_relaxations_are_answered_at_once_too(planner):
+    """Neither alone may be enough where both are."""
+    relax = {"gflops_per_utterance": 1000.0, "memory_gib": 1000.0}
+    said, details = refused(planner, gflops_per_utterance=0.1, memory_gib=0.01, relax=relax)
+    assert "relaxed" not in details
+    assert details["relaxed_together"]["memory_gib"] <= 10
+    assert "100 GFLOPs and 10 GiB it would be" in said
+    answer = planner.recommend(
+        Question(budget=Budget(gflops_per_utterance=60, memory_gib=0.3), relax=relax)
+    )
+    assert any(r.startswith("At once, ") for r in answer.reasons)
+
+
+def test_a_target_that_nothing_reaches_says_how_likely_the_nearest_does(planner):
+    """A mean below the target looked like a contradiction."""
+    best = planner.recommend(Question(budget=Budget(gflops_per_utterance=1e5)))
+    target = best.predictions["wer"].mean * 1.002
+    said, details = refused(planner, target_wer=target, risk=1e-4)
+    assert details["binding"] == "target"
+    assert f"{words.chance(details['chance'])} likely to reach it" in said
+    low, high = (100 * details["reachable"]["wer"][end] for end in ("lower", "upper"))
+    assert f"({low:.2f} to {high:.2f} at 90%)" in said
+
+
+def test_a_front_without_points_says_why(planner):
+    with pytest.raises(NoFeasibleConfigurationError) as caught:
+        planner.front(FrontQuestion(budget=Budget(gflops_per_utterance=0.1)))
+    details = caught.value.details
+    assert details["binding"] == "gflops_per_utterance"
+    assert details["needed"]["gflops_per_utterance"] > 0.1
+    assert details["nearest"]["configuration"]["model"]
+    assert "the nearest is" in str(caught.value)
+
+
+def test_a_budget_binds_only_if_more_of_it_buys_what_can_be_seen(planner):
+    """A billionth of a point was printed as 0.00 points bought."""
+    for gflops in (15, 60, 100, 150, 300, 600):
+        for factor in (1.01, 1.05, 1.2, 3.0):
+            budget = Budget(gflops_per_utterance=gflops)
+            relax = {"gflops_per_utterance": factor}
+            answer = planner.recommend(Question(budget=budget, relax=relax))
+            assert not any("buy 0.00 points" in reason for reason in answer.reasons)
+            (report,) = answer.budgets
+            assert not report.binds or report.relaxed.gain >= 5e-5
+    table = planner.table(planner.lattice(Question(target_wer=0.1)), Question(target_wer=0.1))
+    assert not table.buys(0, 0)
+
+
+def test_alternatives_are_no_other_batches_of_each_other(planner):
+    served = Workload(durations_s=(25,), max_batch_size=64)
+    answer = planner.recommend(
+        Question(target_wer=0.1, minimise="rtf", device="box", workload=served, alternatives=20)
+    )
+    found = [a.configuration.model_copy(update={"batch_size": 1}) for a in answer.alternatives]
+    assert len(set(found)) == len(found) > 1
+
+
+def test_figures_at_the_ends_of_the_scale_are_said_as_they_are():
+    assert words.chance(1 - 1e-4) == "99.99%"
+    assert words.chance(1 - 1e-6) == "99.9999%"
+    assert words.chance(1.0) == "100%"
+    assert words.amount("parameters", 50) == "50 parameters"
+    assert words.amount("usd_per_audio_hour", 5e-5) == "0.00005 USD/h of audio"
+    assert words.workload(Workload.fixed(0.05), "asr").startswith("0.05 s of audio")
+
+
+def test_no_tokens_are_spoken_of_where_emotions_are_read():
+    assert "token" not in words.workload(Workload.fixed(4), "ser")

@@ -4,7 +4,7 @@ import numpy as np
 
 from measurements.sweeps.adaptive import Observed, gains, next_configuration
 from models_registry import Configuration
-from planner.axes import MODEL_SD, axes_of
+from planner.axes import axes_of, group_sd
 from planner.cost import utterance_flops
 from planner.curves import fit
 from planner.lattice import Lattice
@@ -101,7 +101,7 @@ def spread(chosen, found):
         [found[c].error for c in chosen],
         error_se=[found[c].error_se for c in chosen],
         groups={"model": [c.model for c in chosen]},
-        group_sd={"model": MODEL_SD},
+        group_sd=group_sd("asr"),
     )
     curves = model.curves(
         {name: column[:first] for name, column in axes.items()},

@@ -79,7 +79,7 @@ def ends_of(store, folder, deadly, *, gets_on=False, most=20):
     """
     command = [sys.executable, "-c", SCRIPT, store.url, SPEC.model_dump_json()]
     command += [json.dumps(deadly), str(gets_on), str(most)]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=600)
     return json.loads(done.stdout)
 
 

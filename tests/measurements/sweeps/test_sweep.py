@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sqlalchemy.exc import OperationalError
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("torch")
@@ -47,14 +48,14 @@ def spec_of(*speech, **changes):
 
 
 def test_one_process_takes_a_run_and_a_dead_one_loses_it(store, monkeypatch):
-    mine, yours = Claims(store), Claims(store)
-    yours.owner += "-other"
+    mine, yours = Claims(store), "elsewhere:1:1"
     assert mine.take("r")
-    assert not yours.take("r")
+    assert not store.claim("r", yours, time.time())
     assert mine.taken() == {"r"}
     with mine.held("r"):
         assert store.beat("r", mine.owner, time.time())
-    assert yours.take("r")
+    assert store.claim("r", yours, time.time())
+    assert not mine.take("r")
     # A heart that has not beaten for longer than the limit.
     monkeypatch.setattr(claims, "EXPIRES_S", -1.0)
     assert mine.take("r")
@@ -68,6 +69,24 @@ def test_one_process_takes_a_run_and_a_dead_one_loses_it(store, monkeypatch):
     subprocess.run([sys.executable, "-c", code, store.url], check=True)
     assert store.claims()["d"][1] > time.time() - 60
     assert mine.take("d")
+
+
+def test_a_claim_that_could_not_be_given_up_is_nobodys_in_this_process(store, monkeypatch):
+    """Catches a run that its own living process keeps from itself, its database back."""
+    mine = Claims(store)
+
+    def away(*_):
+        raise OperationalError("delete", {}, Exception("the database is away"))
+
+    assert mine.take("r")
+    with monkeypatch.context() as patched, mine.held("r"):
+        patched.setattr(store, "release", away)
+        assert not Claims(store).take("r"), "another thread's"
+    assert set(store.claims()) == {"r"}
+    assert not mine.taken()
+    assert not mine.deaths(), "nobody died"
+    assert mine.take("r")
+    assert mine.taken() == {"r"}
 
 
 @pytest.mark.real
@@ -350,7 +369,7 @@ def test_a_worker_takes_up_a_queued_sweep(tmp_path):
     command = [sys.executable, "-m", "api.cli", "worker"]
     worker = subprocess.Popen(command, env=environment)
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900
         while sweep.progress().count("done") + sweep.progress().count("failed") < 3:
             assert worker.poll() is None
             assert time.monotonic() < end

@@ -47,7 +47,8 @@ def test_few_points_over_several_axes_are_not_answered_too_surely():
         asked = np.exp(rng.uniform(np.log(x.min(0)), np.log(x.max(0)), (20, 2)))
         found = model.predict({"a": asked[:, 0], "b": asked[:, 1]})
         inside.append(np.mean((found.lower <= error(asked)) & (error(asked) <= found.upper)))
-    assert 0.88 <= np.mean(inside) <= 0.99, np.mean(inside)
+    # 0.88 over 300 seeds; 40 have a standard error of 0.03.
+    assert 0.85 <= np.mean(inside) <= 0.99, np.mean(inside)
 
 
 def test_one_outlier_does_not_make_every_interval_useless():

@@ -1,0 +1,57 @@
+"""Workers' names: the engine knows whose a job is by them, and the store which of them live."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from measurements.store import Store
+from measurements.sweeps.claims import Claims
+
+
+def default_name() -> str:
+    """Another one on each host, and the same whenever a worker starts there again."""
+    return f"{platform.node()}-1"
+
+
+class Names:
+    """A worker's own name, which it claims for as long as it lives, and who else lives.
+
+    Args:
+        store: Where the claims are.
+        own: Its name.
+    """
+
+    def __init__(self, store: Store, own: str) -> None:
+        self._claims = Claims(store)
+        self._own = own
+        self._silent: set[str] = set()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Holds the name; an earlier worker's claim on it, which may not be void yet, is taken."""
+        self.renew()
+        with self._claims.held(_claim(self._own)):
+            yield
+
+    def renew(self) -> None:
+        """Takes the name again, should another worker of the same one have had it since."""
+        self._claims.seize(_claim(self._own))
+
+    def vanished(self, names: Iterable[str]) -> set[str]:
+        """Those of the others that had no living worker now, nor when this was asked last.
+
+        Only once may be the moment when a database has come back and hearts beat again.
+        """
+        living = self._claims.taken()
+        silent = {name for name in names if _claim(name) not in living} - {self._own}
+        vanished = silent & self._silent
+        self._silent = silent
+        return vanished
+
+
+def _claim(name: str) -> str:
+    # A name may be longer than a claim's.
+    return f"worker {hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"

@@ -1,0 +1,151 @@
+"""What is kept of a verification: its question, its runs, what came of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from measurements.datasets import Dataset, open_dataset
+from measurements.records import Metric
+from measurements.speed import Speed
+from models_registry import Configuration
+from planner.answer import Estimate, Recommendation
+from planner.question import Question
+from planner.stopping import Verdict
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+Stopped = Verdict | Literal["out of time"]
+"""Why a run ended before its last utterance."""
+
+
+class Run(BaseModel):
+    """A real run of a verification and the verdict on what was predicted of it.
+
+    Attributes:
+        configuration: What ran.
+        predicted: What was predicted of it beforehand.
+        measurement: Key of the measurement.
+        measured: The metric as measured.
+        inside: Whether it lies in the interval that was predicted, with the run's own noise.
+        utterances: On how many utterances.
+        rival: The best configuration measured on the same utterances before, with which it
+            was compared as it went on; none where there is none.
+        stopped: ``better`` or ``worse`` than the rival, or than the target of the question,
+            where that was settled before the last utterance; ``out of time`` where the seconds
+            were used up.
+        speed: How long it took, against what was predicted; none where that was known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    configuration: Configuration
+    predicted: Estimate
+    measurement: str
+    measured: Metric
+    inside: bool
+    utterances: int
+    rival: Configuration | None = None
+    stopped: Stopped | None = None
+    speed: Speed | None = None
+
+    @property
+    def ended_early(self) -> str | None:
+        """Why it ended before its last utterance, in words; none if it did not."""
+        if self.stopped is None or self.stopped == "out of time":
+            return self.stopped
+        return f"{self.stopped} than {'the target' if self.rival is None else self.rival.label()}"
+
+
+class Outcome(BaseModel):
+    """What a verification came to.
+
+    Attributes:
+        recommendation: The answer to the same question afterwards; none if there
+            no longer is one.
+        no_answer: Why there is none.
+        changed: Whether another configuration is recommended now.
+        settled: Whether the decision is safe now, at the tolerated risk.
+        why: Why it ended there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recommendation: Recommendation | None
+    no_answer: str | None = None
+    changed: bool
+    settled: bool
+    why: str
+
+
+class Verification(BaseModel):
+    """A verification, from the question to the verdict.
+
+    Attributes:
+        id: Its id, also that of the job.
+        status: How far it is.
+        study: Study it belongs to.
+        question: The question whose answer is verified.
+        configuration: What is run now, or was last.
+        dataset: On which data set.
+        subset: Which part of it.
+        limit: On how many utterances.
+        max_runs: Real runs at most.
+        max_seconds: Seconds after which none is begun, and the one under way ends at its next
+            stage: after 25, 50, 100, .. utterances.
+        predicted: What was predicted of the configuration beforehand.
+        rival: The best configuration measured on the same utterances before.
+        recommendation: The answer before all of it.
+        runs: What was run.
+        done: Utterances of the run that are finished.
+        total: Utterances that it has.
+        wer_so_far: Word error rate of those finished.
+        outcome: What came out; none before the end.
+        error: Why it failed, if it did.
+        created_at: When it was asked for.
+        began_at: When the first run began.
+        finished_at: When it ended.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    status: Status = "queued"
+    study: str
+    question: Question
+    configuration: Configuration
+    dataset: str
+    subset: str | None = None
+    limit: int | None = None
+    max_runs: int = 1
+    max_seconds: float | None = None
+    predicted: Estimate
+    rival: str | None = None
+    recommendation: Recommendation
+    runs: tuple[Run, ...] = ()
+    done: int = 0
+    total: int
+    wer_so_far: float | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    began_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since its first run began."""
+        now = datetime.now(UTC)
+        return (now - (self.began_at or now)).total_seconds()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether its seconds are used up."""
+        return self.max_seconds is not None and self.elapsed_s >= self.max_seconds
+
+    def open_dataset(self) -> Dataset:
+        """The utterances that it runs on."""
+        return open_dataset(self.dataset, self.subset).limited(self.limit)
