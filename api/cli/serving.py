@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +31,9 @@ def serve(
     worker_name: Annotated[
         str | None,
         typer.Option(
-            help="The worker's name on its database; HOST-1 if left out.", show_default=False
+            help="The worker's name on its database; the first free of HOST-1, HOST-2, .. if left"
+            " out.",
+            show_default=False,
         ),
     ] = None,
     processes: Annotated[
@@ -96,7 +99,7 @@ def worker(
         str | None,
         typer.Option(
             help="Tells workers on one database apart; a worker takes up what an earlier one of"
-            " its name left unfinished. HOST-1 if left out.",
+            " its name left unfinished. The first free of HOST-1, HOST-2, .. if left out.",
             show_default=False,
         ),
     ] = None,
@@ -124,7 +127,8 @@ def worker(
 
         settings = Settings()
         logs.set_up(settings)
-        own = name or default_name()
+        with closing(writable_store()) as store:
+            own = name or default_name(store)
         if as_json:
             print_json({"worker": own, "device": device})
         run_worker(settings, device=device, name=own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,15 @@ from measurements.store import Store
 from measurements.sweeps.claims import Claims
 
 
-def default_name() -> str:
-    """Another one on each host, and the same whenever a worker starts there again."""
-    return f"{platform.node()}-1"
+class NameTaken(ValueError):
+    """Another worker of the name lives on this machine, and both would run one's jobs."""
+
+
+def default_name(store: Store) -> str:
+    """HOST-1, or the first HOST-N of which no worker lives here: the same after a restart."""
+    claims = Claims(store)
+    names = (f"{platform.node()}-{number}" for number in itertools.count(1))
+    return next(name for name in names if claims.neighbour(_claim(name)) is None)
 
 
 class Names:
@@ -31,7 +38,16 @@ class Names:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Holds the name; an earlier worker's claim on it, which may not be void yet, is taken."""
+        """Holds the name; an earlier worker's claim on it, which may not be void yet, is taken.
+
+        Raises:
+            NameTaken: A living worker on this machine has it.
+        """
+        if (pid := self._claims.neighbour(_claim(self._own))) is not None:
+            raise NameTaken(
+                f"a worker called {self._own} runs here already (process {pid}):"
+                " each needs a name of its own, by --name"
+            )
         self.renew()
         with self._claims.held(_claim(self._own)):
             yield

@@ -147,8 +147,8 @@ class JobQueue:
             status=status, name=SWEEP, load_input=False, load_output=True
         )
 
-    def workers(self) -> set[str]:
-        """Names of the workers that are at a job, or were when they ended."""
+    def taken(self) -> dict[str, set[str]]:
+        """Ids of the jobs that each worker is at, or was when it ended, by its name."""
         jobs = self._connected().list_workflows(
             status="PENDING",
             queue_name=QUEUE,
@@ -156,7 +156,11 @@ class JobQueue:
             load_input=False,
             load_output=False,
         )
-        return {job.executor_id for job in jobs if job.executor_id is not None}
+        taken: dict[str, set[str]] = {}
+        for job in jobs:
+            if job.executor_id is not None:
+                taken.setdefault(job.executor_id, set()).add(job.workflow_id)
+        return taken
 
     def older(self) -> list[Job]:
         """Jobs of an older protocol that wait."""

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import exc
@@ -42,8 +42,8 @@ from measurements.verification_records import Verification
 _log = get_logger("worker")
 
 
-class _Stopped(BaseException):
-    """The worker was told to stop; no ``Exception``, so that it is nobody's result."""
+class _LeftOff(BaseException):
+    """A job is left where it is, to be taken up there; no ``Exception``, which were its result."""
 
 
 _WAIT_S = 15.0
@@ -69,30 +69,46 @@ _step = DBOS.step(
 
 
 class _Context:
-    """What the steps work on; set once when the worker starts."""
+    """What the steps work on, set once when the worker starts, and the jobs that it is at."""
 
     store: Store
     device: str = "auto"
     stop = threading.Event()
+    under_way: ClassVar[set[str]] = set()
 
     @classmethod
     def go_on(cls) -> None:
         """Asked before every piece of work.
 
         Raises:
-            _Stopped: The worker was told to stop: the next start takes the job up here.
+            _LeftOff: The worker was told to stop: the next start takes the job up here.
         """
         if cls.stop.is_set():
-            raise _Stopped
+            raise _LeftOff
 
 
 @contextmanager
-def _told(job_id: str, request_id: str | None) -> Iterator[None]:
-    """Every line about a job, and its span, say which one it is and which request asked for it."""
+def _at(job_id: str, request_id: str | None) -> Iterator[None]:
+    """Work on a job: every line about it, and its span, say which one it is and who asked for it.
+
+    Raises:
+        _LeftOff: A database could not be reached, written or locked, the job engine's own
+            perhaps, which repeats no write: the job is taken up where it is.
+    """
     about = {"job_id": job_id} | ({} if request_id is None else {"request_id": request_id})
     tracing.note(**about)
-    with bound_contextvars(**about):
-        yield
+    own = str(DBOS.workflow_id)
+    _Context.under_way.add(own)
+    try:
+        with bound_contextvars(**about):
+            yield
+    except Exception as error:
+        if not _database_is_away(error):
+            raise
+        _log.warning("job_left_off", job_id=job_id, error=str(error))
+        raise _LeftOff from error
+    finally:
+        _Context.under_way.discard(own)
 
 
 @DBOS.workflow(name=VERIFY)
@@ -102,11 +118,13 @@ def verify(identifier: str, request_id: str | None = None) -> str:
     Returns:
         Its final status.
     """
-    with _told(identifier, request_id):
+    with _at(identifier, request_id):
         _log.info("verification_taken_up")
         try:
             status = _verify(identifier)
-        except Exception as error:  # whatever went wrong is the verification's result
+        except Exception as error:  # whatever else went wrong is the verification's result
+            if _database_is_away(error):
+                raise
             _log.exception("verification_failed")
             return _give_up(identifier, f"{type(error).__name__}: {error}")
         _log.info("verification_ended", status=status)
@@ -199,23 +217,23 @@ def sweep(identifier: str, turn: int, request_id: str | None = None) -> bool:
     Returns:
         Whether there is a next turn.
     """
-    with _told(f"sweep-{identifier}", request_id):
+    with _at(f"sweep-{identifier}", request_id):
         did_one = _run_next(identifier)
         # Others may be at work on what is left, and may be killed at it.
         waits = not did_one and _has_runs_left(identifier)
         _log.info(
             "sweep_run_ended" if did_one else "sweep_waits" if waits else "sweep_ended", turn=turn
         )
-    if not did_one and not waits:
-        return False
-    first = str(DBOS.workflow_id).rpartition(".")[0] or str(DBOS.workflow_id)
-    following = job_options(SWEEP, f"{first}.{turn + 1}")
-    if waits:
-        following["delay_seconds"] = _WAIT_S
-    if (context := tracing.context_under_way()) is not None:
-        following["otel_context"] = context
-    DBOS.enqueue_workflow_with_options(following, identifier, turn + 1, request_id)
-    return True
+        if not did_one and not waits:
+            return False
+        first = str(DBOS.workflow_id).rpartition(".")[0] or str(DBOS.workflow_id)
+        following = job_options(SWEEP, f"{first}.{turn + 1}")
+        if waits:
+            following["delay_seconds"] = _WAIT_S
+        if (context := tracing.context_under_way()) is not None:
+            following["otel_context"] = context
+        DBOS.enqueue_workflow_with_options(following, identifier, turn + 1, request_id)
+        return True
 
 
 @_step
@@ -254,6 +272,9 @@ def run_worker(settings: Settings, *, device: str = "auto", name: str) -> None:
         name: Tells workers on one database apart. A worker that starts takes
             up what an earlier one of its name left unfinished, and one that runs
             what others left that do not come back.
+
+    Raises:
+        NameTaken: A living worker on this machine has the name.
     """
     _Context.store = Store.open(settings.database_url)
     _Context.device = device
@@ -289,13 +310,16 @@ def _work(settings: Settings, names: Names, name: str) -> None:
         signal.signal(signum, lambda *_: _Context.stop.set())
     _log.info("worker_started", name=name, device=_Context.device)
     queue = JobQueue(settings)
+    idle: set[str] = set()
     while not _Context.stop.wait(_LOOK_S):
         try:
             names.renew()
             orphans.renew(_Context.store, queue)
             orphans.adopt(_Context.store, queue)
             orphans.give_up(_Context.store, queue)
-            _take_up(names.vanished(queue.workers()))
+            taken = queue.taken()
+            _take_up(names.vanished(taken))
+            idle = _take_up_own(taken.get(name, set()), idle)
         except Exception as error:  # the databases may be away: the next look is soon
             _log.warning("orphans_not_looked_for", error=str(error))
     queue.close()
@@ -310,3 +334,21 @@ def _take_up(vanished: set[str]) -> None:
     if vanished:
         DBOS._recover_pending_workflows(sorted(vanished))
         _log.info("vanished_workers_jobs_taken_up", names=sorted(vanished))
+
+
+def _take_up_own(taken: set[str], idle: set[str]) -> set[str]:
+    """Puts own jobs that were left off back into the queue.
+
+    Args:
+        taken: What this worker is at by the queue's notes.
+        idle: What it was not really at when this was asked last; only once may be the moment
+            at which a job begins or ends.
+
+    Returns:
+        What it is not really at now.
+    """
+    now = taken - _Context.under_way
+    for job in sorted(now & idle):
+        DBOS.resume_workflow(job, queue_name=QUEUE)
+        _log.info("own_job_taken_up", workflow_id=job)
+    return now - idle

@@ -67,6 +67,14 @@ class Claims:
             self._leave(run)
             raise
 
+    def neighbour(self, run: str) -> int | None:
+        """The process id of another living process of this machine that has a claim on a run."""
+        claim = self._store.claims().get(run)
+        if claim is None or claim.owner == self.owner or not alive(claim):
+            return None
+        place, pid, _ = claim.owner.rsplit(":", 2)
+        return int(pid) if place == _place() else None
+
     def got_on(self, run: str) -> None:
         """Notes that there is a new result of a run whose claim is held."""
         self._store.bear(run, self.owner)

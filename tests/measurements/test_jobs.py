@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from measurements.jobs import orphans
-from measurements.jobs.names import Names, default_name
+from measurements.jobs.names import Names, NameTaken, default_name
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
@@ -51,12 +51,38 @@ def jobs_of(settings, statement, **values):
     return found
 
 
-def test_two_hosts_workers_have_two_names(monkeypatch):
+def test_two_hosts_workers_have_two_names(store, monkeypatch):
     """Catches a second host's worker that takes up what the first one's is still at."""
-    first = default_name()
-    assert first == default_name() == f"{platform.node()}-1"
+    first = default_name(store)
+    assert first == default_name(store) == f"{platform.node()}-1"
     monkeypatch.setattr("platform.node", lambda: "another")
-    assert default_name() == "another-1"
+    assert default_name(store) == "another-1"
+
+
+HOLDER = """
+import sys
+from measurements.jobs.names import Names
+from measurements.store import Store
+with Names(Store.open(sys.argv[1]), sys.argv[2]).claimed():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_workers_of_a_host_have_two_names(store, settings):
+    """Catches a second worker that runs the jobs which the first one is at."""
+    first = default_name(store)
+    command = [sys.executable, "-c", HOLDER, settings.database_url, first]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert default_name(store) == f"{platform.node()}-2"
+        with pytest.raises(NameTaken, match=str(holder.pid)), Names(store, first).claimed():
+            pass
+        holder.kill()
+    assert default_name(store) == first
+    with Names(store, first).claimed():
+        pass
 
 
 def test_a_worker_has_vanished_that_was_not_there_twice(store):
@@ -112,11 +138,35 @@ def test_what_a_vanished_worker_was_at_is_taken_up_by_another(settings, store, q
             assert worker.poll() is None
             assert time.monotonic() < end
             time.sleep(0.2)
-        assert queue.workers() == set()
+        assert queue.taken() == {}
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait()
     assert jobs_of(settings, "select executor_id from workflow_status") == [("container-2",)]
+
+
+def test_what_a_worker_has_left_off_it_takes_up_itself(settings, store, queue):
+    """Catches jobs that are "under way" for ever since the engine could not write of them."""
+    sweep = KeptSweep(SPEC, store)
+    sweep.cancel()  # so that its job has nothing to do
+    environment = os.environ | {"SPEECHPLAN_DATABASE_URL": settings.database_url}
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, "one"], env=environment)
+    try:
+        for turn in ("first", "second"):
+            end = time.monotonic() + 600
+            if turn == "first":
+                queue.enqueue_sweep(sweep.id, turn)
+            else:  # the first, as if its end had not been written
+                left = "update workflow_status set status = 'PENDING', output = null"
+                jobs_of(settings, left)
+            while queue.job_status(f"sweep-first_{sweep.id}") != "SUCCESS":
+                assert worker.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.2)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+    assert queue.taken() == {}
 
 
 def died_on_its_way(store, sweep, turn):

@@ -118,7 +118,7 @@ def test_a_cancelled_sweep_takes_no_run_until_it_goes_on(store):
 def test_a_worker_told_to_stop_ends_behind_the_batch_of_a_sweep(store, monkeypatch):
     """Catches a stop that waits for a whole run, or that counts as the run's failure."""
     from measurements.evaluation import evaluation_of
-    from measurements.jobs.worker import _Context, _Stopped
+    from measurements.jobs.worker import _Context, _LeftOff
 
     monkeypatch.setattr(_Context, "stop", threading.Event())
     work, told = Sweep(spec_of(Speech(dataset="demo", limit=20)), store), []
@@ -129,7 +129,7 @@ def test_a_worker_told_to_stop_ends_behind_the_batch_of_a_sweep(store, monkeypat
             _Context.stop.set()
         _Context.go_on()
 
-    with pytest.raises(_Stopped):
+    with pytest.raises(_LeftOff):
         work.run_next(report)
     assert not Claims(store).taken()
     (state,) = work.states()
