@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from measurements.catalogue import HERE
@@ -30,11 +32,16 @@ class StoredFits(Fits):
     def load(self, key: str) -> ScalingModel | None:
         """Curves of a file; one that can't be read is none."""
         for folder in (BUILT_IN, self._own()):
-            try:
-                document = json.loads(gzip.decompress((folder / file_name(key)).read_bytes()))
-                return from_document(document)
-            except (OSError, EOFError, ValueError):
-                continue
+            with suppress(OSError, EOFError, ValueError):
+                return _read(folder / file_name(key))
+        return None
+
+    def alike(self, axes: Sequence[str], factors: Sequence[str]) -> ScalingModel | None:
+        """The fit of the built-in catalogue."""
+        asked = tuple(axes), tuple(factors)
+        for model in _built_in():
+            if (model.axis_names, tuple(factor.name for factor in model.factors)) == asked:
+                return model
         return None
 
     def save(self, key: str, model: ScalingModel) -> None:
@@ -51,6 +58,15 @@ class StoredFits(Fits):
 
     def _own(self) -> Path:
         return self._folder or cache_dir() / "fits"
+
+
+@cache
+def _built_in() -> tuple[ScalingModel, ...]:
+    return tuple(_read(file) for file in sorted(BUILT_IN.glob("*.json.gz")))
+
+
+def _read(file: Path) -> ScalingModel:
+    return from_document(json.loads(gzip.decompress(file.read_bytes())))
 
 
 def packed(model: ScalingModel) -> bytes:

@@ -25,6 +25,10 @@ BASES: tuple[Basis, ...] = get_args(Basis)
 
 _FITS = Fits()
 
+_ALIKE = 0.1
+"""Share of rows more or fewer with which a form is kept: searching for one takes ten times as long
+as fitting it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Quality:
@@ -218,17 +222,23 @@ def curves_of(
         digest.update(" ".join(f"{value:.9g}" for value in column).encode())
     for known in labels.values():
         digest.update(repr([known[row] for row in range(len(known))]).encode())
-    return (fits or _FITS).get(
-        digest.hexdigest(),
-        lambda: fit(
+    kept = fits or _FITS
+
+    def make() -> ScalingModel:
+        like = kept.alike(tuple(axes), tuple(labels))
+        if like is not None and abs(len(usable) / like.observed.rows - 1) > _ALIKE:
+            like = None
+        return fit(
             axes,
             error,
             error_se=error_se,
             groups=labels,
             group_sd=spreads,
+            like=like,
             seed=seed,
-        ),
-    )
+        )
+
+    return kept.get(digest.hexdigest(), make)
 
 
 def _by_configuration(

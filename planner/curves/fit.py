@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 from planner.arrays import Array, Labels, Mask
 from planner.curves.data import Observed, observed
 from planner.curves.model import ScalingModel
-from planner.curves.refits import bagged, best_fit, factors_of, held_out
+from planner.curves.refits import Fitted, bagged, best_fit, factors_of, held_out
 from planner.curves.selection import FORMS, MOST_ROWS, select
 from planner.errors import InsufficientDataError, InvalidDataError
 from planner.quantiles import normal_quantile, t_quantile
@@ -33,6 +34,7 @@ def fit(
     groups: Mapping[str, Sequence[str] | Labels] | Sequence[str] | None = None,
     group_sd: Mapping[str, float] | None = None,
     forms: Sequence[str] = FORMS,
+    like: ScalingModel | None = None,
     seed: int = 0,
 ) -> ScalingModel:
     """Fits a scaling curve with its uncertainty, its form chosen by what it predicts.
@@ -52,11 +54,13 @@ def fit(
             0.5 where not stated.
         forms: What to choose from: a base (``additive``, ``multiplicative``), and what may be
             changed of it (``interaction``, ``saturating``, ``broken``, ``u-shape``).
+        like: A fit whose form is kept, so that none is searched for: of nearly the same rows,
+            on the same axes and factors.
         seed: Seed of everything random.
 
     Raises:
-        InvalidDataError: Lengths differ, no axis is given, or numbers are not finite and
-            positive.
+        InvalidDataError: Lengths differ, no axis is given, numbers are not finite and
+            positive, or ``like`` has other axes or factors.
         InsufficientDataError: Fewer than 4 observations.
     """
     unknown = [name for name in forms if name not in FORMS]
@@ -75,10 +79,15 @@ def fit(
     if seed < 0:
         raise InvalidDataError(f"seed is {seed}, expected 0 or more")
     rng = np.random.default_rng(seed)
-    selection = select(_some(data, rng), tuple(axes), forms, rng)
-    fitted = selection.chosen.fitted
-    if data.rows > MOST_ROWS:
-        fitted = best_fit(fitted.form, data, fitted.theta)
+    scores: dict[str, float] = {}
+    if like is not None:
+        name, fitted = like.form_name, _as(like, data, tuple(axes))
+    else:
+        selection = select(_some(data, rng), tuple(axes), forms, rng)
+        scores = {candidate.name: candidate.score for candidate in selection.tried}
+        name, fitted = selection.chosen.name, selection.chosen.fitted
+        if data.rows > MOST_ROWS:
+            fitted = best_fit(fitted.form, data, fitted.theta)
     bags = bagged(fitted, data, BAGS, rng)
     left_out = held_out(fitted, data, _folds(data.rows, rng))
     residual, sd = left_out.by_row(left_out.residual), left_out.by_row(left_out.sd)
@@ -86,8 +95,8 @@ def fit(
     freedom = float(np.clip(distinct - fitted.form.shared / 2, 3, 200))
     return ScalingModel(
         form=fitted.form,
-        form_name=selection.chosen.name,
-        scores={candidate.name: candidate.score for candidate in selection.tried},
+        form_name=name,
+        scores=scores,
         axis_names=tuple(axes),
         centres=data.centres,
         factors=factors_of(fitted.form, data),
@@ -100,6 +109,24 @@ def fit(
         held_out_residuals=residual,
         seed=seed,
     )
+
+
+def _as(like: ScalingModel, data: Observed, axis_names: tuple[str, ...]) -> Fitted:
+    """The best fit of another's form, searched for from where the other's refits are."""
+    names = tuple(factor.name for factor in data.factors)
+    known = tuple(factor.name for factor in like.factors)
+    if (axis_names, names) != (like.axis_names, known):
+        raise InvalidDataError(
+            f"like is a fit of {like.axis_names} and {known}, not of {axis_names} and {names}"
+        )
+    form = replace(like.form, offsets=data.offsets)
+    middle, start = like.bags.mean(axis=0), np.zeros(form.size)
+    start[: form.shared] = middle[: form.shared]
+    for factor, other in zip(data.factors, like.factors, strict=True):
+        places = form.shared + factor.first + np.arange(len(factor.labels))
+        column = other.columns(factor.labels)
+        start[places[column >= 0]] = middle[form.shared + column[column >= 0]]
+    return best_fit(form, data, start[None])
 
 
 def _some(data: Observed, rng: np.random.Generator) -> Observed:

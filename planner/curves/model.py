@@ -40,7 +40,7 @@ class ScalingModel:
         form: Layout of a parameter vector.
         form_name: What the form is called.
         scores: Mean log predictive density of held-out rows by form, of those that were
-            scored.
+            scored; empty where the form is another fit's.
         axis_names: Axes, in the order of the fit.
         centres: ``log`` of each axis' geometric mean.
         factors: Group factors, in the order of the fit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,10 @@ class Fits:
             while len(self._models) > _KEPT:
                 self._models.popitem(last=False)
         return model
+
+    def alike(self, axes: Sequence[str], factors: Sequence[str]) -> ScalingModel | None:
+        """A fit on such axes and factors that always was, whose form others may keep."""
+        return None
 
     def load(self, key: str) -> ScalingModel | None:
         """Curves kept elsewhere, if there are any."""

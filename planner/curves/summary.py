@@ -74,7 +74,8 @@ class FitSummary(_Part):
         misfit_sd: What the form misses, in log error.
         inflation: Conformal factor on the spread.
         freedom: Degrees of freedom of the predictive t distribution.
-        scores: Mean log predictive density of rows left out, by form, best first.
+        scores: Mean log predictive density of rows left out, by form, best first; empty where
+            the form was not searched for but kept from a fit to nearly the same rows.
     """
 
     form: str
@@ -110,7 +111,8 @@ class FitSummary(_Part):
             f" spread times {self.inflation:.2f}, t with {self.freedom:.0f} degrees of freedom"
         )
         scores = [f"{name} {score:.3f}" for name, score in self.scores.items()]
-        lines.append(f"held-out score by form: {'; '.join(scores[:5])}")
+        kept = "the form is kept, as it was chosen on nearly the same observations"
+        lines.append(f"held-out score by form: {'; '.join(scores[:5])}" if scores else kept)
         return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """Fitted curves on disk: to the bit the same, and never in the way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,27 @@ def test_the_built_in_curves_are_those_of_the_catalogue(task):
     anew = curves_of(task, observations, fits=Fits())
     assert kept.form == anew.form
     np.testing.assert_allclose(kept.bags.mean(axis=0), anew.bags.mean(axis=0), atol=0.02)
+
+
+def moved(observations, count):
+    """Some observations, as if they had been made on other speech."""
+    own = [o for o in observations if o.source == "measured"][:count]
+    return [replace(o, study="mine", error=1.1 * o.error) for o in own]
+
+
+def test_a_few_rows_more_keep_the_form_that_many_were_needed_to_choose(tmp_path):
+    """Catches an answer that waits for a search of forms behind each measurement."""
+    observations = evidence_for("ser", None, None).observations
+    known = curves_of("ser", observations, fits=_Strict())
+    fits = StoredFits(tmp_path)
+    few = curves_of("ser", [*observations, *moved(observations, 3)], fits=fits)
+    assert (few.form.terms, few.form.tight) == (known.form.terms, known.form.tight)
+    assert few.scores == {}
+    assert "kept" in few.report()
+    offsets = few.summary().offsets["study"]
+    assert offsets["mine"] != 1
+    assert offsets.keys() > known.summary().offsets["study"].keys()
+    assert curves_of("ser", [*observations, *moved(observations, 20)], fits=fits).scores
 
 
 class _Strict(StoredFits):

@@ -83,6 +83,28 @@ def test_recovers_the_curve():
     assert np.abs(np.log(model.predict({"n": n, "t": t}).mean / truth(n, t))).mean() < 0.02
 
 
+def test_the_form_of_a_fit_to_nearly_the_same_rows_can_be_kept():
+    """Catches offsets that are mixed up where labels are more, fewer, or sorted in between."""
+    rng = np.random.default_rng(4)
+    n, t, error = sample(rng, 60)
+    source = np.array(["b", "d", "f"])[np.arange(60) % 3]
+    error = error * np.where(source == "d", 1.5, 1.0)
+    known = fit({"n": n, "t": t}, error, groups={"source": list(source)})
+    more_n, more_t, more = sample(rng, 6)
+    axes = {"n": np.append(n[source != "f"], more_n), "t": np.append(t[source != "f"], more_t)}
+    errors = np.append(error[source != "f"], 2 * more)
+    labels = [*source[source != "f"], *["c"] * 6]
+    kept = fit(axes, errors, groups={"source": labels}, like=known)
+    assert (kept.form.terms, kept.form_name) == (known.form.terms, known.form_name)
+    searched = fit(axes, errors, groups={"source": labels})
+    found, expected = kept.summary().offsets["source"], searched.summary().offsets["source"]
+    assert found.keys() == {"b", "c", "d"}
+    for label in found:
+        assert found[label] / found["b"] == pytest.approx(expected[label] / expected["b"], rel=0.1)
+    with pytest.raises(InvalidDataError, match="like is a fit of"):
+        fit({"n": n, "t": t}, error, like=known)
+
+
 def test_offsets_of_sources_are_told_from_the_curve():
     """Two sources, one 1.5 times as hard: mixing them would ruin the curve."""
     rng = np.random.default_rng(1)
