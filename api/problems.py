@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -65,9 +66,19 @@ def not_found(what: str, identifier: str) -> ProblemDetailsException:
     return problem(404, "not-found", "Not found", f"there is no {what} {identifier!r}")
 
 
-def missing(error: UnknownNameError) -> ProblemDetailsException:
-    """A resource that is not there, with the names of those that are and are like it."""
-    return problem(404, *_NAMES[404], str(error), _named(error))
+@contextmanager
+def named_in_path(kind: str) -> Iterator[None]:
+    """Where the path names a model, a device or a study.
+
+    Raises:
+        ProblemDetailsException: There is none of that name; with those that are like it.
+    """
+    try:
+        yield
+    except UnknownNameError as error:
+        if error.kind != kind:
+            raise
+        raise problem(404, *_NAMES[404], str(error), _named(error)) from None
 
 
 PLANNER_TITLES = {

@@ -9,12 +9,11 @@ from litestar.params import FromPath
 from api import revisions
 from api.examples import Documented
 from api.paging import Cursor, Limit
-from api.problems import missing, responses
+from api.problems import named_in_path, responses
 from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import DevicesResponse, ListedDevice, ModelInfo, ModelsResponse
 from api.services import device_of, list_devices, list_models, model_of, page
 from measurements.store import Store
-from models_registry import UnknownNameError
 
 
 class ModelController(Controller):
@@ -47,10 +46,8 @@ class ModelController(Controller):
     )
     def show(self, model_name: FromPath[str]) -> ModelInfo:
         """A model by its name or an alias, and whether its weights are on this machine."""
-        try:
+        with named_in_path("model"):
             return model_of(model_name)
-        except UnknownNameError as error:
-            raise missing(error) from None
 
 
 class DeviceController(Controller):
@@ -100,7 +97,5 @@ class DeviceController(Controller):
     ) -> Response[ListedDevice]:
         """A device by its name, and what was timed on it; ``local`` is the service's own."""
         revision = store.revision()
-        try:
+        with named_in_path("device"):
             return revisions.answer(device_of(store, device_id), revision, if_none_match)
-        except UnknownNameError as error:
-            raise missing(error) from None

@@ -12,7 +12,7 @@ from litestar.params import FromPath, QueryParameter
 from api import revisions
 from api.examples import Documented
 from api.paging import Cursor, Limit
-from api.problems import missing, responses
+from api.problems import named_in_path, responses
 from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import (
     CurvesIndex,
@@ -33,7 +33,6 @@ from api.services import (
 )
 from measurements.store import Store
 from measurements.studies import study_of
-from models_registry import UnknownNameError
 
 
 class StudyController(Controller):
@@ -83,10 +82,8 @@ class StudyController(Controller):
     ) -> Response[StudyInfo]:
         """Its task, and how much is known in it."""
         revision = store.revision()
-        try:
+        with named_in_path("study"):
             found = study_info(study_of(store, study_id))
-        except UnknownNameError as error:
-            raise missing(error) from None
         return revisions.answer(found, revision, if_none_match)
 
     @get(
@@ -113,11 +110,8 @@ class StudyController(Controller):
     ) -> Response[CurvesResponse]:
         """The metric along each axis, compared in pairs with the study's centre."""
         revision = store.revision()
-        try:
+        with named_in_path("study"):
             found = study_curves(store, study_id, model, seed)
-        except UnknownNameError as error:
-            # That of a model is in the query.
-            raise (missing(error) if error.kind == "study" else error) from None
         items, following = page(found.items, cursor, limit)
         return revisions.answer(
             CurvesResponse(items=items, next_cursor=following), revision, if_none_match
@@ -146,10 +140,8 @@ class StudyController(Controller):
     ) -> Response[ScalingResponse]:
         """The curves that its answers come from: form, floor, elasticities, bands by axis."""
         revision = store.revision()
-        try:
+        with named_in_path("study"):
             found = planning.scaling(study_id, level)
-        except UnknownNameError as error:
-            raise missing(error) from None
         return revisions.answer(found, revision, if_none_match)
 
     @get(
@@ -172,10 +164,8 @@ class StudyController(Controller):
     ) -> Response[MeasurementsPage]:
         """Measured and published configurations, a page at a time."""
         revision = store.revision()
-        try:
+        with named_in_path("study"):
             found = measurements_page(store, study_id, cursor, limit)
-        except UnknownNameError as error:
-            raise missing(error) from None
         return revisions.answer(found, revision, if_none_match)
 
 

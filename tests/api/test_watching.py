@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 from contextlib import contextmanager
 
@@ -31,17 +32,17 @@ def model(monkeypatch):
 def terminal(monkeypatch):
     """A real terminal for standard error; what was written to it, by calling this."""
     ours, theirs = os.openpty()
-    os.set_blocking(ours, False)
     # In the test's own phase: pytest puts another standard error in for every one.
     with os.fdopen(theirs, "w") as stream, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stream)
 
         def written():
             stream.flush()
-            try:
-                return os.read(ours, 100_000).decode()
-            except BlockingIOError:
-                return ""
+            found = b""
+            # What was written comes through a terminal piece by piece, a little later.
+            while select.select([ours], [], [], 0.3)[0]:
+                found += os.read(ours, 100_000)
+            return found.decode()
 
         yield written
     os.close(ours)

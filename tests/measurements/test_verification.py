@@ -113,8 +113,8 @@ def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
 def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
     """With a target there is no rival: words of a hopeless window are held against it."""
     monkeypatch.setattr(stopping, "FIRST_LOOK", 8)
-    asked = Question(study="asr-demo", target_wer=0.4, models=("base",))
-    hopeless = Configuration(model="base", window_s=1, window_policy="truncate")
+    asked = Question(study="asr-demo", target_wer=0.4, models=("tiny.en",))
+    hopeless = Configuration(model="tiny.en", window_s=1, window_policy="truncate")
     verification = verifications.create(asked, store, configuration=hopeless, limit=20)
     assert verification.rival is None
     (run,) = verifying.run(verification, store).runs
@@ -151,8 +151,8 @@ def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
     good = Configuration(model="base")
     speech = open_dataset("demo").limited(20)
     evaluation_of(good, speech, store, timing=False).run()
-    # Of windows of 1 s hardly a word is left.
-    hopeless = Configuration(model="tiny.en", window_s=1)
+    # Of the first second hardly a word is left.
+    hopeless = Configuration(model="tiny.en", window_s=1, window_policy="truncate")
     ample = QUESTION.model_copy(update={"budget": Budget(gflops_per_utterance=400)})
     verification = verifications.create(ample, store, configuration=hopeless, limit=20)
     assert verification.rival is not None
