@@ -303,7 +303,8 @@ def show_verdict(verification: Verification) -> None:
             f" {'inside' if run.inside else 'outside'} the predicted interval"
         )
         if (speed := run.speed) is not None:
-            console.print(f"  predicted {estimate_text('rtf', speed.predicted)}")
+            estimate = estimate_text("rtf", speed.predicted)
+            console.print(f"  predicted {estimate}, of the recordings timed as they were decoded")
             console.print(
                 f"  measured  RTF {speed.measured:.3g}:"
                 f" {'inside' if speed.inside else 'outside'} the predicted interval"
