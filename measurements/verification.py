@@ -22,13 +22,14 @@ from measurements.studies import (
     dataset_of_study,
     evidence_for,
     resolve_device,
+    studies,
 )
 from measurements.verification_records import Outcome, Run, Stopped, Verification
 from models_registry import Configuration
 from models_registry.adapters import find_adapter
 from models_registry.weights import available
 from planner.answer import Estimate, Recommendation
-from planner.errors import PlannerError
+from planner.errors import InsufficientDataError, PlannerError
 from planner.quantiles import normal_quantile
 from planner.question import Question
 from planner.recommend import Planner
@@ -66,7 +67,8 @@ def create(
         store: Where it is kept.
         configuration: What to run; the first of the answer's plan that can be
             run here when left out, or else the recommended one.
-        dataset: On what; the study's own speech when left out.
+        dataset: On what; the study's own speech when left out. A question that names no study
+            is about that of the data set.
         subset: Which part of it.
         limit: On how many utterances at most.
         max_runs: Real runs at most; one of a configuration that was named or whose weights
@@ -77,7 +79,8 @@ def create(
         here: Whether what is run first has its weights on this machine.
 
     Raises:
-        PlannerError: The question has no answer, or nothing can be run.
+        PlannerError: The question has no answer, nothing can be run, or nothing is known yet of
+            the data set that it is about.
         DatasetError: The data set can't be used, or belongs to another study.
         AdapterError: The configuration needs an adapter that nobody has trained.
     """
@@ -85,13 +88,15 @@ def create(
         raise NothingToVerifyError(
             f"{configuration.label()} is for {configuration.task}, the question for {question.task}"
         )
+    if dataset is not None and question.study is None:
+        question = _about(question, open_dataset(dataset, subset), dataset, store)
     planner, resolved = _planner(question, store)
     name = dataset or dataset_of_study(planner.evidence.study)
     speech = open_dataset(name, subset)
     if speech.study != planner.evidence.study:
         raise DatasetError(
             f"data set {name} belongs to study {speech.study}, the question is about"
-            f" {planner.evidence.study}"
+            f" {planner.evidence.study}: ask about the one or name the other's speech"
         )
     recommendation = planner.recommend(resolved)
     chosen = configuration or (_first_runnable if here else _first)(recommendation)
@@ -120,6 +125,17 @@ def create(
     )
     save(verification, store)
     return verification
+
+
+def _about(question: Question, speech: Dataset, name: str, store: Store) -> Question:
+    """The question, asked of a data set's study."""
+    if not any(study.id == speech.study for study in studies(store)):
+        raise InsufficientDataError(
+            f"nothing was measured on {name} yet, so there is no study {speech.study} to ask"
+            f" about: measure a configuration on it first",
+            measure=[{"task": question.task, "dataset": name}],
+        )
+    return question.model_copy(update={"study": speech.study})
 
 
 def note(

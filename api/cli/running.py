@@ -173,18 +173,19 @@ def verify(
 ) -> None:
     r"""Verify an answer: run what could change it until the decision is safe.
 
-    Without --study it is that of asr-demo, whose speech is built in; for ser, the task's default.
+    Without --study it is that of --dataset; without both, that of asr-demo, whose speech is built
+    in, and for ser the task's default.
 
     \b
     speechplan verify --rtf 0.05 --device local
-    speechplan verify --gflops 50 --study asr-demo --limit 20
+    speechplan verify --gflops 50 --dataset manifest:calls.csv --limit 20
     speechplan verify --gflops 500 --weights hub --limit 50
     """
     with handled(as_json):
         from measurements import verification as verifications
         from measurements.studies import DEMO_STUDY
 
-        if given["study"] is None and given["task"] == "asr":
+        if given["study"] is None and given["task"] == "asr" and dataset is None:
             given["study"] = DEMO_STUDY
         # One that is none is told before anything is stored.
         options.weights_source(weights, Configuration(model="whisper-tiny.en"))

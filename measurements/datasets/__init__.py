@@ -11,11 +11,13 @@ from measurements.datasets.emodb import read_emodb
 from measurements.datasets.librispeech import read_librispeech
 from measurements.datasets.manifest import read_manifest
 from measurements.datasets.ravdess import read_ravdess
-from models_registry import Registry
+from models_registry import Registry, UnknownNameError
 
 __all__ = ["READERS", "Dataset", "DatasetError", "Utterance", "open_dataset"]
 
 DEMO_FOLDER = Path(__file__).parent.parent / "demo_speech"
+
+_PLACES = {"manifest": "FILE.csv"}
 
 Reader = Callable[[str, str | None], Dataset]
 
@@ -60,7 +62,14 @@ def open_dataset(name: str, subset: str | None = None) -> Dataset:
         DatasetError: It can't be read.
     """
     kind, _, rest = name.partition(":")
-    reader = READERS.get(kind)
+    try:
+        reader = READERS.get(kind)
+    except UnknownNameError:
+        if rest:
+            raise
+        # Somebody's own folder or file, perhaps: the kinds alone would not say what to do with it.
+        placed = [f"{one}:{_PLACES.get(one, 'FOLDER')}" for one in READERS.names() if one != "demo"]
+        raise UnknownNameError("data set", name, ["demo", *placed]) from None
     if READERS.canonical(kind) != "demo" and not rest:
         raise DatasetError(f"data set {name!r}: say where it lies, for example {kind}:FOLDER")
     return reader(rest, subset)

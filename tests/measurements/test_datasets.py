@@ -338,3 +338,10 @@ def test_real_librispeech(librispeech):
     assert len({u.speaker for u in dataset.utterances}) == 7
     with pytest.raises(DatasetError, match="name one of the subsets dev-clean, test-clean"):
         open_dataset(f"librispeech:{librispeech}")
+
+
+def test_a_file_of_one_s_own_is_told_how_it_is_named():
+    with pytest.raises(UnknownNameError, match=r"manifest:FILE\.csv"):
+        open_dataset("calls")
+    with pytest.raises(UnknownNameError, match="did you mean librispeech"):
+        open_dataset("librispech:calls")

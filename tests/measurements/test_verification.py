@@ -24,7 +24,7 @@ from measurements.verification import NothingToVerifyError
 from models_registry import Configuration
 from planner import stopping
 from planner.answer import Estimate
-from planner.errors import NoFeasibleConfigurationError
+from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.question import Budget, Question
 from tests.conftest import needs_weights
 
@@ -175,7 +175,7 @@ def test_a_run_ends_with_the_seconds_and_counts_as_a_prediction(store, monkeypat
     assert coverage.coverage(store)[0].predictions == 1
 
 
-def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store):
+def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store, librispeech):
     with pytest.raises(NoFeasibleConfigurationError):
         verifications.create(
             QUESTION.model_copy(update={"budget": Budget(gflops_per_utterance=1)}), store
@@ -189,11 +189,26 @@ def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store):
             ),
             store,
         )
+    with pytest.raises(InsufficientDataError, match="nothing was measured on librispeech:"):
+        verifications.create(
+            QUESTION.model_copy(update={"study": None}),
+            store,
+            dataset=f"librispeech:{librispeech}",
+            subset="dev-clean",
+        )
     with pytest.raises(DatasetError, match="its speech is not built in"):
         verifications.create(QUESTION.model_copy(update={"study": None}), store)
     with pytest.raises(DatasetError, match="no such folder"):
         verifications.create(QUESTION, store, dataset="librispeech:/nowhere")
     assert list(store.verifications()) == []
+
+
+def test_a_question_without_a_study_is_about_that_of_the_speech(store, librispeech):
+    """Catches a question about the built-in speech that is put to one's own recordings."""
+    asked = QUESTION.model_copy(update={"study": None})
+    dataset = f"librispeech:{librispeech}"
+    found = verifications.create(asked, store, dataset=dataset, subset="test-other", limit=4)
+    assert found.study == found.question.study == "asr-librispeech-mini-test-other"
 
 
 def test_speech_of_another_study_is_refused(store, librispeech):
