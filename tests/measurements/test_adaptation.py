@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from measurements.datasets import DatasetError, open_dataset  # noqa: E402
 from measurements.records import measurement_key  # noqa: E402
 from models_registry import MODELS, Configuration, PathSource, load  # noqa: E402
 from models_registry.adapters import adapters_dir, find_adapter  # noqa: E402
+from models_registry.plans import Plan, write_plan  # noqa: E402
 from planner.cost.training import trainable_parameters  # noqa: E402
 from tests import pico_whisper  # noqa: E402
 from tests.conftest import needs_weights  # noqa: E402
@@ -160,6 +162,29 @@ def test_adapt_measure_and_adapters_on_the_command_line(pico, monkeypatch):
     assert weights in document["provenance"]
     shown = CliRunner().invoke(app, ["adapters"])
     assert f"{record['key'][:16]}  whisper-pico, window 1.2 s, lora rank 4" in shown.stdout
+
+    # A plan names it, or brings it along to a machine that has not trained it.
+    plan = Plan(
+        configuration=document["configuration"],
+        weights=f"path:{pico / 'checkpoint'}",
+        adapter=record["key"],
+    )
+    write_plan(plan, pico / "plan.yaml")
+    found = find_adapter(plan.configuration, record["key"]).folder
+    with_files = pico / "with_files"
+    shutil.copytree(found, with_files / "tuned")
+    brought = plan.model_copy(update={"adapter": "tuned"})
+    write_plan(brought, with_files / "plan.yaml")
+    recording = sorted((pico / "speech").glob("*.wav"))[0]
+    said = [
+        CliRunner().invoke(app, ["transcribe", "--plan", str(file), str(recording), "--json"])
+        for file in (pico / "plan.yaml", with_files / "plan.yaml")
+    ]
+    assert [one.exit_code for one in said] == [0, 0], said[0].stderr
+    assert said[0].stdout == said[1].stdout
+    shutil.rmtree(found)
+    asked = ["transcribe", "--plan", str(pico / "plan.yaml"), str(recording)]
+    assert "adapter" in CliRunner().invoke(app, asked).stderr
 
 
 @pytest.mark.parametrize(
