@@ -5,7 +5,7 @@
 Every method sees the same rows and, where there are several sources, an offset each.
 "Left out" is each row in turn (each tenth of the rows where there are more than 40, three
 times over); "largest" is the largest model's rows, from all the others. The project's own rows
-are of two sizes, so there its larger model's are asked of everything else, published rows too.
+are of two sizes: its larger model's are asked of the smaller one's, and of published ones too.
 Rows carry the noise that the planner gives them, without what everything measured on the same
 speech shares; an interval holds a row if it does so with the row's own noise, since that is
 what a run would measure.
@@ -133,7 +133,9 @@ BASELINES: Mapping[str, tuple[Form, Callable[[int], int]]] = {
 def baseline(name: str, data: Table, seen: Mask, asked: Mask) -> Array:
     """Log errors of the rows asked for, fitted to those that were seen."""
     form, size = BASELINES[name]
-    log_axes = np.log(np.column_stack(list(data.axes.values())))
+    # Along what was not moved nothing is known.
+    moved = [column for column in data.axes.values() if np.ptp(column[seen]) > 0]
+    log_axes = np.log(np.column_stack(moved))
     z = log_axes - log_axes[seen].mean(axis=0)
     studies = data.groups.get("study") or Labels(np.zeros(len(z), dtype=np.int64), ("",))
     offsets = np.eye(len(studies.names))[:, 1:][studies.codes]
@@ -159,7 +161,6 @@ def baseline(name: str, data: Table, seen: Mask, asked: Mask) -> Array:
 def ours(data: Table, seen: Mask, asked: Mask) -> tuple[Array, Array, Array]:
     """The project's curves: log of the mean and of both ends of its interval."""
     axes, groups = data.take(seen)
-    axes = {name: column for name, column in axes.items() if np.ptp(column) > 0}
     model = fit(
         axes,
         data.error[seen],
@@ -168,7 +169,7 @@ def ours(data: Table, seen: Mask, asked: Mask) -> tuple[Array, Array, Array]:
         group_sd=data.group_sd,
     )
     to_axes, to_groups = data.take(asked)
-    found = model.predict({name: to_axes[name] for name in axes}, LEVEL, groups=to_groups)
+    found = model.predict(to_axes, LEVEL, groups=to_groups)
     centre = np.log(found.mean)
     noise = normal_quantile(0.5 + LEVEL / 2) * data.log_se[asked]
     low, high = (np.hypot(np.log(end) - centre, noise) for end in (found.lower, found.upper))
@@ -187,7 +188,7 @@ def splits(data: Table) -> Iterator[tuple[str, list[Mask]]]:
     else:
         folds = [rng.permutation(rows) % 10 for _ in range(_REPEATS)]
     yield "left out", [fold == one for fold in folds for one in np.unique(fold)]
-    if 0.7 * rows > data.largest.sum() and len(np.unique(data.axes.get("parameters", []))) > 2:
+    if 0.7 * rows > data.largest.sum():
         yield "largest", [data.largest]
 
 
