@@ -546,7 +546,7 @@ def test_wrong_method(client):
             {"configuration": {"task": "ser", "model": "tiny.en", "exit_layer": 2}},
             "nothing-to-verify",
         ),
-        ({"question": question(task="ser"), "dataset": "demo"}, "dataset"),
+        ({"question": question(task="ser"), "dataset": "demo"}, "insufficient-data"),
         (
             {"question": question(study="asr-demo", budget={"gflops_per_utterance": 0.1})},
             "no-feasible-configuration",
