@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from models_registry.configuration import Configuration, Precision
 from planner import words
@@ -22,7 +22,7 @@ from planner.landscape import Landscape, quality_estimate
 from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
 from planner.question import FrontQuestion, Question, Setting
-from planner.search import Choices, plain, search_between
+from planner.search import Choices, Suggest, plain, search, search_between
 from planner.served import on_recordings
 from planner.shortfall import Shortfall
 from planner.space import candidates, misheard
@@ -112,6 +112,37 @@ class Planner:
             table = self._refined(table, question)
         chosen = table.choose()
         return answer(table, chosen, self.evidence)
+
+    def search(
+        self, question: Question, suggest: Suggest, *, trials: int = 200, only: bool = False
+    ) -> Recommendation:
+        """The best of a space of one's own, and of the lattice unless told otherwise.
+
+        Args:
+            question: What is asked; its seed is the search's too.
+            suggest: Makes a configuration of what it asks an Optuna trial for, as a window
+                from ``trial.suggest_float("window_s", 5, 30)``.
+            trials: How many configurations to try.
+            only: Whether to leave the lattice out, and alternatives with it.
+
+        Raises:
+            NoFeasibleConfigurationError: Nothing meets the budget or the target.
+            InsufficientDataError: Too little is known to answer.
+            ValueError: A configuration is none, or of another task.
+        """
+        tried: dict[Configuration, None] = {}
+
+        def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
+            tried.update(dict.fromkeys(batch))
+            return self._judged(question, batch)
+
+        found = search(evaluate, suggest, trials=trials, seed=question.seed)
+        if only:
+            # Of those that are not allowed the nearest is named.
+            table = self.table(Lattice.of(found or list(tried), self.evidence.task), question)
+        else:
+            table = self._with(found, Table(self._landscape(question), question), question)
+        return answer(table, table.choose(), self.evidence)
 
     def front(self, question: FrontQuestion) -> Front:
         """The Pareto front over two of quality and the costs.
@@ -258,11 +289,17 @@ class Planner:
         if not start:
             return table
 
-        def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
-            tried = self.table(Lattice.of(batch), question)
-            return tried.objective, tried.violation
-
-        choices = Choices.of(start)
+        choices, evaluate = Choices.of(start), partial(self._judged, question)
         found = search_between(evaluate, choices, start, trials=question.trials, seed=question.seed)
-        extended = table.lattice.joined(Lattice.of(found[:_KEPT_TRIALS], "asr"))
-        return self.table(extended, question)
+        return self._with(found, table, question)
+
+    def _judged(self, question: Question, batch: Sequence[Configuration]) -> tuple[Array, Array]:
+        tried = self.table(Lattice.of(batch, self.evidence.task), question)
+        return tried.objective, tried.violation
+
+    def _with(self, found: Sequence[Configuration], table: Table, question: Question) -> Table:
+        """The candidates and the best of what a search has found."""
+        if not found:
+            return table
+        best = Lattice.of(found[:_KEPT_TRIALS], self.evidence.task)
+        return self.table(table.lattice.joined(best), question)

@@ -1,9 +1,10 @@
-"""Optuna where a lattice ends: windows and strides between its points."""
+"""Optuna where a lattice ends: between its points, and in spaces of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,9 @@ STRIDE_STEP = 0.05
 
 Evaluate = Callable[[Sequence[Configuration]], tuple[Array, Array]]
 """Objective and worst violated constraint (0 or less is feasible), each ``(n,)``."""
+
+Suggest = Callable[["Trial"], Configuration]
+"""A space: asks a trial for numbers and choices, and makes a configuration of them."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,50 @@ def search_between(
     seed: int,
     sampler: BaseSampler | None = None,
 ) -> list[Configuration]:
-    """Searches windows, strides and layers of some Whisper models by ask and tell.
-
-    TPE, since the space mixes categories with numbers that depend on them; it
-    begins at the lattice's own front.
+    """Searches windows, strides and layers of some Whisper models.
 
     Args:
         evaluate: Judges a batch of configurations.
         choices: Models, window policies and precisions to search.
-        start: Where to begin.
+        start: Where to begin; the lattice's own front.
+        trials: How many configurations to try.
+        seed: Seed of the sampler.
+        sampler: Another than TPE.
+
+    Returns:
+        Feasible configurations that were begun with or tried, best first.
+    """
+    return search(
+        evaluate,
+        partial(_suggest, choices),
+        start,
+        parameters=_parameters,
+        trials=trials,
+        seed=seed,
+        sampler=sampler,
+    )
+
+
+def search(
+    evaluate: Evaluate,
+    suggest: Suggest,
+    start: Sequence[Configuration] = (),
+    *,
+    parameters: Callable[[Configuration], Mapping[str, str | float]] | None = None,
+    trials: int,
+    seed: int,
+    sampler: BaseSampler | None = None,
+) -> list[Configuration]:
+    """Searches a space by ask and tell, in batches.
+
+    TPE, since spaces mix categories with numbers that depend on them.
+
+    Args:
+        evaluate: Judges a batch of configurations.
+        suggest: Makes a configuration of what it asks a trial for.
+        start: Configurations to begin with.
+        parameters: What a trial would have to be told for one of those; without it they are
+            judged, and the sampler learns nothing from them.
         trials: How many configurations to try.
         seed: Seed of the sampler.
         sampler: Another than TPE.
@@ -87,12 +126,13 @@ def search_between(
             if worst <= 0
         }
         # What is near the budget teaches most; half of the trials are left for the sampler.
-        order = np.lexsort((objective, np.maximum(violation, 0.0)))
-        for place in order[: trials // 2].tolist():
-            study.enqueue_trial(_parameters(start[place]))
+        if parameters is not None:
+            order = np.lexsort((objective, np.maximum(violation, 0.0)))
+            for place in order[: trials // 2].tolist():
+                study.enqueue_trial(dict(parameters(start[place])))
     for first in range(0, trials, BATCH):
         asked = [study.ask() for _ in range(min(BATCH, trials - first))]
-        batch = [_suggest(trial, choices) for trial in asked]
+        batch = [suggest(trial) for trial in asked]
         objective, violation = evaluate(batch)
         for trial, configuration, value, worst in zip(
             asked, batch, objective, violation, strict=True
@@ -104,7 +144,7 @@ def search_between(
     return sorted(feasible, key=feasible.__getitem__)
 
 
-def _suggest(trial: Trial, choices: Choices) -> Configuration:
+def _suggest(choices: Choices, trial: Trial) -> Configuration:
     suggest = trial.suggest_float
     model = trial.suggest_categorical("model", choices.models)
     policy = trial.suggest_categorical("window_policy", choices.policies)

@@ -202,6 +202,45 @@ def test_optuna_finds_at_least_what_the_lattice_holds(planner):
     assert refined == again
 
 
+def own_space(trial):
+    return Configuration(
+        model=trial.suggest_categorical("model", ["whisper-base", "whisper-small.en"]),
+        window_s=round(trial.suggest_float("window_s", 7, 19, step=0.1), 2),
+        token_stride=round(trial.suggest_float("token_stride", 1.0, 2.0), 2),
+        reduction_layer=3,
+    )
+
+
+def test_a_space_of_one_s_own_is_searched(planner):
+    """Catches a space that is left for the lattice, or whose best is not found."""
+    question = Question(study="world", budget=Budget(gflops_per_utterance=60), seed=1)
+    found = planner.search(question, own_space, trials=96, only=True)
+    assert found == planner.search(question, own_space, trials=96, only=True)
+    assert found.configuration.model in ("whisper-base", "whisper-small.en")
+    assert 7 <= found.configuration.window_s <= 19
+    assert found.costs.gflops_per_utterance <= 60
+    # All of a grid through the same space is hardly better.
+    grid = Lattice.of(
+        [
+            Configuration(model=m, window_s=float(w), token_stride=float(s), reduction_layer=3)
+            for m in ("base", "small.en")
+            for w in np.arange(7, 19.01, 0.5)
+            for s in np.arange(1, 2.01, 0.05).round(2)
+        ]
+    )
+    table = planner.table(grid, question)
+    best = table.objective[table.violation <= 0].min()
+    assert found.predictions["wer"].mean <= best * 1.02
+    both = planner.search(question, own_space, trials=32)
+    assert both.predictions["wer"].mean <= planner.recommend(question).predictions["wer"].mean
+
+
+def test_a_space_without_an_answer_says_what_is_nearest(planner):
+    question = Question(study="world", budget=Budget(gflops_per_utterance=1))
+    with pytest.raises(NoFeasibleConfigurationError, match="window"):
+        planner.search(question, own_space, trials=16, only=True)
+
+
 def test_answers_repeat(planner):
     assert ask(planner, gflops_per_utterance=90) == ask(planner, gflops_per_utterance=90)
 
