@@ -62,7 +62,8 @@ class VerificationRequest(Schema):
         question: The question whose answer is to be verified.
         configuration: What to run; the first of the answer's plan that can be
             run here when left out.
-        dataset: Data set to run on; the study's own when left out.
+        dataset: Data set to run on; the study's own when left out. A question that names no study
+            is about that of the data set.
         subset: Part of the data set.
         limit: Utterances at most.
         max_runs: Real runs at most; one of a configuration that is named, otherwise three.

@@ -17,6 +17,8 @@ from planner.curves.stored import Fits, from_document, to_document
 
 BUILT_IN = HERE / "fits"
 
+_UNREADABLE = (OSError, EOFError, ValueError)
+
 
 class StoredFits(Fits):
     """Curves that are fitted once for all processes.
@@ -32,7 +34,7 @@ class StoredFits(Fits):
     def load(self, key: str) -> ScalingModel | None:
         """Curves of a file; one that can't be read is none."""
         for folder in (BUILT_IN, self._own()):
-            with suppress(OSError, EOFError, ValueError):
+            with suppress(*_UNREADABLE):
                 return _read(folder / file_name(key))
         return None
 
@@ -62,7 +64,11 @@ class StoredFits(Fits):
 
 @cache
 def _built_in() -> tuple[ScalingModel, ...]:
-    return tuple(_read(file) for file in sorted(BUILT_IN.glob("*.json.gz")))
+    found = []
+    for file in sorted(BUILT_IN.glob("*.json.gz")):
+        with suppress(*_UNREADABLE):
+            found.append(_read(file))
+    return tuple(found)
 
 
 def _read(file: Path) -> ScalingModel:
