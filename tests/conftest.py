@@ -8,7 +8,8 @@ import pytest
 
 import tests.postgres
 
-SHARED = Path(__file__).parents[2] / "shared"
+HERE = Path(__file__).parent
+SHARED = HERE.parents[1] / "shared"
 LIBRISPEECH = SHARED / "data" / "librispeech-mini"
 
 RECOMMENDATION_KEYS = {
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items):
     """What all rests on first, then the longest files: none is left alone at the end."""
 
     def turn(item):
-        if item.path.parts[len(Path(__file__).parts) - 1] in ("planner", "models_registry"):
+        if item.path.relative_to(HERE).parts[0] in ("planner", "models_registry"):
             return 0
         return 1 + LONGEST.index(item.path.name) if item.path.name in LONGEST else 9
 

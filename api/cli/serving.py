@@ -127,8 +127,10 @@ def worker(
 
         settings = Settings()
         logs.set_up(settings)
-        with closing(writable_store()) as store:
-            own = name or default_name(store)
+        own = name
+        if own is None:
+            with closing(writable_store()) as store:
+                own = default_name(store)
         if as_json:
             print_json({"worker": own, "device": device})
         run_worker(settings, device=device, name=own)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
+from pydantic import BaseModel
 
 from api import revisions
 from api.examples import Documented
@@ -59,10 +61,8 @@ class StudyController(Controller):
     ) -> Response[StudiesResponse]:
         """Every study and how much is known in it."""
         revision = store.revision()
-        items, following = page(list_studies(store), cursor, limit)
-        return revisions.answer(
-            StudiesResponse(items=items, next_cursor=following), revision, if_none_match
-        )
+        found = page(list_studies(store), cursor, limit)
+        return _answer(StudiesResponse, found, revision, if_none_match)
 
     @get(
         "/{study_id:str}",
@@ -112,10 +112,8 @@ class StudyController(Controller):
         revision = store.revision()
         with named_in_path("study"):
             found = study_curves(store, study_id, model, seed)
-        items, following = page(found.items, cursor, limit)
-        return revisions.answer(
-            CurvesResponse(items=items, next_cursor=following), revision, if_none_match
-        )
+        shown = page(found.items, cursor, limit)
+        return _answer(CurvesResponse, shown, revision, if_none_match)
 
     @get(
         "/{study_id:str}/scaling",
@@ -193,10 +191,19 @@ class CurveController(Controller):
     ) -> Response[CurvesIndex]:
         """Paths of the measured and of the fitted curves, study by study."""
         revision = store.revision()
-        items, following = page([_curves_of(one) for one in list_studies(store)], cursor, limit)
-        return revisions.answer(
-            CurvesIndex(items=items, next_cursor=following), revision, if_none_match
-        )
+        found = page([_curves_of(one) for one in list_studies(store)], cursor, limit)
+        return _answer(CurvesIndex, found, revision, if_none_match)
+
+
+def _answer(
+    kind: type[BaseModel],
+    found: tuple[Sequence[Any], str | None],
+    revision: int,
+    if_none_match: str | None,
+) -> Response[Any]:
+    """A page of a list, as a body of such a kind."""
+    items, following = found
+    return revisions.answer(kind(items=items, next_cursor=following), revision, if_none_match)
 
 
 def _curves_of(study: StudyInfo) -> StudyCurves:

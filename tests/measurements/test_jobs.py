@@ -13,25 +13,11 @@ from sqlalchemy import create_engine, text
 from measurements.jobs import orphans
 from measurements.jobs.names import Names, NameTaken, default_name
 from measurements.jobs.queue import JobQueue
-from measurements.settings import Settings
-from measurements.store import Store
 from measurements.sweeps.kept import KeptSweep
 from measurements.sweeps.spec import Speech, SweepSpec
 
 GONE = "no-such-host:1:0"
 SPEC = SweepSpec(models=("tiny.en",), speech=(Speech(dataset="demo", limit=1),), timing=False)
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
-
-
-@pytest.fixture
-def store(settings):
-    opened = Store.open(settings.database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ from measurements.datasets import DatasetError, open_dataset
 from measurements.evaluation import evaluation_of
 from measurements.jobs.queue import JobQueue
 from measurements.records import Metric
-from measurements.settings import Settings
-from measurements.store import Store
 from measurements.verification import NothingToVerifyError
 from models_registry import Configuration
 from planner import stopping
@@ -33,18 +31,6 @@ pytestmark = [pytest.mark.real, needs_weights]
 QUESTION = Question(
     study="asr-demo", budget=Budget(gflops_per_utterance=60), models=("tiny.en", "base")
 )
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
-
-
-@pytest.fixture
-def store(settings):
-    opened = Store.open(settings.database_url)
-    yield opened
-    opened.close()
 
 
 def test_before_run_and_after(store):

@@ -1,0 +1,18 @@
+"""What tests of measurements share."""
+
+import pytest
+
+from measurements.settings import Settings
+from measurements.store import Store
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
+
+
+@pytest.fixture
+def store(settings):
+    opened = Store.open(settings.database_url)
+    yield opened
+    opened.close()
