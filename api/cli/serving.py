@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -121,19 +120,17 @@ def worker(
         threading.Thread(target=_stop_with_standard_input, daemon=True).start()
     with handled(as_json):
         from measurements import logs
-        from measurements.jobs.names import default_name
         from measurements.jobs.worker import run_worker
         from measurements.settings import Settings
 
         settings = Settings()
         logs.set_up(settings)
-        own = name
-        if own is None:
-            with closing(writable_store()) as store:
-                own = default_name(store)
-        if as_json:
-            print_json({"worker": own, "device": device})
-        run_worker(settings, device=device, name=own)
+
+        def tell(own: str) -> None:
+            if as_json:
+                print_json({"worker": own, "device": device})
+
+        run_worker(settings, device=device, name=name, on_start=tell)
     # A batch that outlasted the grace would keep the process until it ends.
     sys.stderr.flush()
     os._exit(OK)

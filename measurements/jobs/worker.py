@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 from measurements import tracing, verifying
 from measurements import verification as verifications
 from measurements.jobs import orphans
-from measurements.jobs.names import Names
+from measurements.jobs.names import Names, default_name
 from measurements.jobs.queue import (
     APPLICATION,
     QUEUE,
@@ -262,25 +262,34 @@ def _stages(identifier: str, number: int) -> Stages:
     return verifying.stages_of(_load(identifier), _Context.store, device=_Context.device)
 
 
-def run_worker(settings: Settings, *, device: str = "auto", name: str) -> None:
+def run_worker(
+    settings: Settings,
+    *,
+    device: str = "auto",
+    name: str | None = None,
+    on_start: Callable[[str], object] = lambda _: None,
+) -> None:
     """Works until it is told to stop (SIGINT or SIGTERM).
 
     Args:
         settings: Where the store and the jobs are, and how long the batch under way may
             take then; it is abandoned after that, and done again by the next start.
         device: Where models run.
-        name: Tells workers on one database apart. A worker that starts takes
-            up what an earlier one of its name left unfinished, and one that runs
-            what others left that do not come back.
+        name: Tells workers on one database apart; :func:`default_name` when left out. A
+            worker that starts takes up what an earlier one of its name left unfinished, and
+            one that runs what others left that do not come back.
+        on_start: Told the name once it is this worker's.
 
     Raises:
         NameTaken: A living worker on this machine has the name.
     """
     _Context.store = Store.open(settings.database_url)
     _Context.device = device
-    names = Names(_Context.store, name)
+    own = name or default_name(_Context.store)
+    names = Names(_Context.store, own)
     with names.claimed():
-        _work(settings, names, name)
+        on_start(own)
+        _work(settings, names, own)
     _Context.store.close()
     _log.info("worker_stopped")
 
