@@ -120,13 +120,9 @@ def _as(like: ScalingModel, data: Observed, axis_names: tuple[str, ...]) -> Fitt
             f"like is a fit of {like.axis_names} and {known}, not of {axis_names} and {names}"
         )
     form = replace(like.form, offsets=data.offsets)
-    middle, start = like.bags.mean(axis=0), np.zeros(form.size)
-    start[: form.shared] = middle[: form.shared]
-    for factor, other in zip(data.factors, like.factors, strict=True):
-        places = form.shared + factor.first + np.arange(len(factor.labels))
-        column = other.columns(factor.labels)
-        start[places[column >= 0]] = middle[form.shared + column[column >= 0]]
-    return best_fit(form, data, start[None])
+    start = np.zeros((1, form.size))
+    start[:, : form.shared] = like.bags[:, : form.shared].mean(axis=0)
+    return best_fit(form, data, start)
 
 
 def _some(data: Observed, rng: np.random.Generator) -> Observed:
