@@ -121,7 +121,7 @@ def _as(like: ScalingModel, data: Observed, axis_names: tuple[str, ...]) -> Fitt
         )
     form = replace(like.form, offsets=data.offsets)
     start = np.zeros((1, form.size))
-    start[:, : form.shared] = like.bags[:, : form.shared].mean(axis=0)
+    start[:, : form.shared] = np.median(like.bags[:, : form.shared], axis=0)
     return best_fit(form, data, start)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from planner.arrays import Array, Draws, Labels
 from planner.curves.data import GroupFactor
 from planner.curves.form import Design, Form
-from planner.curves.predictive import JointDraws, Prediction, Predictive
+from planner.curves.predictive import JointDraws, Prediction, Predictive, middle_and_spread
 from planner.curves.summary import FitSummary, summarise
 from planner.errors import InvalidDataError
 
@@ -31,7 +31,7 @@ _WORTH_THREADS = 8
 class ScalingModel:
     """Error as a function of axes and groups, with its uncertainty.
 
-    The predictive distribution of log error is a Student t: centred on the mean
+    The predictive distribution of log error is a Student t: centred on the median
     of the bagged refits, its spread made of theirs, of the misfit of the form
     and of extrapolation, times a conformal factor. Intervals of any level and
     draws come from this one distribution, so intervals nest and draws agree.
@@ -104,8 +104,7 @@ class ScalingModel:
         draws = None if into is None else JointDraws.of(self, design, into, seed)
 
         def summarise(part: slice, curves: NDArray[np.float32]) -> None:
-            centre[part] = curves.mean(axis=1, dtype=np.float64)
-            curve_sd[part] = curves.std(axis=1)
+            centre[part], curve_sd[part] = middle_and_spread(curves)
             if draws is not None:
                 draws.fill(part, curves, centre[part], rest_sd[part])
 
@@ -166,8 +165,7 @@ class ScalingModel:
         design, _ = self._design(axes, None)
         values = self.form.slope(self.axis_names.index(axis), self.bags, design)
         tail = (1 - level) / 2
-        lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
-        return Prediction(values.mean(axis=0), lower, upper)
+        return Prediction(*np.quantile(values, [0.5, tail, 1 - tail], axis=0))
 
     @property
     def held_out_rmsle(self) -> float:

@@ -160,7 +160,7 @@ def _spread(values: Array) -> Spread:
 
 def _offsets(model: ScalingModel, factor: GroupFactor) -> dict[str, float]:
     first = model.form.shared + factor.first
-    factors = np.exp(model.bags[:, first : first + len(factor.labels)].mean(axis=0))
+    factors = np.exp(np.median(model.bags[:, first : first + len(factor.labels)], axis=0))
     return dict(zip(factor.labels, factors.tolist(), strict=True))
 
 

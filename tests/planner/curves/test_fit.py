@@ -131,6 +131,16 @@ def test_spread_grows_outside_the_data():
     assert model.at({"n": [2e8, 5e6], "t": [15, 15]}).beyond.tolist() == [False, True]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_middle_is_not_that_of_the_few_refits_that_run_away(seed):
+    """Catches a mean over refits: of an axis that was not moved it had 35 to 400 % here."""
+    rng = np.random.default_rng(seed)
+    n, _, error = sample(rng, 30)
+    model = fit({"n": n, "t": np.full(30, 30.0)}, error, seed=seed)
+    near, far = model.predict({"n": [2e8, 2e8], "t": [30.0, 7.5]}).mean
+    assert near < far < 1.5 * near
+
+
 def test_the_expected_error_rises_with_what_is_not_known():
     """Of equal medians the surer one is expected to err less; would catch medians for means."""
     rng = np.random.default_rng(6)
