@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner import words
 from planner.answer import (
     Alternative,
     BudgetReport,
@@ -22,6 +21,7 @@ from planner.costing import rtf_by_phase, timed_audio_s
 from planner.evidence import METRIC_OF, Evidence
 from planner.moves import elasticities
 from planner.question import TIMED, UNITS, CostName
+from planner.reasons import reasons, trade
 from planner.table import Table
 from planner.verification import plan_verification
 
@@ -75,7 +75,7 @@ class _Answering:
             deployment=self._deployment(chosen),
             confidence=confidence,
             budgets=budgets,
-            reasons=tuple(words.reasons(table, chosen, self.evidence, budgets, steps)),
+            reasons=tuple(reasons(table, chosen, self.evidence, budgets, steps)),
             alternatives=self._alternatives(),
             elasticities=steps,
             pareto_front=landscape.front(cost, "quality", self.question.risk),
@@ -275,5 +275,5 @@ class _Answering:
             rtf=None if rtf is None else float(rtf[row]),
             probability_better=float(np.mean(draws(row) < draws(self.chosen))),
             runnable=self.evidence.can_run(table.lattice[row]),
-            trade=words.trade(table, self.chosen, row),
+            trade=trade(table, self.chosen, row),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from planner import words
+from planner import refusals
 from planner.arrays import Array, Index, Mask
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
@@ -65,7 +65,7 @@ class Shortfall:
     def _unreachable(self) -> NoFeasibleConfigurationError:
         """The target, with no budget at all."""
         said, details = self._likeliest()
-        none = words.unreachable(self.landscape, self.target or 0, self.risk, self.bounds)
+        none = refusals.unreachable(self.landscape, self.target or 0, self.risk, self.bounds)
         return NoFeasibleConfigurationError(f"{none}; {said}", binding="target", **details)
 
     def _likeliest(self) -> tuple[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ class Shortfall:
         row = int(rows[np.lexsort((quality.mean[rows], -chances[rows]))[0]])
         chance, estimate = float(chances[row]), self.landscape.estimate(row)
         metric = METRIC_OF[self.landscape.lattice.task]
-        said = words.likeliest(self.landscape, row, chance, bounded=bool(self.bounds))
+        said = refusals.likeliest(self.landscape, row, chance, bounded=bool(self.bounds))
         return said, {
             "nearest": self._named(row),
             "chance": chance,
@@ -92,10 +92,10 @@ class Shortfall:
         binding = max(over, key=over.__getitem__)
         price = {name: self.bounds[name] * ratio for name, ratio in over.items() if ratio > 1}
         device = landscape.of_device(binding, self.setting)
-        said = [words.infeasible(landscape, row, self.bounds[binding], binding, price, device)]
+        said = [refusals.infeasible(landscape, row, self.bounds[binding], binding, price, device)]
         more: dict[str, Any] = {} if device is None else {"device": device}
         if self.target is not None:
-            known = words.beyond(landscape, self.target, self.risk, reachable)
+            known = refusals.beyond(landscape, self.target, self.risk, reachable)
             said[0] = f"{known}{said[0]}"
             if reachable and self._within(self.bounds).any():
                 best, found = self._likeliest()
@@ -116,12 +116,12 @@ class Shortfall:
                 relaxed[name] = self._named(row)
             elif (least := self._least(name)) is not None:
                 alone[name] = least
-            said.append(words.relaxed(self.landscape, row, larger, alone.get(name)))
+            said.append(refusals.relaxed(self.landscape, row, larger, alone.get(name)))
         found: dict[str, Any] = {"relaxed": relaxed, "needed_alone": alone}
         if len(self.relax) > 1:
             larger = {name: self.bounds[name] * factor for name, factor in self.relax.items()}
             row = self._with(larger)
-            said.append(words.relaxed(self.landscape, row, larger))
+            said.append(refusals.relaxed(self.landscape, row, larger))
             found["relaxed_together"] = None if row is None else self._named(row)
         return said, {name: value for name, value in found.items() if value}
 

@@ -41,7 +41,7 @@ def middle_and_spread(curves: NDArray[np.float32]) -> tuple[Array, Array]:
     bags = ordered.shape[1]
     low = int(_TAIL * bags)
     middle = ordered[:, [(bags - 1) // 2, bags // 2]].mean(axis=1, dtype=np.float64)
-    between = ordered[:, bags - 1 - low] - ordered[:, low]
+    between = np.subtract(ordered[:, bags - 1 - low], ordered[:, low], dtype=np.float64)
     return middle, between / (2 * normal_quantile(1 - (low + 0.5) / bags))
 
 
