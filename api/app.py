@@ -30,7 +30,7 @@ from api.limits import Limiter
 from api.metrics import StoreCollector, note_recommendation
 from api.observing import Observed
 from api.reference import ReferencePlugin
-from api.services import PlanningService
+from api.services.planning import PlanningService
 from api.stopping import Stopping
 from api.strict import RequestSchemas, known_media_type, known_parameters
 from api.tracing import traced

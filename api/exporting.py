@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.schemas import RecommendationResponse
-from api.services import PlanningService, plan_of
+from api.services.planning import PlanningService, plan_of
 from measurements import verification as verifications
 from measurements.adaptation.records import TrainingRecord, records
 from measurements.records import Measurement

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 from litestar.params import QueryParameter
 
 from api.problems import invalid
+
+_Item = TypeVar("_Item")
 
 Cursor = Annotated[
     str, QueryParameter(description="next_cursor of the page before", pattern="^[0-9]{1,9}$")
@@ -31,3 +33,9 @@ def check(cursor: str | None, find: Callable[[str], object | None]) -> None:
     """
     if cursor is not None and find(cursor) is None:
         raise invalid("cursor", "is no next_cursor of a page before")
+
+
+def page(items: Sequence[_Item], cursor: str, limit: int) -> tuple[list[_Item], str | None]:
+    """A page of a list that grows at its end only, and the cursor of the next."""
+    end = int(cursor) + limit
+    return list(items[int(cursor) : end]), str(end) if end < len(items) else None

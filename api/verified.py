@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api import idempotency
 from api.job_schemas import VerificationLink, VerifiedResponse, Verify
-from api.services import PlanningService
+from api.services.planning import PlanningService
 from api.stopping import Stopping
 from measurements import verification as verifications
 from measurements.datasets import DatasetError

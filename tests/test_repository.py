@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 MODULES_WITHOUT_TORCH = [
     "api.app",
     "api.cli.main",
-    "api.services",
+    "api.services.planning",
     "planner.recommend",
     "planner.curves",
     "models_registry",

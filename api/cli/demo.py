@@ -43,7 +43,7 @@ def demo(
     speechplan demo --limit 10 --json
     """
     with handled(as_json), tempfile.TemporaryDirectory(prefix="speechplan-demo-") as folder:
-        from api.services import PlanningService
+        from api.services.planning import PlanningService
         from measurements import verification as verifications
         from measurements import verifying
         from measurements.commands import measure_command

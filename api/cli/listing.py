@@ -42,7 +42,7 @@ def cost(
     speechplan cost --model base --adapter lora --rank 32 --unmerged
     """
     with handled(as_json):
-        from api.services import cost_of
+        from api.services.costs import cost_of
 
         configuration = Configuration(**axes)
         counted = cost_of(
@@ -72,7 +72,7 @@ def models(as_json: options.Json = False) -> None:
     speechplan models
     """
     with handled(as_json):
-        from api.services import list_models
+        from api.services.models import list_models
 
         items = list_models()
         if as_json:
@@ -99,7 +99,7 @@ def devices(as_json: options.Json = False) -> None:
     speechplan devices
     """
     with handled(as_json):
-        from api.services import list_devices
+        from api.services.devices import list_devices
 
         found = list_devices(existing_store())
         if as_json:
@@ -134,7 +134,7 @@ def studies(as_json: options.Json = False) -> None:
     speechplan studies --json
     """
     with handled(as_json):
-        from api.services import list_studies
+        from api.services.studies import list_studies
 
         items = list_studies(existing_store())
         if as_json:

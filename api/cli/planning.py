@@ -52,7 +52,7 @@ def recommend(
     """
     with handled(as_json):
         from api.exporting import export_of, write_export
-        from api.services import PlanningService
+        from api.services.planning import PlanningService
 
         question = question_of(given, alternatives=alternatives)
         store = existing_store()
@@ -111,7 +111,7 @@ def export(
             print_json(plan_schema())
             return
         from api.exporting import export_of, export_of_stored, write_export
-        from api.services import PlanningService
+        from api.services.planning import PlanningService
 
         store = existing_store()
         planning = PlanningService(store)
@@ -189,7 +189,7 @@ def pareto(
     speechplan pareto --x memory_gib --y gflops --gflops 500 --json
     """
     with handled(as_json):
-        from api.services import PlanningService
+        from api.services.planning import PlanningService
         from planner.question import FrontQuestion
 
         axes = {"x": cost_called(x), "y": cost_called(y)}

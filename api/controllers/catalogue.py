@@ -8,11 +8,12 @@ from litestar.params import FromPath
 
 from api import revisions
 from api.examples import Documented
-from api.paging import Cursor, Limit
+from api.paging import Cursor, Limit, page
 from api.problems import named_in_path, responses
 from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import DevicesResponse, ListedDevice, ModelInfo, ModelsResponse
-from api.services import device_of, list_devices, list_models, model_of, page
+from api.services.devices import device_of, list_devices
+from api.services.models import list_models, model_of
 from measurements.store import Store
 
 

@@ -10,7 +10,7 @@ from litestar.params import QueryParameter
 from api.examples import Documented
 from api.problems import problem, responses
 from api.schemas import CostResponse
-from api.services import cost_of
+from api.services.costs import cost_of
 from models_registry import Configuration
 from models_registry.configuration import (
     AdapterKind,

@@ -13,11 +13,10 @@ from api.examples import Documented, DocumentedTables
 from api.files import VARIES, measurements_file
 from api.formats import RowsRequest
 from api.known import find_measurements, measurement_of
-from api.paging import Cursor, Limit
+from api.paging import Cursor, Limit, page
 from api.problems import invalid, not_found, responses
 from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import Imported, ImportRequest, MeasurementsPage
-from api.services import page
 from api.strict import TAKES
 from measurements import exchange
 from measurements.records import Measurement, Source

@@ -17,7 +17,8 @@ from api.job_schemas import VerifiedResponse, Verify
 from api.problems import not_found, responses
 from api.revisions import ETAG, IfMatch
 from api.schemas import FrontResponse, PredictionsRequest, PredictionsResponse
-from api.services import PlanningService, check_dataset
+from api.services.datasets import check_dataset
+from api.services.planning import PlanningService
 from api.verified import Answers
 from measurements import verification as verifications
 from measurements.store import Store

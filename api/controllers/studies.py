@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from api import revisions
 from api.examples import Documented
-from api.paging import Cursor, Limit
+from api.paging import Cursor, Limit, page
 from api.problems import named_in_path, responses
 from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import (
@@ -25,14 +25,9 @@ from api.schemas import (
     StudyCurves,
     StudyInfo,
 )
-from api.services import (
-    PlanningService,
-    list_studies,
-    measurements_page,
-    page,
-    study_curves,
-    study_info,
-)
+from api.services.measurements import measurements_page
+from api.services.planning import PlanningService
+from api.services.studies import list_studies, study_curves, study_info
 from measurements.store import Store
 from measurements.studies import study_of
 

@@ -17,9 +17,9 @@ from api import events, idempotency, paging
 from api.examples import Documented
 from api.idempotency import IdempotencyKey
 from api.job_schemas import SweepResponse, SweepRun, SweepRunsPage, SweepsPage
-from api.paging import Before, Cursor, Limit
+from api.paging import Before, Cursor, Limit, page
 from api.problems import not_found, problem, responses
-from api.services import check_dataset, page
+from api.services.datasets import check_dataset
 from api.stopping import Stopping
 from measurements.jobs import orphans
 from measurements.jobs.queue import JobQueue

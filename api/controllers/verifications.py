@@ -15,11 +15,11 @@ from api import events, idempotency, paging, revisions
 from api.examples import Documented
 from api.idempotency import IdempotencyKey
 from api.job_schemas import VerificationRequest, VerificationResponse, VerificationsPage
-from api.paging import Before, Cursor, Limit
+from api.paging import Before, Cursor, Limit, page
 from api.problems import not_found, problem, responses
 from api.revisions import IfMatch
 from api.schemas import CoverageResponse
-from api.services import check_dataset, page
+from api.services.datasets import check_dataset
 from api.stopping import Stopping
 from measurements import verification as verifications
 from measurements.coverage import coverage

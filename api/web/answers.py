@@ -9,7 +9,7 @@ from typing import Any
 
 from api import charts
 from api.schemas import RecommendationResponse
-from api.services import PlanningService
+from api.services.planning import PlanningService
 from api.web import fields
 from api.web.site import ASSETS
 from api.web.snippets import Snippet, snippets, verifying

@@ -13,7 +13,10 @@ from api import problems
 from api.exporting import export_of
 from api.files import plan_file
 from api.security import has_keys
-from api.services import PlanningService, list_devices, list_models, list_studies
+from api.services.devices import list_devices
+from api.services.models import list_models
+from api.services.planning import PlanningService
+from api.services.studies import list_studies
 from api.web import answers, fields
 from api.web.site import AnyRequest, page
 from api.web.snippets import snippets

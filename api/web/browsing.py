@@ -14,14 +14,11 @@ from api.fitted_chart import fitted_axis_chart
 from api.paging import Cursor
 from api.problems import not_found
 from api.schemas import CurvesResponse, ScalingResponse
-from api.services import (
-    PlanningService,
-    list_devices,
-    list_models,
-    list_studies,
-    measurements_page,
-    study_curves,
-)
+from api.services.devices import list_devices
+from api.services.measurements import measurements_page
+from api.services.models import list_models
+from api.services.planning import PlanningService
+from api.services.studies import list_studies, study_curves
 from api.web.site import ASSETS, AnyRequest, page
 from measurements.coverage import coverage, verified
 from measurements.measured_curves import MeasuredCurve

@@ -16,7 +16,8 @@ from api.paging import Before
 from api.problems import not_found
 from api.schemas import Schema
 from api.security import has_keys
-from api.services import PlanningService, check_dataset
+from api.services.datasets import check_dataset
+from api.services.planning import PlanningService
 from api.web import answers, fields
 from api.web.asking import answered
 from api.web.site import AnyRequest, page

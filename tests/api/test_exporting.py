@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from api.services import PlanningService  # noqa: E402
+from api.services.planning import PlanningService  # noqa: E402
 from measurements.adaptation.run import adapt  # noqa: E402
 from models_registry import Configuration, load, read_plan  # noqa: E402
 from planner.question import Budget, Question  # noqa: E402

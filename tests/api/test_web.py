@@ -68,7 +68,7 @@ def questions_of_command_line(text, folder, monkeypatch):
     """What a command line asks, as the command itself understands it."""
     seen = []
     monkeypatch.setattr(
-        "api.services.PlanningService.recommend",
+        "api.services.planning.PlanningService.recommend",
         lambda self, question, *_: seen.append(question) or 1,
     )
     result = run_lines(text, folder, monkeypatch)

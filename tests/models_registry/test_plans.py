@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from api.services import PlanningService, plan_of
+from api.services.planning import PlanningService, plan_of
 from models_registry import Configuration, Plan, PlanError, read_plan, write_plan
 from models_registry.weights import PathSource, pinned
 from planner.question import Budget, Question

@@ -1,52 +1,36 @@
-"""What the HTTP routes and the command line share."""
+"""Answers to questions, and plans of them."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from api.memory import give_back
 from api.schemas import (
-    CostResponse,
-    CurvesResponse,
-    DevicesResponse,
     FrontResponse,
-    ListedDevice,
-    MeasurementsPage,
-    ModelInfo,
     Predicted,
     PredictionsRequest,
     PredictionsResponse,
     RecommendationResponse,
     ScalingResponse,
-    StudyInfo,
 )
-from measurements.datasets import DatasetError
 from measurements.devices import local_device
 from measurements.fits import FITS
-from measurements.measured_curves import measured_curves
-from measurements.profiles import device_profiles
-from measurements.studies import Study, evidence_for, resolve_device, studies, study_of
-from models_registry import MODELS, Architecture, Configuration, Plan
-from models_registry.devices import DEVICES
-from models_registry.weights import available, pinned
-from planner.answer import ComponentFlops, Recommendation, StudySummary
-from planner.cost import Convention, Flops, memory_bytes, pass_flops
-from planner.cost.unmerged import adapter_bytes, adapter_flops
-from planner.cost.whisper import SEED_OUTPUT_TOKENS
+from measurements.studies import evidence_for, resolve_device, study_of
+from models_registry import Plan
+from models_registry.weights import pinned
+from planner.answer import Recommendation, StudySummary
 from planner.curves.along import curves_along, held
 from planner.question import FrontQuestion, Question, Setting
 from planner.recommend import Planner
 from planner.workload import Workload
 
 if TYPE_CHECKING:
-    from measurements.settings import Settings
     from measurements.store import Store
 
 _KEPT_BYTES = 22e6
@@ -54,7 +38,6 @@ _KEPT_BYTES = 22e6
 _EVIDENCE_BYTES = 2_000_000
 
 _Asked = TypeVar("_Asked", bound=Setting)
-_Item = TypeVar("_Item")
 
 
 @dataclass
@@ -248,166 +231,3 @@ def plan_of(answer: RecommendationResponse, question: Question) -> Plan:
         question=question.model_dump(mode="json", exclude_defaults=True),
         made_by=f"speechplan {version('speechplan')}",
     )
-
-
-def cost_of(
-    configuration: Configuration,
-    *,
-    convention: Convention = "counted-1",
-    output_tokens: int = SEED_OUTPUT_TOKENS,
-    classes: int = 0,
-    merged: bool = True,
-) -> CostResponse:
-    """FLOPs and memory of one forward pass over a full window.
-
-    Args:
-        configuration: What runs.
-        convention: How to count.
-        output_tokens: Tokens decoded, the end of text included (ASR).
-        classes: Classes of the read-out (SER).
-        merged: Whether its adapter is merged into the weights and costs nothing.
-
-    Raises:
-        ValueError: The convention does not cover the configuration.
-    """
-    flops = pass_flops(
-        configuration, output_tokens=output_tokens, convention=convention, classes=classes
-    )
-    memory = memory_bytes(configuration, output_tokens)
-    if not merged:
-        if convention != "counted-1":
-            raise ValueError(f"convention {convention} does not cover an adapter that is unmerged")
-        more = adapter_flops(configuration, output_tokens=output_tokens)
-        flops = Flops(convention, {**flops.components, "adapter": more})
-        memory["adapter"] = adapter_bytes(configuration)
-    return CostResponse(
-        gflops=float(flops.total) / 1e9,
-        convention=convention,
-        breakdown=[
-            ComponentFlops(component=name, flops=float(value))
-            for name, value in flops.components.items()
-        ],
-        memory_bytes=sum(memory.values()),
-        memory_breakdown=memory,
-        output_tokens=output_tokens if configuration.task == "asr" else None,
-        configuration=configuration,
-    )
-
-
-def list_models() -> list[ModelInfo]:
-    """Every model of the registry, and whether its weights are here."""
-    return [_model(model) for model in MODELS]
-
-
-def model_of(name: str) -> ModelInfo:
-    """A model of the registry, by its name or an alias.
-
-    Raises:
-        UnknownNameError: There is none of that name.
-    """
-    return _model(MODELS.get(name))
-
-
-def _model(model: Architecture) -> ModelInfo:
-    return ModelInfo(
-        name=model.name,
-        family=model.family,
-        tasks=list(model.tasks),
-        parameters=model.parameters,
-        encoder_layers=model.encoder_layers,
-        max_window_s=model.max_window_s,
-        hub_id=model.hub_id,
-        weights="installed" if available(model.name) else "hub",
-    )
-
-
-def list_devices(store: Store | None) -> DevicesResponse:
-    """Every device: those that were timed, this machine, and those of data sheets."""
-    local = local_device()
-    profiles = {profile.device.id: profile for profile in device_profiles(store)}
-    known = {name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()}
-    known.setdefault(local.id, (local.kind, "a probe"))
-    known |= {device.name: (device.kind, device.source) for device in DEVICES}
-    return DevicesResponse(
-        items=[
-            ListedDevice(
-                name=name,
-                kind=kind,
-                source=source,
-                local=name == local.id,
-                profile=profiles.get(name),
-            )
-            for name, (kind, source) in known.items()
-        ],
-        local=local.id,
-    )
-
-
-def device_of(store: Store | None, name: str) -> ListedDevice:
-    """A device by its name or an alias; ``local`` is this machine.
-
-    Raises:
-        UnknownNameError: There is none of that name.
-    """
-    resolved = resolve_device(name, store)
-    return next(one for one in list_devices(store).items if one.name == resolved)
-
-
-def study_curves(store: Store | None, study: str, model: str | None, seed: int) -> CurvesResponse:
-    """What was measured along each axis of a study, in pairs against its centre.
-
-    Raises:
-        UnknownNameError: There is no such study or model.
-    """
-    wanted = None if model is None else MODELS.canonical(model)
-    found = measured_curves(study_of(store, study).measurements, model=wanted, seed=seed)
-    give_back()
-    return CurvesResponse(items=found)
-
-
-def list_studies(store: Store | None) -> list[StudyInfo]:
-    """Every study and how much is known in it."""
-    return [study_info(study) for study in studies(store)]
-
-
-def study_info(study: Study) -> StudyInfo:
-    """A study and how much is known in it."""
-    return StudyInfo(
-        id=study.id,
-        task=study.task,
-        measured=sum(m.source == "measured" for m in study.measurements),
-        published=sum(m.source == "published" for m in study.measurements),
-    )
-
-
-def page(items: Sequence[_Item], cursor: str, limit: int) -> tuple[list[_Item], str | None]:
-    """A page of a list that grows at its end only, and the cursor of the next."""
-    end = int(cursor) + limit
-    return list(items[int(cursor) : end]), str(end) if end < len(items) else None
-
-
-def measurements_page(store: Store | None, study: str, cursor: str, limit: int) -> MeasurementsPage:
-    """A page of a study's measurements: the catalogue's first, then the store's.
-
-    Raises:
-        UnknownNameError: There is no such study.
-    """
-    items, following = page(study_of(store, study).measurements, cursor, limit)
-    return MeasurementsPage(items=items, next_cursor=following)
-
-
-def check_dataset(name: str | None, settings: Settings) -> None:
-    """Lets only data sets be named over HTTP that lie in an allowed folder.
-
-    Raises:
-        DatasetError: It lies elsewhere.
-    """
-    if name is None or ":" not in name:
-        return
-    _, _, rest = name.partition(":")
-    place = Path(rest).expanduser().resolve()
-    if not any(place.is_relative_to(root.resolve()) for root in settings.data_roots):
-        raise DatasetError(
-            f"data set {name!r} is not in an allowed folder; the service's"
-            " SPEECHPLAN_DATA_ROOTS names those"
-        )
