@@ -15,6 +15,7 @@ from typing import Any
 
 from litestar.openapi.spec import (
     Example,
+    OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIType,
     Operation,
@@ -76,8 +77,8 @@ class DocumentedTables(Documented):
         texts = _known()["texts"].get(self.operation_id, {})
         for content in filter(None, contents):
             for media_type in _TABLES:
-                binary = {} if media_type in texts else {"format": "binary"}
-                schema = Schema(type=OpenAPIType.STRING, **binary)
+                binary = None if media_type in texts else OpenAPIFormat.BINARY
+                schema = Schema(type=OpenAPIType.STRING, format=binary)
                 content[media_type] = OpenAPIMediaType(schema=schema)
                 _fill({media_type: content[media_type]}, texts.get(media_type))
 

@@ -69,7 +69,7 @@ class RowsRequest(Request[Any, Any, Any]):
 
 def _rows(content: bytes, suffix: str) -> ImportRequest:
     try:
-        rows = list(islice(rows_of(content, suffix), MOST_ROWS + 1))
+        rows: list[Any] = list(islice(rows_of(content, suffix), MOST_ROWS + 1))
     except ValueError as error:
         raise invalid("", str(error)) from None
     if not 0 < len(rows) <= MOST_ROWS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from litestar.enums import ScopeType
 from litestar.types import Message, Scope
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -37,7 +38,7 @@ RATE_LIMIT = "rate_limit_headers"
 
 async def add(message: Message, scope: Scope) -> None:
     """Adds them to an answer that begins; what a route has set itself stays."""
-    if message["type"] != "http.response.start" or scope["type"] != "http":
+    if message["type"] != "http.response.start" or scope["type"] != ScopeType.HTTP:
         return
     given = {name for name, _ in message["headers"]}
     added = _ALWAYS | scope["state"].get(RATE_LIMIT, {})

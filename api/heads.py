@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 _STREAMS = "/events"
@@ -18,7 +19,7 @@ def with_heads(app: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if (
-            scope["type"] != "http"
+            scope["type"] != ScopeType.HTTP
             or scope["method"] != "HEAD"
             or scope["path"].rstrip("/").endswith(_STREAMS)
         ):

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any, overload
 
 from litestar import Request
 from litestar.params import HeaderParameter
@@ -39,11 +39,15 @@ _KEY_PART = 18
 """Characters of an identifier that come from the key; the rest comes from the request."""
 
 
-def caller_of(request: Request[object, object, object]) -> str:
+def caller_of(request: Request[Any, Any, Any]) -> str:
     """Whose a key is: two callers may choose the same one."""
     return f"{request.url.path} {request.scope['state'].get(KEY_ID, '')}"
 
 
+@overload
+def identifier_of(key: str, caller: str, *said: object) -> str: ...
+@overload
+def identifier_of(key: str | None, caller: str, *said: object) -> str | None: ...
 def identifier_of(key: str | None, caller: str, *said: object) -> str | None:
     """An id that the same key and request have in common; none without a key.
 

@@ -10,8 +10,9 @@ import os
 import platform
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
+from typing import TypeVar
 
 from prometheus_client import (
     REGISTRY,
@@ -34,6 +35,7 @@ from measurements.logs import get_logger
 from measurements.speed import Speed
 from measurements.store import Store, StoreError
 from measurements.verification_records import Run
+from models_registry.configuration import Task
 from planner.answer import Recommendation
 
 _log = get_logger("metrics")
@@ -44,8 +46,10 @@ _LATENCY_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60
 _ERROR = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Absolute errors of WER or UA, as fractions."""
 
-_Checked = tuple[list[tuple[str, Run]], list[Speed]]
+_Checked = tuple[list[tuple[Task, Run]], list[Speed]]
 """Errors that a real run has checked, with their tasks, and times."""
+
+_Group = TypeVar("_Group", bound=tuple[str, ...])
 
 REQUESTS = Counter("speechplan_http_requests", "Requests answered", ("method", "route", "status"))
 LATENCY = Histogram(
@@ -195,7 +199,7 @@ class _Both:
 
 
 def _gauge(
-    name: str, said: str, labels: tuple[str, ...], values: dict[tuple[str, ...], int]
+    name: str, said: str, labels: tuple[str, ...], values: Mapping[_Group, int]
 ) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(name, said, labels=labels)
     for group, value in sorted(values.items()):

@@ -6,7 +6,8 @@ import re
 import time
 import uuid
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from api import metrics
@@ -40,7 +41,7 @@ class Observed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         request_id, status = _request_id(scope), _CLIENT_LEFT
@@ -62,10 +63,11 @@ class Observed:
                 _note(scope, status, time.perf_counter() - started)
 
 
-def _note(scope: Scope, status: int, duration_s: float) -> None:
+def _note(scope: HTTPScope, status: int, duration_s: float) -> None:
     method = scope["method"] if scope["method"] in _METHODS else "other"
     # Not the path: it may hold anything, and there is no end of them.
     route = scope.get("path_template") or "none"
+    client = scope.get("client")
     metrics.REQUESTS.labels(method, route, str(status)).inc()
     metrics.LATENCY.labels(method, route).observe(duration_s)
     (_log.debug if route in _QUIET else _log.info)(
@@ -75,7 +77,7 @@ def _note(scope: Scope, status: int, duration_s: float) -> None:
         status=status,
         duration_s=round(duration_s, 6),
         key=scope["state"].get(KEY_ID),
-        client=scope["client"][0] if scope.get("client") else None,
+        client=client[0] if client else None,
     )
 
 

@@ -76,7 +76,7 @@ def answer_together(processes: int, options: Mapping[str, Any]) -> None:
     from uvicorn.supervisors import Multiprocess
 
     if _FORKS:  # The server knows no other way of being told.
-        _subprocess.spawn = multiprocessing.get_context("forkserver")
+        _subprocess.spawn = multiprocessing.get_context("forkserver")  # type: ignore[assignment]
     config = uvicorn.Config(
         f"{__name__}:{application.__name__}", factory=True, workers=processes, **options
     )

@@ -149,7 +149,8 @@ def _operation(method: str, path: str, operation: Schema) -> str:
         parts += _examples(body)
     responses = operation.get("responses", {})
     parts.append(_table(("status", "", "body"), map(_response, sorted(responses.items()))))
-    for body in next(iter(responses.values()), {}).get("content", {}).values():
+    first: Schema = next(iter(responses.values()), {})
+    for body in first.get("content", {}).values():
         parts += _examples(body)
     return "".join([*parts, "</section>"])
 

@@ -37,4 +37,5 @@ class Pace:
         load = max(alike, key=lambda t: t.configuration.architecture.parameters)
         larger = c.architecture.parameters / load.configuration.architecture.parameters
         ratio = flops / work_flops(nearest.configuration)
-        return pass_s * max(ratio, 1.0) * min(ratio, 1.0) ** 0.5 + (load.load_s or 0.0) * larger
+        shrunk: float = min(ratio, 1.0) ** 0.5
+        return pass_s * max(ratio, 1.0) * shrunk + (load.load_s or 0.0) * larger

@@ -50,7 +50,7 @@ def check(transcriber: WhisperTranscriber, waveform: Waveform) -> int | None:
     features = transcriber.features(batch, window.frames, clock)
     with _counted(transcriber.model) as counter:
         states = transcriber.encode(features, clock)
-        (tokens,) = transcriber.decode(states, batch, clock)
+        (tokens,) = transcriber.decode(list(states), batch, clock)
     flops = pass_flops(transcriber.configuration, frames=window.frames, output_tokens=len(tokens))
     expected = int(flops.total)
     return _agreed(counter, expected, transcriber.configuration)

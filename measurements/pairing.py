@@ -54,13 +54,15 @@ def _influence(measurement: Measurement) -> NDArray[np.float64]:
     """
     wrong = np.array([errors for errors, _ in measurement.utterance_errors], float)
     if measurement.metric.name == "wer":
-        return wrong / wrong.sum()
+        shares: NDArray[np.float64] = wrong / wrong.sum()
+        return shares
     # UA: every class weighs the same, and its clips share that weight.
     _, kind = np.unique(measurement.labels, return_inverse=True)
     clips = np.bincount(kind)
     of_class = np.bincount(kind, weights=wrong) / clips
-    influence = (wrong - of_class[kind]) / clips[kind] / of_class.sum()
+    influence: NDArray[np.float64] = (wrong - of_class[kind]) / clips[kind] / of_class.sum()
     if not measurement.speakers:
         return influence
     people, who = np.unique(measurement.speakers, return_inverse=True)
-    return np.bincount(who, weights=influence, minlength=len(people))
+    summed = np.bincount(who, weights=influence, minlength=len(people))
+    return np.asarray(summed, np.float64)

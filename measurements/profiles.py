@@ -61,11 +61,12 @@ def device_profiles(store: Store | None) -> list[DeviceProfile]:
     """Every device with timings, by its id."""
     measured = [m for _, m in store.measurements()] if store is not None else []
     measurements = {m.key: m for m in (*catalogue(), *measured) if m.device and m.timings}
+    records: list[DeviceTiming | Measurement] = [*measurements.values(), *all_device_timings(store)]
     found: dict[str, list[DeviceTiming | Measurement]] = {}
-    for record in (*measurements.values(), *all_device_timings(store)):
+    for record in records:
         assert record.device is not None
         found.setdefault(record.device.id, []).append(record)
-    return [_profile(records) for _, records in sorted(found.items())]
+    return [_profile(timed) for _, timed in sorted(found.items())]
 
 
 def device_evidence(
@@ -108,7 +109,7 @@ def device_evidence(
             ),
             native=native | {record.configuration.precision for record in timed},
             kind="cuda" if cuda else "cpu",
-            memory_bytes=known and known.memory_bytes,
+            memory_bytes=known.memory_bytes if known else None,
         )
     if probed == local_device().id and probed not in found and local_device().kind == "cpu":
         found[probed] = DeviceEvidence(probe(), native=frozenset(CPU_PRECISIONS), kind="cpu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from api.cli.stores import writable_store
 
 if TYPE_CHECKING:
     from measurements.records import DeviceTiming
+    from models_registry.configuration import Precision
     from planner.device.check import HeldOutCheck
 
 _SHOWN = 40
@@ -49,7 +50,7 @@ def calibrate(
                 device=device,
                 budget_s=budget_s,
                 models=model,
-                precisions=[p.value for p in precision] if precision else None,
+                precisions=[cast("Precision", p.value) for p in precision] if precision else None,
                 on_progress=report,
             )
         timings = [t for t in store.device_timings(found.device.id) if t.samples]

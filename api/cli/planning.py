@@ -168,7 +168,9 @@ def _plot(answer: Recommendation, question: Question, path: Path) -> None:
         return float(getattr(costs, name) if estimate is None else estimate.mean)
 
     target = {"wer": question.target_wer, "ua": question.target_ua}[metric]
-    limits = dict(question.budget.bounds()) | ({} if target is None else {metric: target})
+    limits: dict[str, float] = dict(question.budget.bounds().items())
+    if target is not None:
+        limits[metric] = target
     chosen = (answer.configuration.label(), place(front.x), place(front.y))
     draw(front_chart(front, chosen=chosen, limits=limits), path)
 
@@ -193,7 +195,7 @@ def pareto(
         from planner.question import FrontQuestion
 
         axes = {"x": cost_called(x), "y": cost_called(y)}
-        question = FrontQuestion(**setting(given), **axes)  # type: ignore[arg-type]
+        question = FrontQuestion(**setting(given), **axes)
         answer = PlanningService(existing_store()).front(question)
         if plot is not None:
             from api.charts import draw, front_chart

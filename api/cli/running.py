@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -24,6 +24,8 @@ from models_registry import Configuration, Plan, read_plan
 
 if TYPE_CHECKING:
     from models_registry.configuration import Task
+    from models_registry.loading.emotion import EmotionRecogniser
+    from models_registry.loading.whisper import WhisperTranscriber
 
 
 @with_axes(without=("batch_size",))
@@ -247,11 +249,12 @@ def transcribe(
 
         recordings = [Utterance(str(file), file, "") for file in audio]
         sounds = [recording.audio() for recording in recordings]
-        transcriber = load(
+        loaded = load(
             configuration,
             device=device,
             **_options(planned, plan, weights=weights, adapter=adapter_key, language=language),
         )
+        transcriber = cast("WhisperTranscriber", loaded)
         texts = {}
         pairs = list(zip(recordings, sounds, strict=True))
         for recording, (samples, rate) in watched(pairs, "transcribing", quiet=as_json):
@@ -299,11 +302,12 @@ def classify(
         from models_registry import load
 
         sounds = {str(file): Utterance(str(file), file, "").audio() for file in audio}
-        recogniser = load(
+        loaded = load(
             configuration,
             device=device,
             **_options(planned, plan, weights=weights, adapter=adapter_key, study=study),
         )
+        recogniser = cast("EmotionRecogniser", loaded)
         each = watched(list(sounds.items()), "classifying", quiet=as_json)
         found = {name: recogniser.classify(*sound) for name, sound in each}
         if as_json:

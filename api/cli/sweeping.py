@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from measurements.progress import Progress
     from measurements.sweeps import RunState, SweepProgress
     from measurements.sweeps.runner import Sweep
+    from measurements.sweeps.states import Status
 
 
 class DesignName(StrEnum):
@@ -316,7 +317,7 @@ def _row(state: RunState, current: Progress | None) -> tuple[str, str, str, str]
 
 
 def _counts(progress: SweepProgress) -> str:
-    names = ("done", "running", "waiting", "failed")
+    names: tuple[Status, ...] = ("done", "running", "waiting", "failed")
     parts = [f"{progress.count(name)} {name}" for name in names]
     if progress.left_s:
         minutes, seconds = divmod(round(progress.left_s), 60)

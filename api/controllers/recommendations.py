@@ -44,7 +44,7 @@ class RecommendationController(Controller):
     )
     def recommend(
         self,
-        request: Request[object, object, object],
+        request: Request[Any, Any, Any],
         data: JSONBody[Question],
         answers: NamedDependency[Answers],
         verify: Annotated[

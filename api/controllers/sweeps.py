@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.concurrency import sync_to_thread
@@ -51,7 +51,7 @@ class SweepController(Controller):
     )
     def start(
         self,
-        request: Request[object, object, object],
+        request: Request[Any, Any, Any],
         data: JSONBody[SweepSpec],
         store: NamedDependency[Store],
         queue: NamedDependency[JobQueue],
@@ -145,7 +145,7 @@ class SweepController(Controller):
     )
     async def follow(
         self,
-        request: Request[object, object, object],
+        request: Request[Any, Any, Any],
         sweep_id: FromPath[str],
         store: NamedDependency[Store],
         stopping: NamedDependency[Stopping],

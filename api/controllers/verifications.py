@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.concurrency import sync_to_thread
@@ -60,7 +60,7 @@ class VerificationController(Controller):
     )
     def start(
         self,
-        request: Request[object, object, object],
+        request: Request[Any, Any, Any],
         data: JSONBody[VerificationRequest],
         store: NamedDependency[Store],
         queue: NamedDependency[JobQueue],
@@ -172,7 +172,7 @@ class VerificationController(Controller):
     )
     async def follow(
         self,
-        request: Request[object, object, object],
+        request: Request[Any, Any, Any],
         verification_id: FromPath[str],
         store: NamedDependency[Store],
         stopping: NamedDependency[Stopping],

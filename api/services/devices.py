@@ -18,7 +18,9 @@ def list_devices(store: Store | None) -> DevicesResponse:
     """Every device: those that were timed, this machine, and those of data sheets."""
     local = local_device()
     profiles = {profile.device.id: profile for profile in device_profiles(store)}
-    known = {name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()}
+    known: dict[str, tuple[str, str]] = {
+        name: (profile.device.kind, "its timed runs") for name, profile in profiles.items()
+    }
     known.setdefault(local.id, (local.kind, "a probe"))
     known |= {device.name: (device.kind, device.source) for device in DEVICES}
     return DevicesResponse(

@@ -116,7 +116,7 @@ def view(
 
 def limits(question: Question) -> dict[str, float]:
     """Bounds of a question by cost, and of the metric where it has a target."""
-    bounds: dict[str, float] = dict(question.budget.bounds())
+    bounds: dict[str, float] = dict(question.budget.bounds().items())
     if question.target_wer is not None:
         bounds["wer"] = question.target_wer
     if question.target_ua is not None:
@@ -128,10 +128,10 @@ def _front(answer: Recommendation, question: Question) -> dict[str, Any] | None:
     if not ASSETS.charts:
         return None
     front = answer.pareto_front
-    place = tuple(_value(answer, front, name) for name in (front.x, front.y))
+    x, y = (_value(answer, front, name) for name in (front.x, front.y))
     return charts.front_chart(
         front,
-        chosen=(answer.configuration.label(), *place),
+        chosen=(answer.configuration.label(), x, y),
         limits=limits(question),
         width="container",
     )

@@ -121,7 +121,7 @@ class Asked:
         """What was given for a field."""
         return self.values.get(name, [default])[0]
 
-    def link(self, path: str = "/", **changes: object) -> str:
+    def link(self, path: str = "/", /, **changes: object) -> str:
         """The address of the same question but for some fields; none leaves one out."""
         values = self.values | {
             name: [] if value is None else [str(value)] for name, value in changes.items()
@@ -258,7 +258,7 @@ def _number(text: str) -> str | float:
 
 def _relaxations(text: str, budget: dict[str, Any]) -> dict[str, float]:
     """Factors by cost of ``50%`` for every budget, or of ``gflops=+50%,rtf=+20%``."""
-    factors = {}
+    factors: dict[str, float] = {}
     for part in filter(None, re.split(r"[,;]\s*|\s+(?=[\w-]+=)", text)):
         match = _RELAX.fullmatch(part.strip())
         if match is None or float(match[2]) == 0:
@@ -274,7 +274,7 @@ def _relaxations(text: str, budget: dict[str, Any]) -> dict[str, float]:
 
 def _workload(asked: Asked) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """The workload's durations, where there are any, and how they come."""
-    serving = {
+    serving: dict[str, Any] = {
         name: asked.first(name)
         for name in ("arrivals_per_s", "max_batch_size")
         if name in asked.values

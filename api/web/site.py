@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -101,5 +102,7 @@ def sign_in(
     return page(request, "sign_in", status=status, to=to, wrong=wrong)
 
 
-HANDLERS = dict.fromkeys((*problems.CONVERTERS, HTTPException, ProblemDetailsException), failed)
+HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = dict.fromkeys(
+    (*problems.CONVERTERS, HTTPException, ProblemDetailsException), failed
+)
 """Every kind of error that the API turns into a problem."""

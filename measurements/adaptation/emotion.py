@@ -123,8 +123,10 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
     encoder = encoder_from_folder(request.base, plain, request.device)
     training, held_out = split_by_speaker(dataset, h.held_out_share, h.seed)
     labels = tuple(sorted({utterance.reference for utterance in dataset.utterances}))
-    clips = [[Clip(u, labels.index(u.reference)) for u in part] for part in (training, held_out)]
-    readout = _first_readout(encoder, clips[0], len(labels), report)
+    clips, exam = (
+        [Clip(u, labels.index(u.reference)) for u in part] for part in (training, held_out)
+    )
+    readout = _first_readout(encoder, clips, len(labels), report)
     random.seed(h.seed)
     torch.manual_seed(h.seed)
     layers = "layers" if isinstance(c.architecture, WhisperArchitecture) else "encoder.layers"
@@ -163,7 +165,7 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
         held_out_utterances=len(held_out),
         held_out_speakers=tuple(sorted({u.speaker or "" for u in held_out})),
     )
-    lesson = EmotionLesson(encoder, readout, *clips, h)
+    lesson = EmotionLesson(encoder, readout, clips, exam, h)
     return Prepared(parameters, lesson, data, save)
 
 

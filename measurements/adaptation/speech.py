@@ -249,6 +249,7 @@ def prepare(request: Request, report: Callable[[Progress], None]) -> Prepared:
         weights=request.source,
         language=dataset.language,
     )
+    assert isinstance(plain, WhisperTranscriber)
     training, held_out = split_by_speaker(dataset, h.held_out_share, h.seed)
     wanted = h.steps * h.batch_size
     if len(training) > wanted:

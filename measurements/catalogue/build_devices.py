@@ -30,7 +30,8 @@ def build(url: str, folder: Path = DEVICES) -> dict[Path, int]:
     written = {}
     for device, timings in found.items():
         file = folder / f"{device}.jsonl.gz"
-        write_lines(file, sorted(timings, key=lambda t: t.key))
+        ordered = sorted(timings, key=lambda t: t.key)
+        write_lines(file, ordered)
         written[file] = len(timings)
     return written
 

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from scipy.signal import resample_poly
+
+Samples = NDArray[np.float64]
 
 HERE = Path(__file__).parent
 RATE = 16_000
@@ -91,7 +94,7 @@ def main() -> None:
         writer.writerows(rows)
 
 
-def _speak(text: str, voice: str, speed: float) -> np.ndarray:
+def _speak(text: str, voice: str, speed: float) -> Samples:
     engine, _, name = voice.partition(":")
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         if engine == "flite":
@@ -103,16 +106,18 @@ def _speak(text: str, voice: str, speed: float) -> np.ndarray:
         samples, rate = soundfile.read(file.name)
     samples = resample_poly(samples, RATE, rate)
     samples = np.concatenate([np.zeros(RATE // 5), samples, np.zeros(RATE // 5)])
-    return samples * 10 ** (LEVEL_DB / 20) / np.sqrt(np.mean(samples**2))
+    levelled: Samples = samples * 10 ** (LEVEL_DB / 20) / np.sqrt(np.mean(samples**2))
+    return levelled
 
 
-def _with_noise(waveform: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
+def _with_noise(waveform: Samples, snr_db: float, rng: np.random.Generator) -> Samples:
     spectrum = np.fft.rfft(rng.standard_normal(len(waveform)))
     spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
     spectrum[0] = 0
     noise = np.fft.irfft(spectrum, len(waveform))
     gain = 10 ** ((LEVEL_DB - snr_db) / 20) / np.sqrt(np.mean(noise**2))
-    return np.clip(waveform + gain * noise, -1, 1)
+    noisy: Samples = np.clip(waveform + gain * noise, -1, 1)
+    return noisy
 
 
 if __name__ == "__main__":

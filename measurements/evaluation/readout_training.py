@@ -154,7 +154,8 @@ def _standardising(means: Tensor, classes: int) -> Readout:
 
 def _attending(tokens: Tokens, clips: Tensor, linear: Readout) -> Readout:
     """A read-out with even attention over standardised tokens that equals the linear one."""
-    count, total, square = 0, 0.0, 0.0
+    count = 0
+    total = square = torch.zeros((), dtype=torch.double)
     for batch in clips.split(BATCH_CLIPS):
         part = tokens.of(batch)
         states = part.states[part.heard].double()

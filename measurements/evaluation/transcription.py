@@ -34,6 +34,7 @@ class TranscriptionEvaluation(Evaluation):
             language=self.dataset.language,
             adapter=self.adapter.folder if self.adapter else None,
         )
+        assert isinstance(transcriber, WhisperTranscriber)
         transcriber.share(self._prefixes, str(self._weights))
         return transcriber
 

@@ -285,10 +285,8 @@ class Store(SweepTables, KeyTable, CountTables):
             before: Only those older than the one with this id.
             limit: At most so many.
         """
-        query = select(VerificationRow)
-        if study is not None:
-            query = query.where(VerificationRow.study == study)
-        return self._recent(VerificationRow, query, before, limit)
+        where = () if study is None else (VerificationRow.study == study,)
+        return self._recent(VerificationRow, before, limit, *where)
 
     def ping(self) -> None:
         """Asks the database for an answer.

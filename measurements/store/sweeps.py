@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sqlalchemy import Engine, Select, delete, select, tuple_, update
+from sqlalchemy import Engine, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from measurements.store.tables import (
@@ -20,6 +20,7 @@ from measurements.store.tables import (
 )
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.dialects import postgresql, sqlite
 
 _Dated = TypeVar("_Dated", SweepRow, VerificationRow)
@@ -72,7 +73,7 @@ class SweepTables:
             before: Only those older than the one with this id.
             limit: At most so many.
         """
-        return self._recent(SweepRow, select(SweepRow), before, limit)
+        return self._recent(SweepRow, before, limit)
 
     def add_sweep_runs(self, sweep: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> int:
         """Stores runs of a sweep as waiting, behind those it has; known ones stay as they are.
@@ -176,8 +177,9 @@ class SweepTables:
             connection.execute(statement)
 
     def _recent(
-        self, table: type[_Dated], query: Select[tuple[_Dated]], before: str | None, limit: int
+        self, table: type[_Dated], before: str | None, limit: int, *where: ColumnElement[bool]
     ) -> Sequence[_Dated]:
+        query = select(table).where(*where)
         newest_first = query.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
         with Session(self._engine, expire_on_commit=False) as session:
             if before is not None:

@@ -167,7 +167,8 @@ def _distance(candidates: Sequence[Configuration], known: set[Configuration]) ->
     first = len(candidates)
     if not known:
         # The corner of the least: without it every other point is extrapolated towards it.
-        return -scaled[:first].sum(axis=1)
+        above: Array = -scaled[:first].sum(axis=1)
+        return above
     distances: Array = np.linalg.norm(scaled[:first, None] - scaled[None, first:], axis=2)
     nearest: Array = distances.min(axis=1)
     return nearest

@@ -99,7 +99,7 @@ class _Driver:
             max_retries=0,
         )
         device = "cuda" if "GPU" in needs else "cpu"
-        self._begin = lambda: task.remote(work.id, url, device, board)
+        self._begin: Callable[[], Any] = lambda: task.remote(work.id, url, device, board)
 
     def run(self, report: Callable[[SweepProgress], None]) -> SweepProgress:
         """Runs what is left; see :func:`run`."""
@@ -183,6 +183,7 @@ class _Driver:
         """Waits for tasks, and forgets those that ended; which they are."""
         if not self._tasks:
             return []
+        ended: list[Any]
         ended, self._tasks = self._ray.wait(
             self._tasks, num_returns=most or len(self._tasks), timeout=seconds
         )

@@ -96,6 +96,7 @@ class Sweep(KeptSweep):
     def _execute(self, state: RunState, report: Callable[[SweepProgress], None]) -> None:
         began = time.perf_counter()
         before: int | None = None
+        update: dict[str, object]
 
         def follow(progress: Progress) -> None:
             nonlocal before

@@ -41,8 +41,9 @@ class Timeable(Protocol):
 class Weighty(Timeable, Protocol):
     """One whose weights can be weighed."""
 
-    weights_bytes: int
-    """Bytes that the loaded weights take."""
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes that the loaded weights take."""
 
 
 @runtime_checkable

@@ -302,7 +302,7 @@ def test_version():
     [
         ["--gflops", "200"],
         ["--target-wer", "0.06"],
-        ["--rtf", "0.5", "--device", "local"],
+        ["--rtf", "20", "--device", "local"],
     ],
 )
 def test_a_process_of_its_own_answers(question):
