@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ PATIENT_S = 60.0
 """How long a run does, which has more to lose."""
 
 _CONNECT_S = 5
+_AGAIN_S = 0.05
 _LOCK = {"key": 0x5350_4545_4348}
 _POOL = 16
 _MEMORY = ("", ":memory:")
@@ -62,8 +64,7 @@ def make_engine(url: str, busy_s: float) -> Engine:
     def _configure(connection: Any, record: Any) -> None:
         record.info["file"] = _identity(place)
         cursor = connection.cursor()
-        # Readers and the one writer do not wait for each other.
-        cursor.execute("pragma journal_mode=wal")
+        _write_ahead(cursor, busy_s)
         cursor.execute("pragma synchronous=normal")
         cursor.close()
 
@@ -74,6 +75,23 @@ def make_engine(url: str, busy_s: float) -> Engine:
             raise DisconnectionError(f"{place} is another file now")
 
     return engine
+
+
+def _write_ahead(cursor: sqlite3.Cursor, busy_s: float) -> None:
+    """Has readers and the one writer of a file not wait for each other.
+
+    A new file may be at its first write, by a process that began together with this one: SQLite
+    refuses to change the mode then, without waiting as it does for every other lock.
+    """
+    until = time.monotonic() + busy_s
+    while True:
+        try:
+            cursor.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
 
 
 def create_file(url: str) -> None:

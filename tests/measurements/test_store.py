@@ -1,14 +1,17 @@
 """The store: one row a run, whole rows only, migrations."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from measurements.catalogue import catalogue
 from measurements.records import UtteranceResult
 from measurements.store import Store, StoreError
+from measurements.store.engine import make_engine
 from measurements.store.store import SCHEMA_REVISION
 from measurements.store.tables import Base
 
@@ -162,3 +165,21 @@ def test_not_a_database(tmp_path):
     (tmp_path / "x.db").write_bytes(b"this is not a database, it only says so" * 50)
     with pytest.raises(StoreError):
         Store.open(f"sqlite:///{tmp_path / 'x.db'}")
+
+
+def test_a_new_file_at_its_first_write_is_waited_for(tmp_path):
+    """Catches processes that start together: SQLite does not wait to change the mode."""
+    place = tmp_path / "store.db"
+    writer = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
+    writer.execute("create table begun (x)")
+    writer.execute("begin immediate")
+    writer.execute("insert into begun values (1)")
+    with pytest.raises(OperationalError, match="locked"):
+        make_engine(f"sqlite:///{place}", 0.2).connect()
+    done = Timer(0.3, lambda: writer.execute("commit"))
+    done.start()
+    with make_engine(f"sqlite:///{place}", 30.0).connect() as connection:
+        assert connection.scalar(text("pragma journal_mode")) == "wal"
+        assert connection.scalar(text("select count(*) from begun")) == 1
+    done.join()
+    writer.close()
