@@ -57,7 +57,9 @@ class Run(BaseModel):
         """Why it ended before its last utterance, in words; none if it did not."""
         if self.stopped is None or self.stopped == "out of time":
             return self.stopped
-        return f"{self.stopped} than {'the target' if self.rival is None else self.rival.label()}"
+        # Of errors only: what makes fewer may be too dear.
+        errors = "fewer errors" if self.stopped == "better" else "more errors"
+        return f"{errors} than {'the target' if self.rival is None else self.rival.label()}"
 
 
 class Outcome(BaseModel):

@@ -105,6 +105,7 @@ def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
     assert verification.rival is None
     (run,) = verifying.run(verification, store).runs
     assert (run.stopped, run.rival) == ("worse", None)
+    assert run.ended_early == "more errors than the target"
     assert run.utterances < 20
     # What ended by what it said is none of errors' record; of times' it is.
     assert {c.quantity for c in coverage.coverage(store)} == {"rtf"}
@@ -145,6 +146,7 @@ def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
     done = verifying.run(verification, store)
     (run,) = done.runs
     assert (run.stopped, run.rival, run.utterances) == ("worse", good, 8)
+    assert run.ended_early == f"more errors than {good.label()}"
     stored = store.measurement(run.measurement)
     assert stored.dataset.utterances == 8
     assert "--limit 8" in stored.provenance
