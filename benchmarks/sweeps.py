@@ -19,14 +19,11 @@ import numpy as np
 
 from benchmarks.tables import markdown
 from measurements.studies import evidence_for
-from measurements.sweeps.adaptive import Observed, next_configuration
+from measurements.sweeps.adaptive import Observed, fitted, next_configuration
 from models_registry import Configuration
-from planner.arrays import Labels
-from planner.axes import axes_of, group_sd
+from planner.axes import FULL_WINDOW_S
 from planner.cost import utterance_flops
-from planner.curves import fit
 from planner.curves.fit import MIN_OBSERVATIONS
-from planner.lattice import Lattice
 
 STUDIES = ("asr-librispeech-mini-test-other", "asr-librispeech-mini-train-clean-100")
 RUNS = (8, 12, 20, 32)
@@ -63,23 +60,8 @@ class Known:
 
     def rmsle(self, chosen: Sequence[Configuration]) -> float:
         """Of what is held back, asked of curves fitted to the chosen ones."""
-        both = [*self.held_back, *chosen]
-        asked = np.arange(len(both)) < len(self.held_back)
-        columns = axes_of(Lattice.of(both))
-        axes = {name: column for name, column in columns.items() if np.ptp(column) > 0}
-        models = Labels.of([c.model for c in both])
-        found = self.found(chosen)
-        model = fit(
-            {name: column[~asked] for name, column in axes.items()},
-            [o.error for o in found],
-            error_se=[o.error_se for o in found],
-            groups={"model": models.take(~asked)},
-            group_sd=group_sd("asr"),
-        )
-        predicted = model.predict(
-            {name: column[asked] for name, column in axes.items()},
-            groups={"model": models.take(asked)},
-        )
+        model, axes, groups = fitted(self.held_back, self.found(chosen))
+        predicted = model.predict(axes, groups=groups)
         miss = np.log(predicted.mean) - np.log([o.error for o in self.found(self.held_back)])
         return float(np.sqrt(np.mean(np.square(miss))))
 
@@ -107,7 +89,7 @@ def adaptive(known: Known, rng: np.random.Generator) -> Iterator[Configuration]:
 
 def star(known: Known, rng: np.random.Generator) -> Iterator[Configuration]:
     """One axis at a time, in any order."""
-    arms = [c for c in known.offered if c.window_s == 30 or c.token_stride == 1]
+    arms = [c for c in known.offered if c.window_s == FULL_WINDOW_S or c.token_stride == 1]
     yield from (arms[place] for place in rng.permutation(len(arms)))
 
 

@@ -89,7 +89,7 @@ def _write_ahead(cursor: sqlite3.Cursor, busy_s: float) -> None:
             cursor.execute("pragma journal_mode=wal")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+            if not _locked(error) or time.monotonic() > until:
                 raise
             time.sleep(_AGAIN_S)
 
@@ -113,9 +113,12 @@ def is_full(error: BaseException) -> bool:
 
 def is_busy(error: BaseException) -> bool:
     """Whether a database can be reached and somebody else keeps it from answering."""
-    original = getattr(error, "orig", None)
+    return isinstance(error, OperationalError) and _locked(error.orig)
+
+
+def _locked(original: object) -> bool:
     name = str(getattr(original, "sqlite_errorname", ""))
-    return isinstance(error, OperationalError) and name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def _identity(place: Path) -> tuple[int, int] | None:

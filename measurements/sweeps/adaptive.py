@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models_registry import Configuration
 from planner.arrays import Labels
 from planner.axes import axes_of, group_sd, groups_of
-from planner.curves import fit
+from planner.curves import ScalingModel, fit
 from planner.curves.fit import MIN_OBSERVATIONS
 from planner.lattice import Lattice
 
@@ -89,9 +89,33 @@ def gains(
         pending: Places of candidates counted as measured already.
         seed: Seed of the fit.
     """
+    model, axes, groups = fitted(candidates, observed, seed=seed)
+    curves = model.curves(axes, groups=groups)
+    covariance = np.atleast_2d(np.cov(curves.T))
+    log_se = np.median([o.error_se / o.error for o in observed])
+    noise = float(log_se**2 + model.misfit_sd**2)
+    for place in pending:
+        column = covariance[:, place]
+        covariance = covariance - np.outer(column, column) / (column[place] + noise)
+    shrinks: Array = np.square(covariance).sum(axis=0) / (np.diag(covariance) + noise)
+    return shrinks
+
+
+def fitted(
+    candidates: Sequence[Configuration], observed: Sequence[Observed], *, seed: int = 0
+) -> tuple[ScalingModel, dict[str, Array], dict[str, Labels]]:
+    """Curves fitted to what is known, and where candidates are on them: axes and groups.
+
+    Args:
+        candidates: What the curves will be asked about.
+        observed: What they are fitted to.
+        seed: Seed of the fit.
+
+    Raises:
+        InsufficientDataError: Too little is known.
+    """
     every = [*candidates, *(o.configuration for o in observed)]
-    axes = _moving_axes(every)
-    labels = _labels(every)
+    axes, labels = _moving_axes(every), _labels(every)
     first = len(candidates)
     behind = np.arange(len(every)) >= first
     model = fit(
@@ -102,18 +126,11 @@ def gains(
         group_sd=group_sd(every[0].task),
         seed=seed,
     )
-    curves = model.curves(
+    return (
+        model,
         {name: column[:first] for name, column in axes.items()},
-        groups={name: column.take(~behind) for name, column in labels.items()},
+        {name: column.take(~behind) for name, column in labels.items()},
     )
-    covariance = np.atleast_2d(np.cov(curves.T))
-    log_se = np.median([o.error_se / o.error for o in observed])
-    noise = float(log_se**2 + model.misfit_sd**2)
-    for place in pending:
-        column = covariance[:, place]
-        covariance = covariance - np.outer(column, column) / (column[place] + noise)
-    shrinks: Array = np.square(covariance).sum(axis=0) / (np.diag(covariance) + noise)
-    return shrinks
 
 
 def _search(candidates: Sequence[Configuration], score: Array, seed: int) -> int:
