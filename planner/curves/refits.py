@@ -113,7 +113,7 @@ def bagged(fitted: Fitted, data: Observed, bags: int, rng: np.random.Generator) 
     # never leave a group without any of its observations.
     weights = weights_of(fitted, data) * rng.exponential(size=(bags, data.rows))
     prior = fitted.prior
-    # In pairs that cancel: the mean of few refits is then not where chance has drawn the priors.
+    # In pairs that cancel: the middle of few refits is then not where chance has drawn the priors.
     half = rng.standard_normal((bags // 2, fitted.form.size))
     means = prior.mean + prior.sd * np.concatenate([half, -half])
     return _refits(fitted, data, weights, Prior(means, prior.sd))
