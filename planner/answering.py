@@ -196,13 +196,13 @@ class _Answering:
         own = quality.draws_of(chosen)
         target = question.target_error
         if target is None:
-            lowest = table.lowest(table.allowed, float(own.max()))
+            lowest = table.landscape.joint.smallest(table.allowed_places, float(own.max()))
             best = float(np.mean(lowest >= own * (1 - question.tolerance)))
             regret = float(np.mean(own - np.minimum(lowest, own)))
         else:
             # With a target, better means cheaper and still reaching it.
-            cost = table.costs.centre[table.cost_name]
-            least = table.cheapest(table.within & (cost < cost[chosen]), target) / cost[chosen]
+            places, shares, _ = table.reaching_at_less(chosen)
+            least = table.landscape.joint.cheapest(places, shares, target)
             best = float(np.mean(least >= 1 - question.tolerance))
             regret = float(np.mean(1 - np.minimum(least, 1)))
         return Confidence(
@@ -246,16 +246,15 @@ class _Answering:
         table, chosen = self.table, self.chosen
         cost, error = table.costs.centre[table.cost_name], table.quality.mean
         own = table.lattice.labels["model"].codes[chosen]
-        by_model = enumerate(table.landscape.by_model)
-        others = [table.best_of(rows[table.allowed[rows]]) for m, rows in by_model if m != own]
-        found = [row for row in others if row is not None]
+        each = enumerate(table.best_of_each_model())
+        found = [row for model, row in each if model != own and row is not None]
         rows = [
             table.best(
                 table.allowed & (cost <= 0.8 * cost[chosen]) & (error <= 1.1 * error[chosen])
             ),
             *sorted(found, key=lambda row: float(table.objective[row])),
         ]
-        kinds = table.lattice.without(("batch_size",))
+        _, kinds = table.lattice.alone
         unique: dict[int, int] = {}
         for row in rows:
             # What is both worse and dearer trades nothing.

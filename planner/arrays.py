@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,34 @@ class Labels:
         places = np.array([names.index(name) for name in other.names], dtype=np.int64)
         codes = places[other.codes] if len(places) else other.codes
         return Labels(np.concatenate([self.codes, codes]), names)
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Rows of each code, from 0 on.
+
+    Attributes:
+        order: Rows, those of a code beside one another.
+        ends: Where those of each code end.
+    """
+
+    order: Index
+    ends: Index
+
+    @classmethod
+    def of(cls, codes: Index, count: int = 0) -> Groups:
+        """The rows that have each code, in their order."""
+        order = np.argsort(codes, kind="stable")
+        return cls(order, np.cumsum(np.bincount(codes, minlength=count)))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, code: int) -> Index:
+        return self.order[self.ends[code - 1] if code else 0 : self.ends[code]]
+
+    def __iter__(self) -> Iterator[Index]:
+        return (self[code] for code in range(len(self)))
 
 
 def scrambled(column: Array | Index | NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -10,15 +10,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from planner.answer import Estimate, Front
-from planner.arrays import Array, Draws, Index, Mask
+from planner.arrays import Array, Groups, Index, Mask
 from planner.costing import GIB, Costs
 from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
 from planner.fronts import front
+from planner.joint import Joint
 from planner.lattice import Lattice
 from planner.moves import kept_along
 from planner.quality import Quality
 from planner.question import CostName, FrontAxis, Setting
+from planner.ranking import Ranking
 
 _Found = TypeVar("_Found")
 
@@ -96,7 +98,19 @@ class Landscape:
         """Rows that reach a target, at a tolerated risk; all where there is none."""
         if target is None:
             return np.ones(len(self.lattice), dtype=bool)
-        return self.quality.chance_below(target) >= 1 - risk
+        surely = self.once(("error", risk), lambda: self.quality.quantile(1 - risk))
+        reached: Mask = (surely <= target)[self.quality.place]
+        return reached
+
+    def ranking(self, by: FrontAxis) -> Ranking:
+        """Rows by quality or a cost, the best first, those of fewer FLOPs before their equals."""
+
+        def rank() -> Ranking:
+            made_small = self.quality.mean if by == "quality" else self.costs.centre[by]
+            gflops = self.costs.centre["gflops_per_utterance"]
+            return Ranking.of(made_small, gflops, self.lattice.labels["model"])
+
+        return self.once(("ranking", by), rank)
 
     def best_of(self, rows: Index, objective: Array) -> int | None:
         """Of some rows the one with the smallest objective; the cheaper one of equals."""
@@ -134,50 +148,25 @@ class Landscape:
         return quality_estimate(self.quality, row, METRIC_OF[self.lattice.task])
 
     @cached_property
-    def by_model(self) -> Groups:
-        """Rows of each model."""
-        return Groups.of(self.lattice.labels["model"].codes)
-
-    @cached_property
     def by_place(self) -> Groups:
         """Rows that share each draw."""
         return Groups.of(self.quality.place, len(self.quality.draws))
 
     @cached_property
-    def luckiest(self) -> Draws:
-        """Smallest error that any draw has, by row of the draws."""
-        lowest: Draws = self.quality.draws.min(axis=1)
-        return lowest
+    def row_at(self) -> Index:
+        """One of the rows that share each draw; -1 where none has it."""
+        found = np.full(len(self.quality.draws), -1, dtype=np.int64)
+        found[self.quality.place] = np.arange(len(self.lattice))
+        return found
 
     @cached_property
-    def optimistic(self) -> Array:
-        """Lower end of the interval, by row of the draws."""
-        low = np.full(len(self.quality.draws), np.inf)
-        low[self.quality.place] = self.quality.lower
-        return low
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Rows of each code, from 0 on."""
-
-    order: Index
-    ends: Index
-
-    @classmethod
-    def of(cls, codes: Index, count: int = 0) -> Groups:
-        """The rows that have each code."""
-        order = np.argsort(codes, kind="stable")
-        return cls(order, np.cumsum(np.bincount(codes, minlength=count)))
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __getitem__(self, code: int) -> Index:
-        return self.order[self.ends[code - 1] if code else 0 : self.ends[code]]
-
-    def __iter__(self) -> Iterator[Index]:
-        return (self[code] for code in range(len(self)))
+    def joint(self) -> Joint:
+        """The draws; the dearer of a model and a precision come after the cheaper."""
+        labels, gflops = self.lattice.labels, self.costs.centre["gflops_per_utterance"]
+        places = np.flatnonzero(self.row_at >= 0)
+        rows = self.row_at[places]
+        keys = (gflops, labels["precision"].codes, labels["model"].codes)
+        return Joint.of(self.quality.draws, places[np.lexsort([key[rows] for key in keys])])
 
 
 def quality_estimate(quality: Quality, row: int, metric: str) -> Estimate:

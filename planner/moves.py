@@ -67,8 +67,8 @@ def _elasticity(
     ratio = float(spent[row] / spent[chosen])
     own, other = quality.draws_of(chosen).astype(float), quality.draws_of(row).astype(float)
     tail = (1 - quality.level) / 2
-    gained = np.quantile(own - other, [tail, 1 - tail])
-    slopes = np.quantile(np.log(other / own) / np.log(ratio), [tail, 1 - tail])
+    drawn = np.stack([own - other, np.log(other / own) / np.log(ratio)])
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1).tolist()
     mean = float(quality.mean[chosen] - quality.mean[row])
     slope = float(np.log(quality.mean[row] / quality.mean[chosen]) / np.log(ratio))
     return Elasticity(
@@ -76,8 +76,8 @@ def _elasticity(
         configuration=landscape.lattice[row],
         cost=cost,
         cost_ratio=ratio,
-        gain=Range(mean=mean, lower=float(gained[0]), upper=float(gained[1])),
-        elasticity=Range(mean=slope, lower=float(slopes[0]), upper=float(slopes[1])),
+        gain=Range(mean=mean, lower=low[0], upper=high[0]),
+        elasticity=Range(mean=slope, lower=low[1], upper=high[1]),
     )
 
 

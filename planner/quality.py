@@ -30,6 +30,10 @@ _ALIKE = 0.1
 as fitting it."""
 
 
+_AT_ONCE = 512
+"""Rows whose draws fit a processor's cache."""
+
+
 @dataclass(frozen=True, eq=False)
 class Quality:
     """Predicted errors of configurations.
@@ -69,6 +73,16 @@ class Quality:
         """Probability of an error of at most so much, shape ``(n,)``."""
         chance: Array = (self.draws <= error).mean(axis=1)[self.place]
         return chance
+
+    def quantile(self, probability: float) -> Draws:
+        """Least error that a share of the draws is at most, by row of the draws."""
+        shares = np.arange(self.draws.shape[1] + 1) / self.draws.shape[1]
+        least = max(int(np.searchsorted(shares, probability)) - 1, 0)
+        found = np.empty(len(self.draws), np.float32)
+        for first in range(0, len(found), _AT_ONCE):
+            some = self.draws[first : first + _AT_ONCE]
+            found[first : first + _AT_ONCE] = np.partition(some, least, axis=1)[:, least]
+        return found
 
     def basis_of(self, row: int) -> Basis:
         """What a row rests on."""
@@ -140,10 +154,15 @@ class QualityModel:
         joint = self._drawn.get(key)
         if joint is None:
             joint = np.empty((len(first) + len(here), draws), np.float32)
+            rng = np.random.default_rng((self._seed, draws))
+            common = self._common_sd * rng.standard_normal(draws)
             predictive = self.curves.at(
-                axes, groups=factors, into=joint[: len(first)], seed=self._seed
+                axes, groups=factors, into=joint[: len(first)], shared=common, seed=self._seed
             )
-            self._finish(joint, [observation for observation, _ in here], top)
+            for own, (observation, _) in zip(joint[len(first) :], here, strict=True):
+                own[:] = self._draws_of(observation, draws) * np.exp(common)
+            if top < np.inf:
+                np.minimum(joint, top, out=joint)
             self._drawn[key] = joint
         else:
             predictive = self.curves.at(axes, groups=factors)
@@ -178,21 +197,13 @@ class QualityModel:
             codes[row_of] == BASES.index("measured"),
         )
 
-    def _finish(self, joint: Draws, measured: Sequence[Observation], top: float) -> None:
-        """Draws of what was observed, in the last rows, and what all of them share."""
-        draws = joint.shape[1]
-        for own, observation in zip(joint[len(joint) - len(measured) :], measured, strict=True):
-            own[:] = self._draws_of(observation, draws)
-        rng = np.random.default_rng((self._seed, draws))
-        joint *= np.exp(self._common_sd * rng.standard_normal(draws)).astype(np.float32)
-        np.minimum(joint, top, out=joint)
-
-    def _draws_of(self, observation: Observation, draws: int) -> Draws:
+    def _draws_of(self, observation: Observation, draws: int) -> Array:
         """Draws of an observation, the same whatever is asked for beside it."""
         digest = hashlib.blake2b(observation.configuration.key.encode(), digest_size=8).digest()
         rng = np.random.default_rng((self._seed, int.from_bytes(digest, "little")))
         own = observation.own_log_se
-        return (observation.error * np.exp(own * rng.standard_normal(draws))).astype(np.float32)
+        found: Array = observation.error * np.exp(own * rng.standard_normal(draws))
+        return found
 
 
 def curves_of(

@@ -90,7 +90,9 @@ def _price(table: Table) -> Iterator[str]:
 def _best_observed(table: Table, chosen: int) -> Iterator[str]:
     """What a prediction is preferred to: the best that was really observed, and how surely."""
     quality = table.quality
-    observed = quality.basis.mask("measured", "published")
+    observed = table.landscape.once(
+        ("observed",), lambda: quality.basis.mask("measured", "published")
+    )
     row = table.best(table.allowed & observed)
     if observed[chosen] or row is None:
         return

@@ -8,13 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
-from planner.arrays import Array, Draws, Index, Mask
+from planner.arrays import Array, Index, Mask
 from planner.costing import Costs
 from planner.device import DeviceModel
 from planner.landscape import Landscape
 from planner.lattice import Lattice
 from planner.quality import Quality
 from planner.question import CostName, Question
+from planner.ranking import Ranking
 from planner.shortfall import Shortfall
 
 _WORTH_NAMING = 0.005
@@ -22,10 +23,6 @@ _WORTH_NAMING = 0.005
 
 _SHOWN_POINTS = 0.00005
 """Least error saved that is not printed as 0.00 points."""
-
-
-_AT_ONCE = 512
-"""Rows whose draws fit a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -102,40 +99,31 @@ class Table:
             found["target"] = float((own <= target).mean())
         return found
 
-    def contenders(self, mask: Mask, below: float) -> Index:
-        """Places among the draws, of some rows, that are below a bound in any draw."""
-        hopeful = self.landscape.luckiest <= below
-        wanted = np.zeros(len(hopeful), dtype=bool)
-        wanted[self.quality.place[mask]] = True
-        return np.flatnonzero(wanted & hopeful)
-
-    def lowest(self, mask: Mask, below: float) -> Draws:
-        """Smallest error among some rows in each draw, shape ``(draws,)``.
-
-        Rows that are not below a bound in any draw are left out; infinite without others.
-        """
-        places, draws = self.contenders(mask, below), self.quality.draws
-        lowest: Draws = np.full(draws.shape[1], np.inf, np.float32)
-        for first in range(0, len(places), _AT_ONCE):
-            some = draws[places[first : first + _AT_ONCE]]
-            np.minimum(lowest, some.min(axis=0), out=lowest)
-        return lowest
-
-    def least_costs(self, mask: Mask) -> Array:
-        """Cost of the cheapest of some rows, by row of the draws; infinite where there is none."""
-        least = np.full(len(self.quality.draws), np.inf)
-        np.minimum.at(least, self.quality.place[mask], self.costs.centre[self.cost_name][mask])
-        return least
-
-    def cheapest(self, mask: Mask, target: float) -> Array:
-        """Smallest cost among some rows that reach a target in each draw, shape ``(draws,)``.
-
-        Infinite where none does.
-        """
-        places, least = self.contenders(mask, target), self.least_costs(mask)
-        reached = np.where(self.quality.draws[places] <= target, least[places, None], np.inf)
-        found: Array = reached.min(axis=0, initial=np.inf)
+    def places(self, mask: Mask) -> Mask:
+        """Which of the draws some rows have."""
+        found = np.zeros(len(self.quality.draws), dtype=bool)
+        found[self.quality.place[mask]] = True
         return found
+
+    @cached_property
+    def allowed_places(self) -> Mask:
+        """Which of the draws the allowed rows have."""
+        return self.places(self.allowed)
+
+    def reaching_at_less(self, chosen: int) -> tuple[Index, Array, Mask]:
+        """What is cheaper than a row and reaches the target in any draw.
+
+        Returns:
+            Which of the draws; the least cost of each, as a share of the row's; and all rows
+            within the budgets that are cheaper.
+        """
+        target, cost = self.question.target_error, self.costs.centre[self.cost_name]
+        assert target is not None
+        cheaper = self.within & (cost < cost[chosen])
+        least = np.full(len(self.quality.draws), np.inf)
+        np.minimum.at(least, self.quality.place[cheaper], cost[cheaper])
+        places = self.landscape.joint.below(np.isfinite(least), target)
+        return places, least[places] / cost[chosen], cheaper
 
     @cached_property
     def objective(self) -> Array:
@@ -176,11 +164,16 @@ class Table:
 
     def best(self, mask: Mask) -> int | None:
         """The allowed row with the smallest objective; the cheaper one of equals."""
-        return self.best_of(np.flatnonzero(mask))
+        return self._ranking.best(mask)
 
-    def best_of(self, rows: Index) -> int | None:
-        """The same among some rows, all of them allowed."""
-        return self.landscape.best_of(rows, self.objective)
+    def best_of_each_model(self) -> list[int | None]:
+        """The best allowed row of each model, by its code."""
+        return self._ranking.best_of_each(self.allowed)
+
+    @property
+    def _ranking(self) -> Ranking:
+        targeted = self.question.target_error is not None
+        return self.landscape.ranking(self.cost_name if targeted else "quality")
 
     def relaxed(self, factors: Mapping[CostName, float]) -> int | None:
         """The answer if budgets were larger, each by a factor."""
@@ -210,4 +203,4 @@ class Table:
             return None
         needed = self.landscape.limit(name, 1 - self.question.risk)[rows]
         least = rows[needed <= needed.min() * (1 + 1e-9)]
-        return self.best_of(least)
+        return self.landscape.best_of(least, self.objective)

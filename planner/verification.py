@@ -12,6 +12,7 @@ from planner.table import Table
 from planner.words import chance
 
 MAX_CANDIDATES = 4
+_LOOKED_AT = 2 * MAX_CANDIDATES
 _MIN_GAIN = 0.0005
 _MIN_SAVING = 0.005
 _RIVALS = 500
@@ -105,7 +106,7 @@ def _ranked(table: Table, chosen: int, evidence: Evidence, *, again: bool) -> tu
             seen.add(models[row])
             ranked.append((row, gain, question))
     for row, gain in rivals:
-        if len(ranked) >= 2 * MAX_CANDIDATES:
+        if len(ranked) >= _LOOKED_AT:
             break
         if all(row != known for known, _, _ in ranked):
             ranked.append((row, gain, question))
@@ -130,16 +131,16 @@ def _better(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]:
     Knowing a rival's error is worth what it improves on the choice where it
     does; knowing the choice's, what leaving it for the best rival would save.
     """
-    quality = table.quality
+    quality, landscape = table.quality, table.landscape
     own = quality.draws_of(chosen)
-    places = table.contenders(table.allowed, float(own.max()))
+    places = landscape.joint.below(table.allowed_places, float(own.max()))
     places = places[places != quality.place[chosen]]
     if len(places) > _RIVALS:
-        hopeful = table.landscape.optimistic[places]
+        hopeful = quality.lower[landscape.row_at[places]]
         places = places[np.argpartition(hopeful, _RIVALS)[:_RIVALS]]
     draws = quality.draws[places]
     improvement = np.maximum(own - draws, 0.0).mean(axis=1)
-    best_other = float(draws.mean(axis=1).min()) if len(places) else np.inf
+    best_other = float(draws.mean(axis=1).min(initial=np.inf))
     gain = float(np.maximum(own - best_other, 0.0).mean())
     return gain, _unmeasured(table, table.allowed, places, improvement, _MIN_GAIN)
 
@@ -152,11 +153,8 @@ def _cheaper(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]
     """
     quality, target = table.quality, table.question.target_error
     assert target is not None
-    cost = table.costs.centre[table.cost_name]
-    cheaper = table.within & (cost < cost[chosen])
-    places = table.contenders(cheaper, target)
-    reaching = (quality.draws[places] <= target).mean(axis=1)
-    saved = reaching * (1 - table.least_costs(cheaper)[places] / cost[chosen])
+    places, shares, cheaper = table.reaching_at_less(chosen)
+    saved = (quality.draws[places] <= target).mean(axis=1) * (1 - shares)
     if len(places) > _RIVALS:
         most = np.argpartition(-saved, _RIVALS)[:_RIVALS]
         places, saved = places[most], saved[most]
@@ -167,15 +165,19 @@ def _cheaper(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]
 def _unmeasured(
     table: Table, mask: Mask, places: Index, gains: Array, least: float
 ) -> list[tuple[int, float]]:
-    """Rows worth a run by what they gain, the most first: of rows predicted alike the cheapest."""
-    cost = table.costs.centre[table.cost_name]
+    """Rows worth a run by what they gain, the most first: of rows predicted alike the cheapest.
+
+    The first of each model is among them, whatever others there are.
+    """
+    landscape, cost = table.landscape, table.costs.centre[table.cost_name]
+    rows = landscape.row_at[places]
+    worth = np.flatnonzero((gains > least) & ~table.quality.measured[rows])
+    worth = worth[np.argsort(-gains[worth], kind="stable")]
+    # The first of each model, and as many as are looked at.
+    _, firsts = np.unique(table.lattice.labels["model"].codes[rows[worth]], return_index=True)
     found = []
-    for index in np.argsort(-gains, kind="stable").tolist():
-        if gains[index] <= least:
-            break
-        alike = table.landscape.by_place[places[index]]
+    for index in worth[np.union1d(firsts, np.arange(min(len(worth), _LOOKED_AT)))].tolist():
+        alike = landscape.by_place[places[index]]
         alike = alike[mask[alike]]
-        row = int(alike[cost[alike].argmin()])
-        if not table.quality.measured[row]:
-            found.append((row, float(gains[index])))
+        found.append((int(alike[cost[alike].argmin()]), float(gains[index])))
     return found

@@ -76,6 +76,7 @@ class ScalingModel:
         *,
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
         into: Draws | None = None,
+        shared: Array | None = None,
         seed: int = 0,
     ) -> Predictive:
         """The predictive distribution of some rows, and joint draws from it.
@@ -90,7 +91,9 @@ class ScalingModel:
                 (no offset, no spread of its own); a label never seen widens the
                 interval by the spread of the factor.
             into: Filled with draws, shape ``(rows, draws)``.
-            seed: Their seed.
+            shared: Log errors that all rows have more in each draw, shape ``(draws,)``; they
+                are the draws' alone.
+            seed: The draws' seed.
 
         Raises:
             InvalidDataError: An axis is missing or not positive, a factor is unknown, or
@@ -101,7 +104,7 @@ class ScalingModel:
         more = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1) + self.misfit_sd**2
         rest_sd = np.sqrt(more)
         centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
-        draws = None if into is None else JointDraws.of(self, design, into, seed)
+        draws = None if into is None else JointDraws.of(self, design, into, shared, seed)
 
         def summarise(part: slice, curves: NDArray[np.float32]) -> None:
             centre[part], curve_sd[part] = middle_and_spread(curves)

@@ -101,6 +101,7 @@ class JointDraws:
         shared: What the form misses of each group, in standard deviations, shape
             ``(groups, draws)``.
         scale: Of all rows in each draw: the t distribution's heavier tails.
+        common: Log errors that all rows have more in each draw.
     """
 
     errors: Draws
@@ -108,15 +109,19 @@ class JointDraws:
     label: Index
     shared: Draws
     scale: Draws
+    common: Draws | None
 
     @classmethod
-    def of(cls, model: ScalingModel, design: Design, into: Draws, seed: int) -> JointDraws:
+    def of(
+        cls, model: ScalingModel, design: Design, into: Draws, common: Array | None, seed: int
+    ) -> JointDraws:
         """Draws of a model's errors.
 
         Args:
             model: Whose.
             design: The rows.
             into: Where the draws go, shape ``(rows, draws)``.
+            common: Log errors that all rows have more in each draw.
             seed: Their seed.
         """
         rng, draws = np.random.default_rng(seed), into.shape[1]
@@ -130,6 +135,7 @@ class JointDraws:
             label,
             np.ascontiguousarray(shared.T, np.float32),
             (model.inflation * np.sqrt(model.freedom / heavy)).astype(np.float32),
+            None if common is None else common.astype(np.float32),
         )
 
     def fill(self, part: slice, curves: NDArray[np.float32], centre: Array, rest_sd: Array) -> None:
@@ -147,5 +153,7 @@ class JointDraws:
         errors += sd * self.shared[self.label[part]]
         errors *= self.scale
         errors += middle
+        if self.common is not None:
+            errors += self.common
         np.minimum(errors, LARGEST_LOG, out=errors)
         np.exp(errors, out=errors)

@@ -19,6 +19,8 @@ _AT_ONCE = 16
 MIN_MISFIT_SD = 0.03
 _FIRST_MISFIT_SD = 0.15
 _ROUNDS = 3
+_CHUNK = 8192
+"""Rows whose amounts fit a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,12 @@ class Units:
 
     def variance(self, amounts: Array) -> Array:
         """Variance of the log of :meth:`total`, shape ``(rows,)``."""
-        parts = np.exp(self.log)[:, None] * np.ascontiguousarray(amounts.T)
-        own: Array = np.einsum("kr,kr->r", self.covariance @ parts, parts)
-        own /= np.square(parts.sum(axis=0))
-        return own + self.misfit_sd**2
+        found = np.empty(len(amounts))
+        for first in range(0, len(amounts), _CHUNK):
+            parts = np.exp(self.log)[:, None] * amounts[first : first + _CHUNK].T
+            own = np.einsum("kr,kr->r", self.covariance @ parts, parts)
+            found[first : first + _CHUNK] = own / np.square(parts.sum(axis=0))
+        return found + self.misfit_sd**2
 
 
 def fit_units(amounts: Array, taken: Array, prior: Prior, rng: np.random.Generator) -> Units:
