@@ -4,8 +4,9 @@
 
 Every method sees the same rows and, where there are several sources, an offset each.
 "Left out" is each row in turn (each tenth of the rows where there are more than 40, three
-times over); "largest" is the largest model's rows, from all the others. The project's own rows
-are of two sizes: its larger model's are asked of the smaller one's, and of published ones too.
+times over); "largest" is the largest model's rows, from all the others; "each model" is each
+model's rows in turn. The project's own rows are of two sizes: its larger model's are asked of
+the smaller one's, and of published ones too.
 Of eleven rows a coverage says little: "its like" are tables on the same axes, of truths drawn
 from the refits to all of them, with noise, each row left out in turn.
 Rows carry the noise that the planner gives them, without what everything measured on the same
@@ -19,6 +20,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -44,6 +46,9 @@ _FEWEST = 20
 _LIKES = 60
 
 
+Split = Literal["left out", "largest", "each model"]
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows that a method is fitted to and asked about.
@@ -56,7 +61,7 @@ class Table:
         groups: Labels by factor.
         group_sd: Spread of their offsets.
         largest: Rows of the largest models, those within a tenth of the largest.
-        whole: Whether any row may be left out, and not the largest models' alone.
+        splits: What is hidden of it.
     """
 
     name: str
@@ -66,7 +71,7 @@ class Table:
     groups: Mapping[str, Labels]
     group_sd: Mapping[str, float]
     largest: Mask
-    whole: bool = True
+    splits: tuple[Split, ...]
 
     def take(self, rows: Mask) -> tuple[dict[str, Array], dict[str, Labels]]:
         """Axes and groups of some rows."""
@@ -74,7 +79,7 @@ class Table:
         return axes, {name: labels.take(rows) for name, labels in self.groups.items()}
 
 
-def table(name: str, observations: Sequence[Observation]) -> Table:
+def table(name: str, observations: Sequence[Observation], *splits: Split) -> Table:
     """The rows of some observations, of one task."""
     configurations = [o.configuration for o in observations]
     lattice = Lattice.of(configurations)
@@ -89,6 +94,7 @@ def table(name: str, observations: Sequence[Observation]) -> Table:
         {k: labels for k, labels in groups.items() if len(labels.names) > 1},
         group_sd(lattice.task),
         size > 0.9 * size.max(),
+        splits,
     )
 
 
@@ -185,20 +191,19 @@ def ours(data: Table, seen: Mask, asked: Mask) -> tuple[Array, Array, Array]:
     return centre, centre - low, centre + high
 
 
-def splits(data: Table) -> Iterator[tuple[str, list[Mask]]]:
-    """Rows to hide, by kind of split."""
+def hidden(data: Table, split: Split) -> list[Mask]:
+    """Rows to hide, one fit each."""
     rows = len(data.error)
-    if not data.whole:
-        yield "largest", [data.largest]
-        return
+    if split == "largest":
+        return [data.largest]
+    if split == "each model":
+        models = data.groups["model"]
+        return [models.mask(name) for name in models.names]
     rng = np.random.default_rng(0)
     if rows <= _FEW:
-        folds = [np.arange(rows)]
-    else:
-        folds = [rng.permutation(rows) % 10 for _ in range(_REPEATS)]
-    yield "left out", [fold == one for fold in folds for one in np.unique(fold)]
-    if 0.7 * rows > data.largest.sum():
-        yield "largest", [data.largest]
+        return list(np.eye(rows, dtype=bool))
+    folds = [rng.permutation(rows) % 10 for _ in range(_REPEATS)]
+    return [fold == one for fold in folds for one in np.unique(fold)]
 
 
 def likes(data: Table) -> list[Table]:
@@ -216,10 +221,11 @@ def likes(data: Table) -> list[Table]:
 
 def judged(data: Table) -> Iterator[dict[str, str]]:
     """A row of the table for each split and method."""
-    for kind, folds in splits(data):
+    for split in data.splits:
+        folds = hidden(data, split)
         rows = np.any(folds, axis=0).sum()
         for name in (*BASELINES, "ours"):
-            yield _row(f"{kind} ({rows} rows)", name, [(data, fold) for fold in folds])
+            yield _row(f"{split} ({rows} rows)", name, [(data, fold) for fold in folds])
     if len(data.error) <= _FEWEST:
         each = list(np.eye(len(data.error), dtype=bool))
         asked = [(like, fold) for like in likes(data) for fold in each]
@@ -254,21 +260,23 @@ def _row(split: str, name: str, asked: Sequence[tuple[Table, Mask]]) -> dict[str
 
 
 def tables() -> Iterator[Table]:
-    """The star sweep, the Open ASR rows, and the project's own studies."""
+    """The star sweep, the Open ASR rows, the project's own studies, and all of them."""
     asr, ser = (evidence_for(task, None, None).observations for task in ("asr", "ser"))
-    yield table("star sweep, arXiv 2606.22790", [o for o in asr if o.study == STAR])
-    yield table("Open ASR", [o for o in asr if o.source == "published" and o.study != STAR])
-    for name, rows in (("own, ASR", asr), ("own, SER", ser)):
+    every: tuple[Split, ...] = get_args(Split)
+    yield table("star sweep, arXiv 2606.22790", [o for o in asr if o.study == STAR], *every)
+    others = [o for o in asr if o.source == "published" and o.study != STAR]
+    yield table("Open ASR", others, *every)
+    for name, rows in (("ASR", asr), ("SER", ser)):
         known = [o for o in rows if on_the_axes(o.configuration)]
         own = [o for o in known if o.source == "measured"]
-        yield table(name, own)
+        yield table(f"own, {name}", own, "left out", "largest")
         # A study of that model alone would be hidden whole.
         shared = {o.study for o in own if o.configuration.model != LARGER}
-        known = [o for o in known if o.source == "published" or o.study in shared]
-        hidden = np.array(
-            [o.source == "measured" and o.configuration.model == LARGER for o in known]
-        )
-        yield replace(table(f"{name}, beside published", known), largest=hidden, whole=False)
+        beside = [o for o in known if o.source == "published" or o.study in shared]
+        larger = [o.source == "measured" and o.configuration.model == LARGER for o in beside]
+        one = table(f"own, {name}, beside published", beside, "largest")
+        yield replace(one, largest=np.array(larger))
+        yield table(f"all {name}", known, "each model")
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ class GroupFactor:
         name: Name of the factor, for example ``source``.
         labels: Labels seen in the fit.
         first: Place of the first label's offset among all offsets.
-        sd: Standard deviation of the offsets, also that of a label never seen.
+        sd: Standard deviation of the offsets as it is believed, that of a label never seen; a
+            form may hold those that were seen tighter.
     """
 
     name: str

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from planner.arrays import Array, Labels, Mask
 from planner.curves.data import Observed, observed
 from planner.curves.model import ScalingModel
-from planner.curves.refits import Fitted, bagged, best_fit, factors_of, held_out
+from planner.curves.refits import Fitted, bagged, best_fit, held_out
 from planner.curves.selection import FORMS, MOST_ROWS, select
 from planner.errors import InsufficientDataError, InvalidDataError
 from planner.quantiles import normal_quantile, t_quantile
@@ -99,7 +99,7 @@ def fit(
         scores=scores,
         axis_names=tuple(axes),
         centres=data.centres,
-        factors=factors_of(fitted.form, data),
+        factors=data.factors,
         observed=data.design,
         log_error=data.log_error,
         bags=bags,

@@ -32,9 +32,9 @@ class ScalingModel:
     """Error as a function of axes and groups, with its uncertainty.
 
     The predictive distribution of log error is a Student t: centred on the median
-    of the bagged refits, its spread made of theirs, of the misfit of the form
-    and of extrapolation, times a conformal factor. Intervals of any level and
-    draws come from this one distribution, so intervals nest and draws agree.
+    of the bagged refits, its spread made of theirs and of the misfit of the form,
+    times a conformal factor, of labels never seen and of extrapolation. Intervals of any level
+    and draws come from this one distribution, so intervals nest and draws agree.
 
     Attributes:
         form: Layout of a parameter vector.
@@ -49,7 +49,7 @@ class ScalingModel:
         bags: Parameters of the bagged refits, shape ``(bags, size)``.
         misfit_sd: What the form misses, in log error.
         freedom: Degrees of freedom of the t distribution.
-        inflation: Conformal factor on the spread.
+        inflation: Conformal factor on the spread of the refits and of what the form misses.
         held_out_residuals: Log error observed minus predicted by a fit that had
             not seen it.
         seed: Seed of the refits.
@@ -101,8 +101,9 @@ class ScalingModel:
         """
         design, unseen = self._design(axes, groups)
         beyond = self._beyond(design)
-        more = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1) + self.misfit_sd**2
-        rest_sd = np.sqrt(more)
+        # Rows held out tell what curves miss, nothing of labels and of axes beyond all rows.
+        by_rule = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1)
+        rest_sd = np.sqrt(by_rule + (self.inflation * self.misfit_sd) ** 2)
         centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
         draws = None if into is None else JointDraws.of(self, design, into, shared, seed)
 
@@ -112,6 +113,7 @@ class ScalingModel:
                 draws.fill(part, curves, centre[part], rest_sd[part])
 
         self._in_chunks(design, summarise)
+        curve_sd *= self.inflation
         return Predictive(self, centre, curve_sd, rest_sd, beyond.sum(axis=1) > 0)
 
     def predict(

@@ -52,8 +52,8 @@ class Predictive:
     Attributes:
         model: Whose.
         centre: Median of log error, shape ``(rows,)``.
-        curve_sd: Spread of the bagged refits.
-        rest_sd: What the form misses, labels never seen, and extrapolation.
+        curve_sd: Spread of the bagged refits, by the conformal factor.
+        rest_sd: What the form misses, by that factor, labels never seen, and extrapolation.
         beyond: Rows outside of the observed range.
     """
 
@@ -71,7 +71,7 @@ class Predictive:
         """
         if not 0 < level < 1:
             raise InvalidDataError(f"level {level} is not between 0 and 1")
-        spread = self.model.inflation * np.hypot(self.curve_sd, self.rest_sd)
+        spread = np.hypot(self.curve_sd, self.rest_sd)
         reach = t_quantile(0.5 + level / 2, self.model.freedom) * spread
         return Prediction(
             np.exp(self.centre), np.exp(self.centre - reach), np.exp(self.centre + reach)
@@ -85,7 +85,7 @@ class Predictive:
         """
         model = self.model
         as_normal = t_quantile(0.95, model.freedom) / normal_quantile(0.95)
-        sd = np.minimum(model.inflation * as_normal * np.hypot(self.curve_sd, self.rest_sd), 1.0)
+        sd = np.minimum(as_normal * np.hypot(self.curve_sd, self.rest_sd), 1.0)
         found: Array = np.exp(self.centre + np.square(sd) / 2)
         return found
 
@@ -101,6 +101,7 @@ class JointDraws:
         shared: What the form misses of each group, in standard deviations, shape
             ``(groups, draws)``.
         scale: Of all rows in each draw: the t distribution's heavier tails.
+        inflation: Conformal factor on the refits.
         common: Log errors that all rows have more in each draw.
     """
 
@@ -109,6 +110,7 @@ class JointDraws:
     label: Index
     shared: Draws
     scale: Draws
+    inflation: np.float32
     common: Draws | None
 
     @classmethod
@@ -134,7 +136,8 @@ class JointDraws:
             picked,
             label,
             np.ascontiguousarray(shared.T, np.float32),
-            (model.inflation * np.sqrt(model.freedom / heavy)).astype(np.float32),
+            np.sqrt(model.freedom / heavy).astype(np.float32),
+            np.float32(model.inflation),
             None if common is None else common.astype(np.float32),
         )
 
@@ -149,7 +152,7 @@ class JointDraws:
         """
         middle, sd = (column.astype(np.float32)[:, None] for column in (centre, rest_sd))
         errors = self.errors[part]
-        np.take(curves - middle, self.picked, axis=1, out=errors)
+        np.take(self.inflation * (curves - middle), self.picked, axis=1, out=errors)
         errors += sd * self.shared[self.label[part]]
         errors *= self.scale
         errors += middle

@@ -72,7 +72,7 @@ class FitSummary(_Part):
         offsets: Factor on the error by label, by group.
         held_out_rmsle: Root mean squared log error on rows left out of the fit.
         misfit_sd: What the form misses, in log error.
-        inflation: Conformal factor on the spread.
+        inflation: Conformal factor on the spread of the refits and of what the form misses.
         freedom: Degrees of freedom of the predictive t distribution.
         scores: Mean log predictive density of rows left out, by form, best first; empty where
             the form was not searched for but kept from a fit to nearly the same rows.

@@ -1,5 +1,7 @@
 """The fit on truths that are known, and on input that should be refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from planner.curves import fit
 from planner.errors import InsufficientDataError, InvalidDataError
+from planner.quantiles import t_quantile
 
 
 def truth(n, t):
@@ -118,6 +121,55 @@ def test_offsets_of_sources_are_told_from_the_curve():
     new = model.predict(at, groups={"source": ["never seen"]})
     assert hard.mean / easy.mean == pytest.approx(1.5, rel=0.03)
     assert np.log(new.upper / new.lower) > 3 * np.log(easy.upper / easy.lower)
+
+
+@pytest.mark.parametrize("held", ["loosely", "tightly"])
+def test_a_label_never_seen_is_as_unsure_as_was_believed(held):
+    """Whatever rows held out say of the curve, and however near one another the seen labels are.
+
+    Catches a conformal factor that makes the spread of labels wider, of which no row held out
+    says anything.
+    """
+    rng = np.random.default_rng(1)
+    n, t, error = sample(rng, 40, noise=0.01)
+    codes = np.arange(40) % 4
+    spread = 0.2 if held == "loosely" else 0.0
+    error = error * np.exp(spread * np.array([-1.0, 1.0, -0.7, 0.7]))[codes]
+    labels = np.array(["a", "b", "c", "d"])[codes]
+    model = fit({"n": n, "t": t}, error, groups={"source": labels}, group_sd={"source": 0.2})
+    at = {"n": [2e8], "t": [20]}
+    for inflation in (model.inflation, 3.0):
+        one = replace(model, inflation=inflation)
+        among = np.log(one.predict(at).upper / one.predict(at).mean)
+        new = one.predict(at, groups={"source": ["never seen"]})
+        reach = np.log(new.upper / new.mean)
+        expected = t_quantile(0.95, model.freedom) * 0.2
+        assert np.sqrt(reach**2 - among**2) == pytest.approx([expected])
+        drawn = np.log(one.draws(at, 4000, groups={"source": ["never seen"]}))
+        low, high = np.quantile(drawn, [0.05, 0.95])
+        assert (high - low) / 2 == pytest.approx(reach[0], rel=0.15)
+
+
+def test_intervals_hold_labels_that_were_hidden_whole():
+    """Rows of a label are off together: of many worlds, one label in each; 90 % are asked for."""
+    inside = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        n, t, error = sample(rng, 42)
+        codes = np.arange(42) % 7
+        error = error * np.exp(0.2 * rng.standard_normal(7))[codes]
+        labels, hidden = np.array(list("abcdefg"))[codes], codes == 6
+        model = fit(
+            {"n": n[~hidden], "t": t[~hidden]},
+            error[~hidden],
+            groups={"source": labels[~hidden]},
+            group_sd={"source": 0.2},
+            forms=("additive",),
+        )
+        found = model.predict({"n": n[hidden], "t": t[hidden]}, groups={"source": labels[hidden]})
+        inside.append(np.mean((found.lower <= error[hidden]) & (error[hidden] <= found.upper)))
+    # 150 labels have a standard error of 0.025.
+    assert 0.84 <= np.mean(inside) <= 0.96, np.mean(inside)
 
 
 def test_spread_grows_outside_the_data():
