@@ -27,6 +27,9 @@ _Found = TypeVar("_Found")
 _COLUMNS = 40
 """Of fields, qualities, costs with their spreads and limits, and what orders them; on a device."""
 
+_KEPT = 200
+"""Of what was found: risks and rows asked about may be without end."""
+
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
@@ -133,9 +136,12 @@ class Landscape:
             what: Names it.
             find: Finds it.
         """
-        if what not in self._known:
-            self._known[what] = find()
-        found: _Found = self._known[what]
+        try:
+            found: _Found = self._known[what]
+        except KeyError:
+            found = self._known[what] = find()
+            for oldest in list(self._known)[:-_KEPT]:
+                self._known.pop(oldest, None)
         return found
 
     def neighbours(self, axis: str, row: int) -> Index:

@@ -1,4 +1,4 @@
-"""Errors of candidates: what their draws say of a target."""
+"""What is predicted of every candidate: what its draws say of a target, what is kept of it."""
 
 import numpy as np
 import pytest
@@ -22,3 +22,17 @@ def test_a_row_reaches_a_target_if_enough_of_its_draws_do(landscape, risk, place
     target = float(drawn[int(place * (len(drawn) - 1))])
     enough = landscape.quality.chance_below(target) >= 1 - risk
     assert np.array_equal(landscape.reaching(target, risk), enough)
+
+
+def test_what_was_found_is_kept_but_does_not_pile_up(landscape):
+    """Catches answers about ever other risks that fill a service's memory."""
+    found = []
+
+    def ask(number):
+        return landscape.once(("asked", number), lambda: found.append(number) or number)
+
+    assert [ask(number) for number in range(1000)] == list(range(1000))
+    ask(999)
+    assert len(found) == 1000
+    assert ask(0) == 0
+    assert len(found) == 1001
