@@ -26,7 +26,7 @@ def front(landscape: Landscape, x: FrontAxis, y: FrontAxis, among: Mask | None =
         y: Another.
         among: Rows to look at; all when left out.
     """
-    rows = front_rows(_small_is_good(landscape, x), _small_is_good(landscape, y), among)
+    rows = front_rows(landscape.column(x), landscape.column(y), among)
     return Front(
         x=_name(landscape, x),
         y=_name(landscape, y),
@@ -114,14 +114,8 @@ def _hypervolume(
     return Range(mean=mean, lower=float(low), upper=float(high))
 
 
-def _small_is_good(landscape: Landscape, axis: FrontAxis) -> Array:
-    if axis == "quality":
-        return landscape.quality.mean
-    return landscape.costs.centre[axis]
-
-
 def _scaled(landscape: Landscape, axis: FrontAxis) -> Array:
-    values = _small_is_good(landscape, axis)
+    values = landscape.column(axis)
     return values if axis == "quality" else np.log(values)
 
 

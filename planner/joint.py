@@ -55,6 +55,16 @@ class Joint:
         """Wanted rows that are at most a bound in any draw."""
         return np.flatnonzero(wanted & (self.luckiest <= bound))
 
+    def quantile(self, probability: float) -> Draws:
+        """Least bound that a share of a row's draws is at most, shape ``(rows,)``."""
+        shares = np.arange(self.draws.shape[1] + 1) / self.draws.shape[1]
+        least = max(int(np.searchsorted(shares, probability)) - 1, 0)
+        found = np.empty(len(self.draws), np.float32)
+        for first in range(0, len(found), _AT_ONCE):
+            some = self.draws[first : first + _AT_ONCE]
+            found[first : first + _AT_ONCE] = np.partition(some, least, axis=1)[:, least]
+        return found
+
     def smallest(self, wanted: Mask, bound: float) -> Draws:
         """Smallest of the wanted rows in each draw, shape ``(draws,)``.
 

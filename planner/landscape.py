@@ -101,27 +101,18 @@ class Landscape:
         """Rows that reach a target, at a tolerated risk; all where there is none."""
         if target is None:
             return np.ones(len(self.lattice), dtype=bool)
-        surely = self.once(("error", risk), lambda: self.quality.quantile(1 - risk))
+        surely = self.once(("error", risk), lambda: self.joint.quantile(1 - risk))
         reached: Mask = (surely <= target)[self.quality.place]
         return reached
 
+    def column(self, axis: FrontAxis) -> Array:
+        """Errors or a cost, of which less is better, shape ``(n,)``."""
+        return self.quality.mean if axis == "quality" else self.costs.centre[axis]
+
     def ranking(self, by: FrontAxis) -> Ranking:
         """Rows by quality or a cost, the best first, those of fewer FLOPs before their equals."""
-
-        def rank() -> Ranking:
-            made_small = self.quality.mean if by == "quality" else self.costs.centre[by]
-            gflops = self.costs.centre["gflops_per_utterance"]
-            return Ranking.of(made_small, gflops, self.lattice.labels["model"])
-
-        return self.once(("ranking", by), rank)
-
-    def best_of(self, rows: Index, objective: Array) -> int | None:
-        """Of some rows the one with the smallest objective; the cheaper one of equals."""
-        if not rows.size:
-            return None
-        equals = rows[objective[rows] == objective[rows].min()]
-        cheapest = self.costs.centre["gflops_per_utterance"][equals].argmin()
-        return int(equals[cheapest])
+        gflops, models = self.column("gflops_per_utterance"), self.lattice.labels["model"]
+        return self.once(("ranking", by), lambda: Ranking.of(self.column(by), gflops, models))
 
     def front(self, x: FrontAxis, y: FrontAxis, risk: float) -> Front:
         """The Pareto front over two axes of all candidates that fit into the device's memory."""

@@ -30,10 +30,6 @@ _ALIKE = 0.1
 as fitting it."""
 
 
-_AT_ONCE = 512
-"""Rows whose draws fit a processor's cache."""
-
-
 @dataclass(frozen=True, eq=False)
 class Quality:
     """Predicted errors of configurations.
@@ -73,16 +69,6 @@ class Quality:
         """Probability of an error of at most so much, shape ``(n,)``."""
         chance: Array = (self.draws <= error).mean(axis=1)[self.place]
         return chance
-
-    def quantile(self, probability: float) -> Draws:
-        """Least error that a share of the draws is at most, by row of the draws."""
-        shares = np.arange(self.draws.shape[1] + 1) / self.draws.shape[1]
-        least = max(int(np.searchsorted(shares, probability)) - 1, 0)
-        found = np.empty(len(self.draws), np.float32)
-        for first in range(0, len(found), _AT_ONCE):
-            some = self.draws[first : first + _AT_ONCE]
-            found[first : first + _AT_ONCE] = np.partition(some, least, axis=1)[:, least]
-        return found
 
     def basis_of(self, row: int) -> Basis:
         """What a row rests on."""

@@ -155,7 +155,7 @@ class Planner:
         landscape = self._landscape(question)
         within = landscape.within(landscape.bounds(question), question.risk)
         if not within.any():
-            raise Shortfall(landscape, question, landscape.quality.mean).error()
+            raise Shortfall(landscape, question, "quality").error()
         if not question.budget.bounds():
             return landscape.front(question.x, question.y, question.risk)
         return front(landscape, question.x, question.y, within)

@@ -14,7 +14,7 @@ from planner.arrays import Array, Index, Mask
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
 from planner.landscape import Landscape
-from planner.question import CostName, Setting
+from planner.question import CostName, FrontAxis, Setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +24,14 @@ class Shortfall:
     Attributes:
         landscape: The candidates.
         setting: What was asked.
-        objective: What is made small.
+        made_small: What is to be small: quality, or a cost.
         target: Error to reach, where one was named.
         relax: Factors of budgets to say the answer with.
     """
 
     landscape: Landscape
     setting: Setting
-    objective: Array
+    made_small: FrontAxis
     target: float | None = None
     relax: Mapping[CostName, float] = field(default_factory=dict)
 
@@ -127,8 +127,8 @@ class Shortfall:
 
     def _with(self, larger: Mapping[CostName, float]) -> int | None:
         """The answer with other bounds of some budgets."""
-        rows = np.flatnonzero(self._reaching & self._within({**self.bounds, **larger}))
-        return self.landscape.best_of(rows, self.objective)
+        allowed = self._reaching & self._within({**self.bounds, **larger})
+        return self.landscape.ranking(self.made_small).best(allowed)
 
     def _least(self, name: CostName) -> float | None:
         """What is enough of one budget while the others stay, where anything is."""

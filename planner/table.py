@@ -14,7 +14,7 @@ from planner.device import DeviceModel
 from planner.landscape import Landscape
 from planner.lattice import Lattice
 from planner.quality import Quality
-from planner.question import CostName, Question
+from planner.question import CostName, FrontAxis, Question
 from planner.ranking import Ranking
 from planner.shortfall import Shortfall
 
@@ -125,12 +125,15 @@ class Table:
         places = self.landscape.joint.below(np.isfinite(least), target)
         return places, least[places] / cost[chosen], cheaper
 
-    @cached_property
+    @property
+    def made_small(self) -> FrontAxis:
+        """Name of what is made small."""
+        return "quality" if self.question.target_error is None else self.cost_name
+
+    @property
     def objective(self) -> Array:
         """What is made small: the error, or with a target the cost."""
-        if self.question.target_error is None:
-            return self.quality.mean
-        return self.costs.centre[self.cost_name]
+        return self.landscape.column(self.made_small)
 
     @cached_property
     def violation(self) -> Array:
@@ -156,7 +159,7 @@ class Table:
             raise Shortfall(
                 self.landscape,
                 question,
-                self.objective,
+                self.made_small,
                 question.target_error,
                 question.relax,
             ).error()
@@ -172,8 +175,7 @@ class Table:
 
     @property
     def _ranking(self) -> Ranking:
-        targeted = self.question.target_error is not None
-        return self.landscape.ranking(self.cost_name if targeted else "quality")
+        return self.landscape.ranking(self.made_small)
 
     def relaxed(self, factors: Mapping[CostName, float]) -> int | None:
         """The answer if budgets were larger, each by a factor."""
@@ -194,13 +196,10 @@ class Table:
         """The row that is better than the choice and needs least more of one budget."""
         others = {other: bound for other, bound in self.bounds.items() if other != name}
         within = self.landscape.within(others, self.question.risk)
-        least = self.objective[chosen] * _WORTH_NAMING
+        worth = self.objective[chosen] * _WORTH_NAMING
         if self.question.target_error is None:
-            least = max(least, _SHOWN_POINTS)
-        better = self.objective < self.objective[chosen] - least
-        rows = np.flatnonzero(self.reaching & within & better)
-        if not rows.size:
-            return None
-        needed = self.landscape.limit(name, 1 - self.question.risk)[rows]
-        least = rows[needed <= needed.min() * (1 + 1e-9)]
-        return self.landscape.best_of(least, self.objective)
+            worth = max(worth, _SHOWN_POINTS)
+        better = self.reaching & within & (self.objective < self.objective[chosen] - worth)
+        needed = self.landscape.limit(name, 1 - self.question.risk)
+        least = needed[better].min(initial=np.inf)
+        return self.best(better & (needed <= least * (1 + 1e-9)))

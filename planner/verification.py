@@ -93,23 +93,21 @@ def _untimed(table: Table, chosen: int, evidence: Evidence) -> list[CostName]:
 def _ranked(table: Table, chosen: int, evidence: Evidence, *, again: bool) -> tuple[Candidate, ...]:
     """The choice, unless it was measured and need not be again, and its rivals; by gain."""
     by_cost = table.question.target_error is not None
-    own, rivals = (_cheaper if by_cost else _better)(table, chosen)
+    own, mask, places, gains = (_cheaper if by_cost else _better)(table, chosen)
     question = _CHEAPER if by_cost else _RIVAL
     ranked = []
     if again or not table.quality.measured[chosen]:
         ranked.append((chosen, own, "whether the choice keeps what is predicted of it"))
-    models = table.lattice.labels["model"]
-    seen = {models[chosen]} if ranked else set()
     # One rival a model first: neighbours on the lattice teach nearly the same.
-    for row, gain in rivals:
-        if models[row] not in seen:
-            seen.add(models[row])
-            ranked.append((row, gain, question))
-    for row, gain in rivals:
-        if len(ranked) >= _LOOKED_AT:
-            break
-        if all(row != known for known, _, _ in ranked):
-            ranked.append((row, gain, question))
+    models = table.lattice.labels["model"].codes
+    codes, firsts = np.unique(models[table.landscape.row_at[places]], return_index=True)
+    if ranked:
+        firsts = firsts[codes != models[chosen]]
+    rivals = dict.fromkeys([*np.sort(firsts).tolist(), *range(min(len(places), _LOOKED_AT))])
+    ranked += [
+        (_cheapest(table, mask, places[rival]), float(gains[rival]), question)
+        for rival in list(rivals)[: max(len(firsts), _LOOKED_AT - len(ranked))]
+    ]
     candidates = [
         Candidate(
             configuration=table.lattice[row],
@@ -125,8 +123,13 @@ def _ranked(table: Table, chosen: int, evidence: Evidence, *, again: bool) -> tu
     return tuple(kept)
 
 
-def _better(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]:
-    """What knowing the choice's error is worth, and rows whose error may be smaller.
+_Rivals = tuple[float, Mask, Index, Array]
+"""What knowing the choice is worth; rows that may be run; draws of theirs, the best first; and
+what knowing each of these is worth."""
+
+
+def _better(table: Table, chosen: int) -> _Rivals:
+    """Rivals whose error may be smaller.
 
     Knowing a rival's error is worth what it improves on the choice where it
     does; knowing the choice's, what leaving it for the best rival would save.
@@ -142,10 +145,10 @@ def _better(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]:
     improvement = np.maximum(own - draws, 0.0).mean(axis=1)
     best_other = float(draws.mean(axis=1).min(initial=np.inf))
     gain = float(np.maximum(own - best_other, 0.0).mean())
-    return gain, _unmeasured(table, table.allowed, places, improvement, _MIN_GAIN)
+    return gain, table.allowed, *_worth_a_run(table, places, improvement, _MIN_GAIN)
 
 
-def _cheaper(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]:
+def _cheaper(table: Table, chosen: int) -> _Rivals:
     """The same with a target: what it would save to know which cheaper rows reach it.
 
     A cheaper row is worth its saving where it reaches the target; the choice, the whole of
@@ -159,25 +162,19 @@ def _cheaper(table: Table, chosen: int) -> tuple[float, list[tuple[int, float]]]
         most = np.argpartition(-saved, _RIVALS)[:_RIVALS]
         places, saved = places[most], saved[most]
     missing = float((quality.draws_of(chosen) > target).mean())
-    return missing, _unmeasured(table, cheaper, places, saved, _MIN_SAVING)
+    return missing, cheaper, *_worth_a_run(table, places, saved, _MIN_SAVING)
 
 
-def _unmeasured(
-    table: Table, mask: Mask, places: Index, gains: Array, least: float
-) -> list[tuple[int, float]]:
-    """Rows worth a run by what they gain, the most first: of rows predicted alike the cheapest.
-
-    The first of each model is among them, whatever others there are.
-    """
-    landscape, cost = table.landscape, table.costs.centre[table.cost_name]
-    rows = landscape.row_at[places]
-    worth = np.flatnonzero((gains > least) & ~table.quality.measured[rows])
+def _worth_a_run(table: Table, places: Index, gains: Array, least: float) -> tuple[Index, Array]:
+    """Of draws those that gain enough and were not measured, and their gains, the most first."""
+    unmeasured = ~table.quality.measured[table.landscape.row_at[places]]
+    worth = np.flatnonzero((gains > least) & unmeasured)
     worth = worth[np.argsort(-gains[worth], kind="stable")]
-    # The first of each model, and as many as are looked at.
-    _, firsts = np.unique(table.lattice.labels["model"].codes[rows[worth]], return_index=True)
-    found = []
-    for index in worth[np.union1d(firsts, np.arange(min(len(worth), _LOOKED_AT)))].tolist():
-        alike = landscape.by_place[places[index]]
-        alike = alike[mask[alike]]
-        found.append((int(alike[cost[alike].argmin()]), float(gains[index])))
-    return found
+    return places[worth], gains[worth]
+
+
+def _cheapest(table: Table, mask: Mask, place: int) -> int:
+    """Of the rows of a mask that share a draw, so are predicted alike, the cheapest."""
+    alike = table.landscape.by_place[place]
+    alike = alike[mask[alike]]
+    return int(alike[table.costs.centre[table.cost_name][alike].argmin()])

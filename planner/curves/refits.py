@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from planner.arrays import Array, Mask
-from planner.curves.data import GroupFactor, Observed
+from planner.curves.data import Observed
 from planner.curves.form import Form
 from planner.curves.solver import ITERATIONS, Prior, covariance, objective, solve
 
@@ -56,18 +56,10 @@ def prior_of(form: Form, data: Observed) -> Prior:
         pairs.append((share, _LOG_SIZE_SD))
         for axis, shape in term.factors:
             pairs += shape.prior(float(low[axis]), float(high[axis]))
-    for factor in factors_of(form, data):
-        pairs += [(0.0, factor.sd)] * len(factor.labels)
+    for factor, held in zip(data.factors, form.tight, strict=True):
+        pairs += [(0.0, factor.sd * TIGHT[held])] * len(factor.labels)
     mean, sd = np.array(pairs).T
     return Prior(mean, sd)
-
-
-def factors_of(form: Form, data: Observed) -> tuple[GroupFactor, ...]:
-    """The group factors, their offsets spread as the form says."""
-    return tuple(
-        replace(factor, sd=factor.sd * TIGHT[held])
-        for factor, held in zip(data.factors, form.tight, strict=True)
-    )
 
 
 def drawn_starts(form: Form, data: Observed, rng: np.random.Generator) -> Array:
