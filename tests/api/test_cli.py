@@ -302,7 +302,7 @@ def test_version():
     [
         ["--gflops", "200"],
         ["--target-wer", "0.06"],
-        ["--rtf", "20", "--device", "local"],
+        ["--rtf", "1000", "--device", "local"],
     ],
 )
 def test_a_process_of_its_own_answers(question):
