@@ -13,8 +13,17 @@ import numpy as np
 
 from measurements.records import UtteranceResult
 from measurements.statistics import MIN_SPEAKERS, RESAMPLES, Interval, membership, speaker_interval
+from models_registry.languages import ENGLISH
 
 NORMALISER = "whisper-english (transformers, full spelling map)"
+
+
+_BASIC_NORMALISER = "whisper-basic (transformers)"
+
+
+def normaliser_of(language: str) -> str:
+    """Name of the normaliser that words of a language are compared after."""
+    return NORMALISER if language == ENGLISH else _BASIC_NORMALISER
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def _english_normaliser() -> Any:
 
 def normalise(text: str, language: str = "en") -> str:
     """The form in which words are compared."""
-    if language == "en":
+    if language == ENGLISH:
         return str(_english_normaliser()(text)).strip()
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
@@ -15,6 +16,7 @@ from measurements.records import Measurement
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
 from models_registry.devices import DEVICES
+from models_registry.languages import ENGLISH
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
@@ -60,11 +62,16 @@ class Study:
 
 
 def all_measurements(store: Store | None, task: Task | None = None) -> list[Measurement]:
-    """The catalogue and the store's own, each key once."""
+    """The catalogue and the store's own, each key once.
+
+    What was stored again, since its data set said something else, is left out where both are of
+    one study.
+    """
     stored = [m for _, m in store.measurements(task=task)] if store is not None else []
     built_in = [m for m in catalogue() if task is None or m.configuration.task == task]
     unique = {measurement.key: measurement for measurement in (*built_in, *stored)}
-    return list(unique.values())
+    replaced = {(m.replaces, m.study) for m in stored if m.replaces is not None}
+    return [m for m in unique.values() if (m.key, m.study) not in replaced]
 
 
 def study_tasks(store: Store | None) -> dict[str, Task]:
@@ -143,6 +150,7 @@ def evidence_for(
             if (task == "ser" or isinstance(a, WhisperArchitecture)) and available(a.name)
         ),
         here=local_device().id,
+        language=_language([m for m in known if m.study == name]),
     )
 
 
@@ -217,6 +225,13 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
         windows=measurement.windows,
         retried=measurement.retried,
     )
+
+
+def _language(measurements: Sequence[Measurement]) -> str:
+    """The language of a study: that of speech which was read, where any was."""
+    read = [m for m in measurements if m.dataset.fingerprint is not None]
+    spoken = Counter(m.dataset.language for m in read or measurements)
+    return spoken.most_common(1)[0][0] if spoken else ENGLISH
 
 
 def _workload(task: Task, study: str, measurements: Sequence[Measurement]) -> Workload:

@@ -10,6 +10,7 @@ import soundfile
 from pydantic import ValidationError
 
 from measurements.datasets import DatasetError
+from models_registry.files import is_system_file, lfs_pointer
 from planner.workload import TOKENS_PER_AUDIO_S, Workload
 
 AUDIO = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
@@ -44,7 +45,11 @@ def workload_from(path: Path, tokens_per_audio_s: float | None = None) -> Worklo
 
 
 def _of_folder(folder: Path, tokens_per_audio_s: float) -> Workload:
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO and p.is_file())
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in AUDIO and p.is_file() and not is_system_file(p)
+    )
     if not files:
         raise DatasetError(f"{folder}: no audio in it ({', '.join(AUDIO)})")
     # Every so many of a large collection stand for all of it.
@@ -57,7 +62,11 @@ def _of_folder(folder: Path, tokens_per_audio_s: float) -> Workload:
             unread += 1
     durations = [d for d in durations if d > 0]
     if not durations:
-        raise DatasetError(f"{folder}: none of {len(chosen)} audio files could be read")
+        why = lfs_pointer(chosen[0])
+        raise DatasetError(
+            f"{folder}: none of {len(chosen)} audio files could be read"
+            + ("" if why is None else f": {chosen[0].name} is {why}")
+        )
     source = f"{len(durations)} recordings in {folder}"
     if unread:
         source += f", {unread} that could not be read left out"

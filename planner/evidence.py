@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from models_registry import MODELS
 from models_registry.configuration import Configuration, Task
+from models_registry.languages import ENGLISH, language_refusal
 from planner.device.evidence import DeviceEvidence
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
@@ -69,6 +71,7 @@ class Evidence:
         devices: What is known of devices, by id.
         runnable: Models whose weights are on this machine.
         here: Device of this machine, where it is known.
+        language: Language of the study's speech.
     """
 
     task: Task
@@ -78,11 +81,18 @@ class Evidence:
     devices: Mapping[str, DeviceEvidence] = field(default_factory=dict)
     runnable: frozenset[str] = frozenset()
     here: str | None = None
+    language: str = ENGLISH
 
     @property
     def in_study(self) -> tuple[Observation, ...]:
         """Observations of the study itself."""
         return tuple(o for o in self.observations if o.study == self.study)
+
+    def unspoken(self, model: str) -> str | None:
+        """Why a model can't transcribe the study's language; None if it can, and in SER."""
+        if self.task == "ser":
+            return None
+        return language_refusal(MODELS.get(model), self.language)
 
     def can_run(self, configuration: Configuration) -> bool:
         """Whether this machine can run a configuration as it stands."""

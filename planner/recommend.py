@@ -25,7 +25,7 @@ from planner.question import FrontQuestion, Question, Setting
 from planner.search import Choices, Suggest, plain, search, search_between
 from planner.served import on_recordings
 from planner.shortfall import Shortfall
-from planner.space import candidates, misheard
+from planner.space import candidates, misheard, refuse_unspoken
 from planner.table import Table
 
 DRAWS = 400
@@ -133,6 +133,7 @@ class Planner:
         tried: dict[Configuration, None] = {}
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
+            refuse_unspoken(self.evidence, batch)
             tried.update(dict.fromkeys(batch))
             return self._judged(question, batch)
 
@@ -173,7 +174,12 @@ class Planner:
     def predict(
         self, configurations: Sequence[Configuration], level: float = 0.90
     ) -> list[dict[str, Estimate]]:
-        """Predicted quality of configurations, asked for one by one."""
+        """Predicted quality of configurations, asked for one by one.
+
+        Raises:
+            NoFeasibleConfigurationError: A model can't transcribe the study's language.
+        """
+        refuse_unspoken(self.evidence, configurations)
         lattice = Lattice.of(configurations, self.evidence.task)
         quality = self.quality.predict(lattice, level=level, draws=2)
         metric = METRIC_OF[self.evidence.task]
@@ -185,6 +191,7 @@ class Planner:
         return StudySummary(
             id=self.evidence.study,
             task=self.evidence.task,
+            language=self.evidence.language,
             measured=sum(o.source == "measured" for o in own),
             published=sum(o.source == "published" for o in own),
             informed_by=len(self.evidence.observations) - len(own),

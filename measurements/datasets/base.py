@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from measurements.datasets.endings import short_by_container, short_by_notes
+from models_registry.files import lfs_pointer
+from models_registry.languages import assumed_text
 
 MAX_SAMPLES = 2**27
 """Samples of a recording, over all channels: half a GiB, or 2.3 hours at 16 kHz."""
@@ -48,6 +51,7 @@ class Utterance:
         import soundfile
 
         try:
+            self._refuse_pointer()
             info = soundfile.info(str(self.path))
         except (soundfile.LibsndfileError, OSError) as error:
             raise DatasetError(f"{self.path}: {_why(error)}") from None
@@ -62,6 +66,7 @@ class Utterance:
         import soundfile
 
         try:
+            self._refuse_pointer()
             # By its headers, before anything of it is in memory.
             self._refuse_short(short_by_container(self.path))
             info = soundfile.info(str(self.path))
@@ -84,6 +89,23 @@ class Utterance:
             raise DatasetError(f"{self.path}: holds samples that are not finite")
         return samples, sampling_rate
 
+    def content(self) -> str:
+        """SHA-256 of the audio file, in hexadecimal.
+
+        Raises:
+            DatasetError: The file can't be read, or Git LFS has not fetched it.
+        """
+        try:
+            self._refuse_pointer()
+            with self.path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise DatasetError(f"{self.path}: {error.strerror}") from None
+
+    def _refuse_pointer(self) -> None:
+        if pointer := lfs_pointer(self.path):
+            raise DatasetError(f"{self.path}: {pointer}")
+
     def _refuse_short(self, missing: str | None) -> None:
         if missing is not None:
             raise DatasetError(f"{self.path}: cut short: {missing}")
@@ -99,6 +121,10 @@ class Dataset:
         language: Language code of the speech.
         utterances: In order of their ids.
         synthetic: Whether the speech was made by a synthesiser.
+        language_assumed: Whether nothing says which language it is.
+        notes: What a user should know of how it was read, such as files left out.
+        drawn_from: All utterances of the data set, where these are some of them.
+        place: What it was opened by, as ``manifest:FILE``.
     """
 
     name: str
@@ -106,6 +132,10 @@ class Dataset:
     language: str
     utterances: tuple[Utterance, ...]
     synthetic: bool = False
+    language_assumed: bool = False
+    notes: tuple[str, ...] = ()
+    drawn_from: tuple[Utterance, ...] = ()
+    place: str = ""
 
     def __post_init__(self) -> None:
         if not self.utterances:
@@ -116,6 +146,18 @@ class Dataset:
         """Id of the study that measurements on it belong to."""
         suffix = "" if self.language == "en" else f"-{self.language}"
         return f"{self.task}-{self.name}{suffix}"
+
+    @property
+    def whole(self) -> tuple[Utterance, ...]:
+        """All utterances of the data set, drawn or not."""
+        return self.drawn_from or self.utterances
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should be told before it is measured, a sentence each."""
+        if not self.language_assumed or self.task != "asr":
+            return self.notes
+        return (assumed_text(self.language), *self.notes)
 
     def limited(self, limit: int | None, seed: int = 0) -> Dataset:
         """At most ``limit`` utterances, drawn at random.
@@ -128,13 +170,22 @@ class Dataset:
         drawn = list(self.utterances)
         random.Random(seed).shuffle(drawn)
         kept = tuple(sorted(drawn[:limit], key=lambda utterance: utterance.id))
-        return replace(self, utterances=kept)
+        return replace(self, utterances=kept, drawn_from=self.whole)
 
     def speakers_of(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""
         known = {u.id: u.speaker for u in self.utterances}
         speakers = [known[identifier] for identifier in utterances]
         return tuple(s for s in speakers if s is not None) if all(speakers) else ()
+
+    @cached_property
+    def contents(self) -> dict[str, str]:
+        """SHA-256 of each utterance's audio file, by the utterance's id.
+
+        Raises:
+            DatasetError: An audio file can't be read.
+        """
+        return {utterance.id: utterance.content() for utterance in self.utterances}
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, references and audio files; it changes when any does.
@@ -146,12 +197,7 @@ class Dataset:
         """
         digest = hashlib.sha256()
         for utterance in self.utterances:
-            try:
-                with utterance.path.open("rb") as stream:
-                    audio = hashlib.file_digest(stream, "sha256").hexdigest()
-            except OSError as error:
-                raise DatasetError(f"{utterance.path}: {error.strerror}") from None
-            line = f"{utterance.id}\0{utterance.reference}\0{audio}"
+            line = f"{utterance.id}\0{utterance.reference}\0{self.contents[utterance.id]}"
             if self.task == "ser":
                 line += f"\0{utterance.speaker or ''}"
             digest.update(f"{line}\n".encode())
@@ -184,6 +230,8 @@ def text_of(path: Path) -> str:
         DatasetError: It can't be read, or is not UTF-8.
     """
     try:
+        if pointer := lfs_pointer(path):
+            raise DatasetError(f"{path}: {pointer}")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not UTF-8: {error}") from None

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from measurements import counting, timing
 from measurements.datasets import Utterance
-from measurements.evaluation.base import Evaluation, spread_over_durations
+from measurements.evaluation.base import Evaluation, metric_from, spread_over_durations
 from measurements.progress import Progress
-from measurements.records import ErrorCounts, Measurement, UtteranceResult
-from measurements.scoring import NORMALISER, errors_of, word_error_rate, word_errors
+from measurements.records import ErrorCounts, Measurement, Metric, UtteranceResult
+from measurements.scoring import (
+    WordErrors,
+    errors_of,
+    normaliser_of,
+    word_error_rate,
+    word_errors,
+)
 from models_registry.loading import load
 from models_registry.loading.audio import Waveform, to_waveform
 from models_registry.loading.whisper import WhisperTranscriber
@@ -72,13 +79,14 @@ class TranscriptionEvaluation(Evaluation):
                     windows=transcription.windows,
                     retried=transcription.retried,
                     cut_short=transcription.cut_short,
+                    audio_sha256=self.dataset.contents[utterance.id],
                 )
             )
         return self.store.add_utterances(self.key, results)
 
     def finish(self) -> Measurement:
         """Times the configuration, sums up its utterances and stores the measurement."""
-        if finished := self.store.measurement(self.key):
+        if finished := self.finished():
             return finished
         results = self.store.utterances(self.key)
         errors = errors_of(results)
@@ -100,7 +108,7 @@ class TranscriptionEvaluation(Evaluation):
             results,
             self.transcriber,
             timed,
-            metric=("wer", interval, f"normaliser {NORMALISER}"),
+            metric=("wer", interval, f"normaliser {normaliser_of(self.dataset.language)}"),
             flops=flops,
             dataset=self._dataset_info(
                 [r.audio_s for r in results],
@@ -114,6 +122,15 @@ class TranscriptionEvaluation(Evaluation):
             speakers=speakers,
             adapter=self._adapter_info(),
         )
+
+    def _metric_of(self, known: Measurement, speakers: Sequence[str]) -> Metric:
+        """The metric with an interval over the speakers."""
+        if speakers == known.speakers or not known.utterance_errors:
+            return known.metric
+        errors = [WordErrors(wrong, 0, 0, words) for wrong, words in known.utterance_errors]
+        interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
+        _, _, about = (known.metric.method or "").partition("; ")
+        return metric_from("wer", interval, about)
 
     def progress(
         self, phase: str | None = None, began: float | None = None, first: int = 0

@@ -168,7 +168,7 @@ def _evaluation(run: Run, store: Store, device: str) -> Evaluation:
 
     return evaluation_of(
         run.configuration,
-        run.speech.open(),
+        run.speech.open(run.configuration.task),
         store,
         device=device if run.device == "auto" else run.device,
         command=run.command(),

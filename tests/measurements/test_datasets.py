@@ -345,3 +345,33 @@ def test_a_file_of_one_s_own_is_told_how_it_is_named():
         open_dataset("calls")
     with pytest.raises(UnknownNameError, match="did you mean librispeech"):
         open_dataset("librispech:calls")
+
+
+LFS_POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\n"
+    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+
+
+def test_what_git_lfs_has_not_fetched_is_named_as_such(corpus, tmp_path):
+    """It was "Format not recognised", or a manifest without the columns."""
+    speech = open_dataset(f"librispeech:{corpus}", "test-other")
+    file = speech.utterances[0].path
+    file.write_bytes(LFS_POINTER)
+    for read in (speech.utterances[0].duration_s, speech.utterances[0].audio, speech.fingerprint):
+        with pytest.raises(DatasetError, match=f"{file.name}: a Git LFS pointer.*git lfs pull"):
+            read()
+    manifest = tmp_path / "test.csv"
+    manifest.write_bytes(LFS_POINTER)
+    with pytest.raises(DatasetError, match=r"test\.csv: a Git LFS pointer"):
+        open_dataset(f"manifest:{manifest}")
+
+
+def test_files_that_macos_writes_for_itself_are_passed_over(corpus):
+    whole = open_dataset(f"librispeech:{corpus}")
+    chapter = corpus / "test-other" / "12" / "34"
+    (chapter / "._12-34.trans.txt").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (chapter / "._12-34-0000.flac").write_bytes(b"\0\5\x16\7")
+    (corpus / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (corpus / "._test-other").write_bytes(b"\0\5\x16\7")
+    assert open_dataset(f"librispeech:{corpus}").utterances == whole.utterances

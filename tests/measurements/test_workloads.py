@@ -88,3 +88,16 @@ def test_what_is_no_workload_is_named(tmp_path, name, content):
     path = path.parent if path.parent != tmp_path else path
     with pytest.raises(DatasetError, match=str(path)):
         workload_from(path)
+
+
+def test_macos_metadata_is_no_recording_and_a_pointer_is_named(tmp_path):
+    audio(tmp_path / "a.wav", 2)
+    for name in ("._a.wav", "__MACOSX/a.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    found = workload_from(tmp_path)
+    assert found.durations_s == (2,)
+    assert "could not be read" not in found.source
+    (tmp_path / "a.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DatasetError, match="git lfs pull"):
+        workload_from(tmp_path)
