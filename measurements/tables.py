@@ -246,6 +246,7 @@ def _check_columns(columns: Sequence[str], known: Collection[str] | None, line: 
 def _rows(
     reader: Any, lines: Sequence[str], columns: Sequence[str], separator: str, skipped: int
 ) -> Iterator[Row | TableError]:
+    usual = _end(lines[reader.line_num - 1])
     while True:
         first = reader.line_num
         line = skipped + first + 1
@@ -256,6 +257,11 @@ def _rows(
         except csv.Error:
             # What follows may lie inside or outside of quotes: nothing behind it is read.
             yield _broken_row(lines[first:], separator, columns, line)
+            return
+        end = _end(lines[reader.line_num - 1])
+        if end and usual and (end == "\r") != (usual == "\r"):
+            said = f"ends in {end!r}, the header in {usual!r}: put line breaks in double quotes"
+            yield TableError(said, line, columns[min(len(cells), len(columns)) - 1])
             return
         if not cells or (len(cells) == 1 < len(columns) and not cells[0].strip()):
             continue
@@ -269,6 +275,10 @@ def _rows(
             yield error
         else:
             yield Row(line, dict(zip(columns, cells, strict=True)))
+
+
+def _end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
 
 
 def _miscounted(

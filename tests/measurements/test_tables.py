@@ -51,6 +51,9 @@ def test_what_was_written_is_read(columns, data, separator, end, quoting, encodi
     """Catches a character of a cell that ends a line, a cell or a table."""
     row = st.lists(TEXT, min_size=len(columns), max_size=len(columns))
     rows = data.draw(st.lists(row, max_size=4))
+    if any(set("\r\n") & set(cell) for row in rows for cell in row):
+        # Python before 3.13 leaves those unquoted that are not in its own line ends.
+        quoting = csv.QUOTE_ALL
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=separator, lineterminator=end, quoting=quoting)
     writer.writerow(columns)
@@ -96,6 +99,8 @@ def test_any_lines_are_objects_or_said_to_be_none(text):
         (b'a,b\n1,"he said \\"no\\""\n', (2, "b")),
         (b'a,b\n1,"two\nlines"\n2,"x" y,z\n', (4, "b")),
         (b"a,b\n1,\0\n", (2, "b")),
+        (b"a,b\n1,x\r2,y\n", (2, "b")),
+        (b"a,b\r1,x\n2,y\r", (2, "b")),
         ("a,b\n1,é\n".encode("latin-1"), (2, None)),
         ("a,b\n1,2\n".encode("utf-16-le"), (1, "column 1")),
         ("a,b\n1,2\n".encode("utf-16")[:-1], (2, None)),
@@ -115,6 +120,7 @@ def test_blank_lines_are_none_and_a_long_cell_is_one():
 def test_lines_are_counted_as_an_editor_does():
     rows = list(read_csv(b'\nsep,b\r\n1,"x\r\ny"\r\n\r\n2,z').rows)
     assert [row.line for row in rows] == [3, 6]
+    assert cells(b"a,b\r\n1,2\n3,4\r\n") == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
     rows = list(read_csv(b'sep=;\na;b\n1;"x,y"\n').rows)
     assert [(row.line, row.cells["b"]) for row in rows] == [(3, "x,y")]
 
