@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from measurements.datasets.endings import short_by_container, short_by_notes
+from measurements.tables import TableError, decoded
 from models_registry.files import lfs_pointer
 from models_registry.languages import assumed_text
 
@@ -35,19 +36,25 @@ class Utterance:
         path: The audio file.
         reference: Transcript (ASR) or emotion label (SER).
         speaker: Who speaks, where known.
+        start_s: Where it begins in the file, in seconds.
+        end_s: Where it ends; with the file if None.
     """
 
     id: str
     path: Path
     reference: str
     speaker: str | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
 
     def duration_s(self) -> float:
-        """Duration from the file's header, in seconds.
+        """Duration in seconds, from the file's header unless it is a segment that ends before.
 
         Raises:
             DatasetError: The file can't be read.
         """
+        if self.end_s is not None:
+            return self.end_s - self.start_s
         import soundfile
 
         try:
@@ -55,7 +62,7 @@ class Utterance:
             info = soundfile.info(str(self.path))
         except (soundfile.LibsndfileError, OSError) as error:
             raise DatasetError(f"{self.path}: {_why(error)}") from None
-        return float(info.frames / info.samplerate)
+        return float(info.frames / info.samplerate) - self.start_s
 
     def audio(self) -> tuple[NDArray[np.float32], int]:
         """Samples, shape ``(samples,)`` or ``(samples, channels)``, and their rate.
@@ -87,7 +94,15 @@ class Utterance:
             raise DatasetError(f"{self.path}: holds no audio")
         if not np.isfinite(samples).all():
             raise DatasetError(f"{self.path}: holds samples that are not finite")
-        return samples, sampling_rate
+        return self._segment(samples, sampling_rate), sampling_rate
+
+    def _segment(self, samples: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
+        if self.end_s is None:
+            return samples[round(self.start_s * sampling_rate) :]
+        end = round(self.end_s * sampling_rate)
+        if len(samples) + 1 < end:
+            raise DatasetError(f"{self.path}: ends before {self.end_s:g} s")
+        return samples[round(self.start_s * sampling_rate) : end]
 
     def content(self) -> str:
         """SHA-256 of the audio file, in hexadecimal.
@@ -185,10 +200,12 @@ class Dataset:
         Raises:
             DatasetError: An audio file can't be read.
         """
-        return {utterance.id: utterance.content() for utterance in self.utterances}
+        files = {utterance.path: utterance for utterance in self.utterances}
+        found = {path: utterance.content() for path, utterance in files.items()}
+        return {utterance.id: found[utterance.path] for utterance in self.utterances}
 
     def fingerprint(self) -> str:
-        """SHA-256 over ids, references and audio files; it changes when any does.
+        """SHA-256 over ids, references, audio files and segments; it changes when any does.
 
         In SER also over the speakers, which decide who is tested on what.
 
@@ -198,6 +215,8 @@ class Dataset:
         digest = hashlib.sha256()
         for utterance in self.utterances:
             line = f"{utterance.id}\0{utterance.reference}\0{self.contents[utterance.id]}"
+            if utterance.start_s or utterance.end_s is not None:
+                line += f"\0{utterance.start_s!r}\0{utterance.end_s!r}"
             if self.task == "ser":
                 line += f"\0{utterance.speaker or ''}"
             digest.update(f"{line}\n".encode())
@@ -223,6 +242,20 @@ def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     return tuple(ordered)
 
 
+def content_of(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        DatasetError: It can't be read, or Git LFS has not fetched it.
+    """
+    try:
+        if pointer := lfs_pointer(path):
+            raise DatasetError(f"{path}: {pointer}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+
+
 def text_of(path: Path) -> str:
     """What a text file holds.
 
@@ -230,13 +263,9 @@ def text_of(path: Path) -> str:
         DatasetError: It can't be read, or is not UTF-8.
     """
     try:
-        if pointer := lfs_pointer(path):
-            raise DatasetError(f"{path}: {pointer}")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8: {error}") from None
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
+        return decoded(content_of(path))
+    except TableError as error:
+        raise DatasetError(error.of(path)) from None
 
 
 def inside(root: Path, path: Path) -> Path:

@@ -5,7 +5,6 @@ Its ten sentences, by their codes, make it a data set of speech recognition too.
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,12 @@ from measurements.datasets.base import (
     Dataset,
     DatasetError,
     Utterance,
+    content_of,
     inside,
     sorted_utterances,
-    text_of,
 )
 from measurements.datasets.emotions import emotion_dataset, named_clips
+from measurements.tables import TableError, checked, read_csv
 
 EMOTIONS = {
     "W": "anger",
@@ -70,10 +70,7 @@ def read_emodb_sentences(root: Path, subset: str | None = None) -> Dataset:
             f"{table}: not there: for asr it says what is said in each clip, by the columns code"
             " (characters 3 to 5 of a file's name) and text"
         )
-    rows = csv.DictReader(text_of(inside(root, table)).splitlines(keepends=True))
-    if not {"code", "text"} <= set(rows.fieldnames or ()):
-        raise DatasetError(f"{table}:1: the columns code and text are needed")
-    sentences = {row["code"]: (row["text"] or "").strip() for row in rows}
+    sentences = _sentences(inside(root, table))
     spoken = []
     for clip in clips:
         code = _code(clip.id)
@@ -83,6 +80,16 @@ def read_emodb_sentences(root: Path, subset: str | None = None) -> Dataset:
     return Dataset(
         name="emodb", task="asr", language=LANGUAGE, utterances=sorted_utterances(spoken)
     )
+
+
+def _sentences(table: Path) -> dict[str, str]:
+    try:
+        found = read_csv(content_of(table))
+        if not {"code", "text"} <= set(found.columns):
+            raise TableError("the columns code and text are needed", 1)
+        return {row.cells["code"].strip(): row.cells["text"].strip() for row in checked(found.rows)}
+    except TableError as error:
+        raise DatasetError(error.of(table)) from None
 
 
 def _clips(root: Path) -> list[Utterance]:

@@ -12,6 +12,7 @@ from measurements.datasets.base import (
     sorted_utterances,
     text_of,
 )
+from measurements.tables import lines_of
 from models_registry.files import is_system_file
 
 
@@ -54,7 +55,7 @@ def _transcripts(folder: Path) -> list[Path]:
 def _chapter(root: Path, transcripts: Path) -> list[Utterance]:
     utterances = []
     text = text_of(inside(root, transcripts))
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         identifier, _, spoken = line.strip().partition(" ")

@@ -139,8 +139,8 @@ def test_librispeech_stays_in_its_folder(corpus):
 
 
 def test_transcripts_that_are_no_text_are_named(corpus):
-    (corpus / "test-other" / "12" / "34" / "12-34.trans.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(DatasetError, match=r"12-34\.trans\.txt: not UTF-8"):
+    (corpus / "test-other" / "12" / "34" / "12-34.trans.txt").write_bytes(b"\xff\x80")
+    with pytest.raises(DatasetError, match=r"12-34\.trans\.txt:1: not UTF-8"):
         open_dataset(f"librispeech:{corpus}")
 
 
@@ -274,9 +274,10 @@ def test_manifests(tmp_path, kind):
     ("content", "message"),
     [
         ("audio,text\n", "has no rows"),
-        ("audio,text\na.wav,\n", ":2: needs audio and either text or label"),
-        ("audio,text,label\na.wav,hi,happy\n", "either text or label"),
-        ("audio,text\nb.wav,hi\n", r":2: b\.wav is not there"),
+        ("audio,text\na.wav,\n", "every text is empty"),
+        ("audio\na.wav\n", "needs a column text or label"),
+        ("audio,text,label\na.wav,hi,happy\n", ":2: label: has a text and a label"),
+        ("audio,text\nb.wav,hi\n", r":2: audio: b\.wav is not there"),
         ("audio,text\n../outside.wav,hi\n", "lies outside"),
         ("audio,text\n/etc/passwd,hi\n", "lies outside"),
         ("audio,text\nlink.wav,hi\n", "lies outside"),
@@ -299,10 +300,10 @@ def test_bad_manifests_name_the_row(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("name", "raw", "message"),
     [
-        ("list.txt", b"", "ends in .csv or .jsonl"),
+        ("list.txt", b"", "ends in .csv, .tsv or .jsonl"),
         ("list.jsonl", b"{", ":1: not JSON"),
         ("list.jsonl", b"[1]", ":1: not a JSON object"),
-        ("list.csv", b"\xff\xfe", "not UTF-8"),
+        ("list.csv", b"audio,text\na.wav,\xe9\n", ":2: not UTF-8"),
     ],
 )
 def test_files_that_are_no_manifests(tmp_path, name, raw, message):

@@ -39,11 +39,17 @@ def test_tables_and_json_say_the_same(tmp_path):
         ("w.txt", "3\n4\n\n5\n"),
         ("w.csv", "3, 4, 5\n"),
         ("w.csv", "duration_s\n3\n4\n5\n"),
+        ("w.csv", "\ufeffduration_s\r\n3\r\n4\r\n5\r\n"),
+        ("w.txt", "\ufeff3\r4\r5\r"),
+        ("w.txt", "3;4;5"),
+        ("w.txt", "3,4,5"),
+        ("w.txt", "3\t4\t5"),
+        ("w.json", "\ufeff[3, 4, 5]"),
     ],
 )
 def test_a_list_of_durations_is_a_workload(tmp_path, name, content):
     """A JSON list was refused; a CSV file had to have a header."""
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8", newline="")
     found = workload_from(tmp_path / name, tokens_per_audio_s=2)
     assert (found.durations_s, found.tokens_per_audio_s) == ((3, 4, 5), 2)
     assert found.source == f"3 durations of {tmp_path / name}"
@@ -101,3 +107,55 @@ def test_macos_metadata_is_no_recording_and_a_pointer_is_named(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(DatasetError, match="git lfs pull"):
         workload_from(tmp_path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("columns", [("duration_s", "weight"), ("weight", "duration_s")])
+def test_weights_weigh(tmp_path, separator, mark, columns):
+    """A mark at the start, or another separator, and every recording weighed as much."""
+    rows = [{"duration_s": "3", "weight": "100"}, {"duration_s": "30", "weight": "1"}]
+    lines = [separator.join(columns), *(separator.join(row[c] for c in columns) for row in rows)]
+    path = tmp_path / "w.csv"
+    path.write_text(mark + "\r\n".join(lines), encoding="utf-8", newline="")
+    found = workload_from(path)
+    assert found.mean_audio_s == pytest.approx(330 / 101)
+    assert ("separated by" in found.source) == (separator != ",")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("w.csv", "duration_s,count\n3,100\n", "1: count: unknown column"),
+        ("w.csv", "duration_s, weight\n3,100\n", "1:  weight: unknown column"),
+        ("w.csv", "Duration_s\n3\n", "1: Duration_s: unknown column"),
+        ("w.csv", "weight\n3\n", "1: a column duration_s"),
+        ("w.csv", "duration_s,weight\n3,1\n4\n", "3: weight: 1 cells"),
+        ("w.csv", "duration_s,weight\n3,5,100\n", "2: weight: 3 cells"),
+        ("w.csv", "duration_s;weight\n3,5;100\n", "2: duration_s: '3,5' is no number: is 3.5"),
+        ("w.csv", "duration_s,weight\n3,1\n\n4,0\n", "4: weight: "),
+        ("w.csv", "duration_s,weight\n3,1\n4,inf\n", "3: weight: "),
+        ("w.csv", "duration_s,weight\n3,1\n4,\n", "3: weight: is empty"),
+        ("w.csv", "duration_s\n3\n-4\n", "3: duration_s: "),
+        ("w.csv", "duration_s\n1_0\n", "2: duration_s: "),
+        ("w.csv", "3,5\n4,5\n", "1: '3,5' is no number: is 3.5 meant"),
+        ("w.txt", "3,5", "1: numbers are separated by one"),
+        ("w.txt", "3,5 4,5", "1: numbers are separated by one"),
+        ("w.txt", "3,5; 4,5", "1: numbers are separated by one"),
+        ("w.txt", "3\n4\nfive\n", "3: 'five' is no number"),
+        ("w.txt", "3\n\n-4\n", "3: duration_s: "),
+        ("w.json", '{"durations_s": [3], "weight": [1]}', " weight: "),
+        ("w.json", '{"durations_s": [3], "durations_s": [4]}', "1: durations_s: the key is there"),
+        ("w.json", "[3, true]", " durations_s.1: "),
+        ("w.json", '[3, "4"]', " durations_s.1: "),
+        ("w.json", "[3, NaN]", "1: NaN"),
+        ("w.json", '{"durations_s": [3],\n "weights": [1', "2: not JSON"),
+    ],
+)
+def test_what_could_be_another_workload_is_refused_by_its_line(tmp_path, name, content, said):
+    """Weights under another name were passed over; 3,5 was a recording of 3 s and one of 5 s."""
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DatasetError) as caught:
+        workload_from(path)
+    assert str(caught.value).startswith(f"{path}:{said}")
