@@ -83,12 +83,23 @@ class DatasetInfo(Record):
 
 
 class ErrorCounts(Record):
-    """Word errors over all utterances."""
+    """Word errors over all utterances.
+
+    Attributes:
+        substitutions: Words replaced.
+        deletions: Words left out.
+        insertions: Words added.
+        reference_words: Words of the references.
+        empty_references: Utterances whose reference holds no word after normalisation.
+        empty_insertions: Words heard in those, which are among the insertions.
+    """
 
     substitutions: Count
     deletions: Count
     insertions: Count
     reference_words: Count
+    empty_references: Count = 0
+    empty_insertions: Count = 0
 
 
 class TimingSample(Record):

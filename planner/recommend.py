@@ -192,9 +192,9 @@ class Planner:
             id=self.evidence.study,
             task=self.evidence.task,
             language=self.evidence.language,
-            measured=sum(o.source == "measured" for o in own),
-            published=sum(o.source == "published" for o in own),
-            informed_by=len(self.evidence.observations) - len(own),
+            measured=sum(o.runs for o in own if o.source == "measured"),
+            published=sum(o.runs for o in own if o.source == "published"),
+            informed_by=sum(o.runs for o in self.evidence.observations) - sum(o.runs for o in own),
             workload=words.workload(
                 question.workload or self.evidence.workload, self.evidence.task
             ),

@@ -247,6 +247,11 @@ def show_measurement(measurement: Measurement) -> None:
             f"  {errors.substitutions} substitutions, {errors.deletions} deletions,"
             f" {errors.insertions} insertions in {errors.reference_words} words"
         )
+        if errors.empty_references:
+            console.print(
+                f"  {errors.empty_references} utterances have no words in their reference;"
+                f" {errors.empty_insertions} of the insertions were heard in them"
+            )
     if measurement.flops_counted is not None:
         console.print(
             f"  {measurement.flops_counted / 1e9:.4g} GFLOPs per utterance, counted (counted-1)"
