@@ -13,10 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from measurements.datasets.endings import short_by_container, short_by_notes
-
-MAX_SAMPLES = 2**27
-"""Samples of a recording, over all channels: half a GiB, or 2.3 hours at 16 kHz."""
+from measurements import audio
 
 
 class DatasetError(ValueError):
@@ -40,53 +37,27 @@ class Utterance:
     speaker: str | None = None
 
     def duration_s(self) -> float:
-        """Duration from the file's header, in seconds.
+        """Duration in seconds: the header's where it can be trusted, else of what is decoded.
 
         Raises:
             DatasetError: The file can't be read.
         """
-        import soundfile
-
         try:
-            info = soundfile.info(str(self.path))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {_why(error)}") from None
-        return float(info.frames / info.samplerate)
+            return audio.duration_s(self.path)
+        except audio.AudioFileError as error:
+            raise DatasetError(str(error)) from None
 
     def audio(self) -> tuple[NDArray[np.float32], int]:
         """Samples, shape ``(samples,)`` or ``(samples, channels)``, and their rate.
 
         Raises:
-            DatasetError: The file is corrupt, cut short, too long, or holds no audio.
+            DatasetError: The file is corrupt, cut short, of no format that is read, too long,
+                or holds no audio, or its channels cancel out.
         """
-        import soundfile
-
         try:
-            # By its headers, before anything of it is in memory.
-            self._refuse_short(short_by_container(self.path))
-            info = soundfile.info(str(self.path))
-            if info.frames * info.channels > MAX_SAMPLES:
-                raise DatasetError(
-                    f"{self.path}: {info.duration / 3600:.1f} hours of audio are more than is read"
-                    f" at once ({MAX_SAMPLES / info.samplerate / info.channels / 3600:.1f} hours at"
-                    f" {info.samplerate} Hz and {info.channels} channels): cut it into pieces"
-                )
-            self._refuse_short(short_by_notes(info.extra_info))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {_why(error)}") from None
-        try:
-            samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: damaged or cut short: {_why(error)}") from None
-        if samples.size == 0:
-            raise DatasetError(f"{self.path}: holds no audio")
-        if not np.isfinite(samples).all():
-            raise DatasetError(f"{self.path}: holds samples that are not finite")
-        return samples, sampling_rate
-
-    def _refuse_short(self, missing: str | None) -> None:
-        if missing is not None:
-            raise DatasetError(f"{self.path}: cut short: {missing}")
+            return audio.read(self.path)
+        except audio.AudioFileError as error:
+            raise DatasetError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -148,20 +119,14 @@ class Dataset:
         for utterance in self.utterances:
             try:
                 with utterance.path.open("rb") as stream:
-                    audio = hashlib.file_digest(stream, "sha256").hexdigest()
+                    sound = hashlib.file_digest(stream, "sha256").hexdigest()
             except OSError as error:
                 raise DatasetError(f"{utterance.path}: {error.strerror}") from None
-            line = f"{utterance.id}\0{utterance.reference}\0{audio}"
+            line = f"{utterance.id}\0{utterance.reference}\0{sound}"
             if self.task == "ser":
                 line += f"\0{utterance.speaker or ''}"
             digest.update(f"{line}\n".encode())
         return digest.hexdigest()
-
-
-def _why(error: Exception) -> str:
-    """The reason by itself; what libsndfile and the system say repeats the path."""
-    said = getattr(error, "error_string", None) or getattr(error, "strerror", None)
-    return str(said or error)
 
 
 def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
