@@ -19,6 +19,7 @@ from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu
 from measurements.progress import Progress
+from measurements.protocols import with_cuts
 from measurements.records import (
     AdapterInfo,
     DatasetInfo,
@@ -103,11 +104,17 @@ class Evaluation(ABC):
             self.configuration,
             self.fingerprint,
             self.device.id,
-            self.PROTOCOL,
+            self._protocol(),
             self._adapter_identity(),
             weights=self._other_weights,
             seed=self._seed_identity(),
         )
+
+    def _protocol(self) -> str:
+        c = self.configuration
+        if c.window_policy == "truncate":
+            return self.PROTOCOL
+        return with_cuts(self.PROTOCOL, self.dataset, c.speech_s)
 
     def _find_adapter(self, wanted: str | None) -> Adapter | None:
         adapted = self.configuration.adapter != "none" or wanted is not None
