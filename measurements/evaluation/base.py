@@ -23,6 +23,7 @@ from measurements.devices import cuda_device, local_cpu, torch_build
 from measurements.identity import check_study
 from measurements.microbenchmark import fingerprint_of
 from measurements.progress import Progress
+from measurements.protocols import with_cuts
 from measurements.records import (
     AdapterInfo,
     DatasetInfo,
@@ -107,12 +108,18 @@ class Evaluation(ABC):
             self.configuration,
             self.fingerprint,
             self.device.id,
-            self.PROTOCOL,
+            self._protocol(),
             self._adapter_identity(),
             weights=self._other_weights,
             seed=self._seed_identity(),
             language=self.dataset.language if self.configuration.task == "asr" else None,
         )
+
+    def _protocol(self) -> str:
+        c = self.configuration
+        if c.window_policy == "truncate":
+            return self.PROTOCOL
+        return with_cuts(self.PROTOCOL, self.dataset, c.speech_s)
 
     def _find_adapter(self, wanted: str | None) -> Adapter | None:
         adapted = self.configuration.adapter != "none" or wanted is not None
