@@ -111,6 +111,8 @@ _KINDS: dict[str, Callable[[Any], tuple[int, str, str, dict[str, Any]]]] = {
     "MalformedModelError": _plain(OTHER, "weights"),
     "TrainingError": _plain(OTHER, "training"),
     "StoreError": _plain(OTHER, "store"),
+    "ListenError": _plain(OTHER, "address"),
+    "StartError": _plain(OTHER, "start"),
     "ModuleNotFoundError": lambda error: (
         OTHER,
         "missing-extra",
