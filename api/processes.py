@@ -116,7 +116,8 @@ def answer_together(
         f"{__name__}:{application.__name__}", factory=True, workers=processes, **options
     )
     # Elsewhere the last one that asks for a port gets all of its connections.
-    listening = [Spread(one) for one in bound] if sys.platform == "linux" else list(bound)
+    linux = sys.platform == "linux"
+    listening: list[socket.socket] = [Spread(one) if linux else one for one in bound]
     together = Multiprocess(config, listening)
     together.run()
     if any(one.exitcode == STARTUP_FAILURE for one in together.processes):
