@@ -75,13 +75,13 @@ def _checked(runs: Iterable[tuple[Verification, Run]]) -> list[tuple[Verificatio
 def timed(store: Store) -> list[Speed]:
     """Of every such run that was predicted, how long it took, oldest first.
 
-    However it ended: that says nothing of its time.
+    However it ended: that says nothing of its time. Runs beside other work are left out.
     """
     return _speeds(_runs(store))
 
 
 def _speeds(runs: Iterable[tuple[Verification, Run]]) -> list[Speed]:
-    return [run.speed for _, run in runs if run.speed is not None]
+    return [run.speed for _, run in runs if run.speed is not None and run.speed.inside is not None]
 
 
 def coverage(store: Store) -> list[Covered]:
@@ -96,7 +96,7 @@ def coverage(store: Store) -> list[Covered]:
         off = abs(speed.measured - speed.predicted.mean) / speed.predicted.mean
         for kind in (None, speed.predicted.basis):
             key: _Group = ("rtf", speed.predicted.level, kind, None)
-            groups.setdefault(key, []).append((speed.inside, off))
+            groups.setdefault(key, []).append((bool(speed.inside), off))
     return [_covered(*group, came) for group, came in groups.items()]
 
 

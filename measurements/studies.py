@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from measurements.catalogue import catalogue
 from measurements.datasets import Dataset, DatasetError
-from measurements.devices import LOCAL, local_device
+from measurements.devices import LOCAL, former_id, local_device
 from measurements.pairing import shared_removed
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
 from measurements.records import Measurement
@@ -150,16 +150,26 @@ def evidence_for(
 def resolve_device(name: str | None, store: Store | None = None) -> str | None:
     """A device's id; ``local`` becomes this machine's.
 
+    An id from before 0.2, such as ``cpu-amd-epyc-2t``, stands for the only device with timings
+    that was called so.
+
     Raises:
-        UnknownNameError: It is neither local, nor in the registry, nor was it timed.
+        UnknownNameError: It is neither local, nor in the registry, nor was it timed; or several
+            devices were called so.
     """
     if name is None:
         return None
     if name == LOCAL or name == local_device().id:
         return local_device().id
-    if name not in DEVICES and name in {profile.device.id for profile in device_profiles(store)}:
+    if name in DEVICES:
+        return DEVICES.canonical(name)
+    timed = {profile.device.id: profile.device for profile in device_profiles(store)}
+    if name in timed:
         return name
-    return DEVICES.canonical(name)
+    called_so = [d.id for d in timed.values() if d.kind == "cpu" and former_id(d) == name]
+    if len(called_so) > 1:
+        raise UnknownNameError("device", name, called_so)
+    return called_so[0] if called_so else DEVICES.canonical(name)
 
 
 def dataset_of_study(study: str) -> str:

@@ -213,7 +213,7 @@ def _log_seconds(
     log_s, sd = counted.in_batches(predicted, 2).T
     measured = np.zeros(len(log_s), dtype=bool)
     for row, own in timed.items():
-        measured[row] = own.like(log_s[row])
+        measured[row] = device.doubt is None and own.like(log_s[row])
         if measured[row]:
             sd[row] = own.sd
         log_s[row] += own.log_ratio

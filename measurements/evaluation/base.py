@@ -17,7 +17,8 @@ import numpy as np
 from measurements import timing
 from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
-from measurements.devices import cuda_device, local_cpu
+from measurements.devices import cuda_device, local_cpu, torch_build
+from measurements.microbenchmark import fingerprint_of
 from measurements.progress import Progress
 from measurements.records import (
     AdapterInfo,
@@ -264,6 +265,7 @@ class Evaluation(ABC):
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / sum(r.audio_s for r in results),
             device=self.device,
+            fingerprint=fingerprint_of(self._device, self.device) if self.timing else None,
             weights_bytes=model.weights_bytes,
             software=software(),
             created_at=datetime.now(UTC),
@@ -325,5 +327,10 @@ def describe_device(device: object) -> DeviceInfo:
     if getattr(device, "type", "cpu") == "cuda":
         import torch
 
-        return cuda_device(torch.cuda.get_device_name(device))  # type: ignore[arg-type]
+        major, minor = torch.cuda.get_device_capability(device)  # type: ignore[arg-type]
+        return cuda_device(
+            torch.cuda.get_device_name(device),  # type: ignore[arg-type]
+            capability=f"{major}.{minor}",
+            library=torch_build(),
+        )
     return local_cpu()
