@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,9 +23,11 @@ from api.schemas import (
 from measurements.datasets import DatasetError, open_dataset
 from measurements.devices import local_device
 from measurements.fits import FITS
+from measurements.judgements import SavedPredictions
 from measurements.studies import evidence_for, resolve_device, study_of, study_of_dataset
 from models_registry import Plan
 from models_registry.weights import pinned
+from planner import words
 from planner.answer import Recommendation, StudySummary
 from planner.curves.along import curves_along, held
 from planner.question import FrontQuestion, Question, Setting
@@ -124,20 +128,54 @@ class PlanningService:
             DatasetError: The data set can't be used, or is another study's than the one named.
             UnknownNameError: The study or the device is not known.
         """
+        return self.answer_of(self.predict_for_later(asked, revision))
+
+    @staticmethod
+    def answer_of(saved: SavedPredictions) -> PredictionsResponse:
+        """Saved predictions as they are answered."""
+        return PredictionsResponse(
+            items=list(saved.items),
+            study=saved.study,
+            workload=words.workload(saved.workload, saved.task),
+            device=saved.device,
+            level=saved.level,
+            left_out=saved.left_out,
+        )
+
+    def predict_for_later(
+        self, asked: PredictionsRequest, revision: int | None = None
+    ) -> SavedPredictions:
+        """The same with all that it takes to judge it when something was measured.
+
+        Raises:
+            PlannerError: Too little is known, or a configuration is not for the device.
+            DatasetError: The data set can't be used, or is another study's than the one named.
+            UnknownNameError: The study or the device is not known.
+        """
         setting = asked.setting()
         if asked.dataset is not None:
             setting = setting.model_copy(update={"study": self._study_of(asked, setting)})
+        revision = self.revision() if revision is None else revision
         with self._asked(setting, revision) as (planner, resolved):
             items = planner.predictions(asked.configurations, resolved)
-            summary = planner.summary(resolved)
             left_out = planner.left_out(resolved)
-        return PredictionsResponse(
-            items=items,
-            study=summary.id,
-            workload=summary.workload,
+            evidence = planner.evidence
+        served = setting.workload or evidence.workload
+        return SavedPredictions(
+            created_at=datetime.now(UTC),
+            software={name: version(name) for name in ("speechplan", "numpy", "scipy")}
+            | {"python": platform.python_version()},
+            revision=revision,
+            task=setting.task,
+            study=evidence.study,
             device=resolved.device,
             level=asked.level,
+            convention=asked.convention,
+            workload=served,
+            of_study=served.same_recordings(evidence.workload),
+            request=asked.model_dump(mode="json", exclude_defaults=True),
             left_out={str(name): why for name, why in left_out.items()},
+            items=tuple(items),
         )
 
     def _study_of(self, asked: PredictionsRequest, setting: Setting) -> str:

@@ -7,6 +7,7 @@ import pytest
 from litestar.testing import TestClient
 
 from api.app import create_app
+from measurements.catalogue import catalogue
 from measurements.settings import Settings
 from planner.question import TIMED
 
@@ -90,11 +91,16 @@ def test_a_configuration_gets_the_numbers_of_its_recommendation(setting, budget,
 
 
 def test_equal_configurations_are_answered_alike(client):
-    """One that was timed, twice: catches a timing that only the last row has."""
-    named = {"model": "base", "window_s": 10}
-    body = {"configurations": [named, {**named, "batch_size": 4}, named], "study": STUDY}
-    first, _, last = asked(client, "/v1/predictions", device="cpu-amd-epyc-2t", **body)["items"]
+    """One that was timed, twice: a timing belongs to one row of a lattice."""
+    timed = next(m for m in catalogue() if m.study == STUDY and m.timings)
+    named = timed.configuration.model_dump(mode="json")
+    body = {"configurations": [named, {**named, "batch_size": 4}, named]}
+    setting = {"device": timed.device.id, "study": STUDY}
+    first, _, last = asked(client, "/v1/predictions", **setting, **body)["items"]
+    (alone,) = asked(client, "/v1/predictions", **setting, configurations=[named])["items"]
+    assert_same(first, alone)
     assert first == last
+    assert first["predictions"]["rtf"]["basis"] == "measured"
 
 
 def test_what_can_t_be_said_is_named_with_what_it_takes(client):
