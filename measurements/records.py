@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models_registry import Configuration
 from models_registry.languages import ENGLISH
+from planner.ranges import MOST_S, Chance
 
 Source = Literal["measured", "published"]
-Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-Level = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MOST_S, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Level = Chance
 
 _ROUNDING = 1e-9
 """By so much an end may lie on the wrong side: ``1 - (1 - x)`` is not ``x``."""
@@ -76,7 +78,7 @@ class DatasetInfo(Record):
     utterances: Count | None = None
     audio_s: Amount | None = None
     reference_words: Count | None = None
-    durations_s: tuple[Amount, ...] = ()
+    durations_s: tuple[Seconds, ...] = ()
     tokens_per_audio_s: Amount | None = None
     language: str = ENGLISH
     synthetic: bool = False
@@ -115,10 +117,10 @@ class TimingSample(Record):
     """
 
     utterance: str
-    audio_s: float
-    passes: tuple[tuple[int, int], ...]
-    phases_s: dict[str, float]
-    cpu_s: Amount | None = None
+    audio_s: Seconds
+    passes: tuple[tuple[Count, Count], ...]
+    phases_s: dict[str, Seconds]
+    cpu_s: Seconds | None = None
 
     @property
     def total_s(self) -> float:

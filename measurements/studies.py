@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from measurements.catalogue import catalogue
-from measurements.datasets import DatasetError
+from measurements.datasets import Dataset, DatasetError
 from measurements.devices import LOCAL, former_id, local_device
 from measurements.pairing import shared_removed
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
@@ -25,6 +25,7 @@ from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
 from planner.pooling import pooled_by
 from planner.quantiles import normal_quantile
+from planner.ranges import LEAST_S, LEAST_TOKENS, MOST_TOKENS
 from planner.workload import (
     DEFAULT_EMOTION_WORKLOAD,
     DEFAULT_WORKLOAD,
@@ -209,6 +210,27 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
+def study_of_dataset(speech: Dataset, name: str, task: Task, store: Store | None) -> str:
+    """The study of a data set, for questions that name that.
+
+    Args:
+        speech: The data set.
+        name: What it was opened by.
+        task: The question's.
+        store: Where measurements are kept.
+
+    Raises:
+        InsufficientDataError: Nothing was measured on it yet.
+    """
+    if not any(study.id == speech.study for study in studies(store)):
+        raise InsufficientDataError(
+            f"nothing was measured on {name} yet, so there is no study {speech.study} to ask"
+            f" about: measure a configuration on it first",
+            measure=[{"task": task, "dataset": name}],
+        )
+    return speech.study
+
+
 def _not_answerable(task: Task, study: Study, others: Sequence[str]) -> InsufficientDataError:
     why = f"is about {study.task}, not {task}" if study.task != task else "has no measurement left"
     instead = f"; choose from {', '.join(others)}" if others else ""
@@ -309,8 +331,12 @@ def _workload(task: Task, study: str, measurements: Sequence[Measurement]) -> Wo
     if not known:
         return DEFAULT_EMOTION_WORKLOAD if task == "ser" else DEFAULT_WORKLOAD
     largest = max(known, key=lambda m: m.dataset.utterances or 0)
+    tokens = largest.dataset.tokens_per_audio_s
     return Workload(
-        durations_s=largest.dataset.durations_s,
-        tokens_per_audio_s=largest.dataset.tokens_per_audio_s or TOKENS_PER_AUDIO_S,
+        # A clip without a frame, and speech without a word, cost the least that there is.
+        durations_s=tuple(max(one, LEAST_S) for one in largest.dataset.durations_s),
+        tokens_per_audio_s=min(max(tokens, LEAST_TOKENS), MOST_TOKENS)
+        if tokens
+        else TOKENS_PER_AUDIO_S,
         source=f"the {largest.dataset.utterances} recordings of {study}",
     )

@@ -86,6 +86,9 @@ _CALLED = {
     "usd_per_audio_hour": "price",
     "joules_per_audio_second": "energy",
     "memory_gib": "memory",
+    "gflops_per_utterance": "FLOPs per utterance",
+    "gflops_per_audio_second": "FLOPs per second of audio",
+    "parameters": "parameters",
 }
 
 
@@ -111,7 +114,19 @@ def estimate_text(name: str, estimate: Estimate) -> str:
             f" at {chance(estimate.level)}) {estimate.unit}"
         )
     basis = "" if estimate.basis == estimate.source else f", {estimate.basis}"
-    return f"{_CALLED.get(name, name.upper())} {value}, {estimate.source}{basis}"
+    return f"{called(name)} {value}, {estimate.source}{basis}"
+
+
+def called(name: str) -> str:
+    """A metric or a cost as readers know it."""
+    return _CALLED.get(name, name.upper())
+
+
+def value_text(value: float, unit: str) -> str:
+    """A value without its unit; fractions in percent, which belongs to them."""
+    if unit == "fraction":
+        return f"{100 * value:.2f} %"
+    return f"{value / 1e6:,.1f} M" if unit == "parameters" else f"{value:.4g}"
 
 
 def show_recommendation(recommendation: Recommendation, study: StudySummary) -> None:

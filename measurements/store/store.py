@@ -15,6 +15,7 @@ from measurements.records import DeviceTiming, Measurement, UtteranceResult
 from measurements.settings import without_password
 from measurements.store.counts import CountTables
 from measurements.store.engine import PATIENT_S, create_file, make_engine, migrating
+from measurements.store.judgements import JudgementTable
 from measurements.store.keys import KeyTable
 from measurements.store.sweeps import EVIDENCE, SweepTables
 from measurements.store.tables import (
@@ -25,7 +26,7 @@ from measurements.store.tables import (
 )
 from models_registry.configuration import Task
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 _REVISION = f"select number from revisions where name = '{EVIDENCE}'"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -41,7 +42,7 @@ class StoreError(RuntimeError):
     """The store can't be used; the message says what to do."""
 
 
-class Store(SweepTables, KeyTable, CountTables):
+class Store(SweepTables, KeyTable, CountTables, JudgementTable):
     """Measurements in SQLite or PostgreSQL.
 
     Rows of measurements are append-only and keyed by content: storing the same
