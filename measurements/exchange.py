@@ -50,6 +50,7 @@ _BY_RUN = frozenset(
         "peak_memory_bytes",
         "peak_allocated_bytes",
         "joules_per_audio_second",
+        "fingerprint",
         "adapter",
         "software",
         "created_at",

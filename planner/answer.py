@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from models_registry.configuration import Configuration
+from models_registry.languages import ENGLISH
 from planner.quality import Basis
 
 
@@ -98,6 +99,27 @@ class Deployment(Answer):
     utilisation: float
     max_utilisation: float
     usd_per_hour: float | None = None
+
+
+class Prediction(Answer):
+    """What is known of one configuration, in the form of a recommendation.
+
+    Attributes:
+        configuration: What was asked about.
+        predictions: By name: quality, memory, on a device what belongs to it, and the counted
+            costs, whose intervals have no width.
+        costs: What it costs, by component, part and phase.
+        deployment: Devices that keep up, where the workload says how often recordings come.
+        runnable: Whether this machine can run it as it stands.
+        notes: What a recommendation would not offer it for.
+    """
+
+    configuration: Configuration
+    predictions: dict[str, Estimate]
+    costs: CostReport
+    deployment: Deployment | None = None
+    runnable: bool
+    notes: tuple[str, ...] = ()
 
 
 class Confidence(Answer):
@@ -292,6 +314,7 @@ class StudySummary(Answer):
     Attributes:
         id: The study.
         task: Its task.
+        language: Language of its speech.
         measured: Configurations measured in it.
         published: Configurations published in it.
         informed_by: Observations of other studies that shaped the curves.
@@ -300,6 +323,7 @@ class StudySummary(Answer):
 
     id: str
     task: str
+    language: str = ENGLISH
     measured: int
     published: int
     informed_by: int

@@ -64,6 +64,8 @@ def reasons(
         yield from in_words(row, question.workload, evidence.workload)
     yield from _what_binds(table, chosen, budgets)
     yield from _price(table)
+    if table.device is not None and table.device.doubt is not None:
+        yield f"Times are in doubt: {table.device.doubt.reason}."
     if steps:
         yield _next_step(table, chosen, steps[0])
     configuration = table.lattice[chosen]

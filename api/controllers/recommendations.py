@@ -21,8 +21,11 @@ from api.services.datasets import check_dataset
 from api.services.planning import PlanningService
 from api.verified import Answers
 from measurements import verification as verifications
+from measurements.datasets import NAME
+from measurements.settings import Settings
 from measurements.store import Store
 from models_registry import Plan
+from models_registry.languages import language_code
 from planner.question import FrontQuestion, Question
 
 
@@ -59,6 +62,17 @@ class RecommendationController(Controller):
             str | None,
             QueryParameter(description="Data set of the runs; the study's own", max_length=1000),
         ] = None,
+        language: Annotated[
+            str | None,
+            QueryParameter(
+                description="Language of the data set, by code or name, where it does not say it",
+                max_length=100,
+            ),
+        ] = None,
+        dataset_name: Annotated[
+            str | None,
+            QueryParameter(description="Short name of the data set, not its own", pattern=NAME),
+        ] = None,
         limit: Annotated[
             int | None, QueryParameter(description="Utterances at most", ge=1, le=1_000_000)
         ] = None,
@@ -76,7 +90,10 @@ class RecommendationController(Controller):
         verified has an id, under which it is asked for again.
         """
         check_dataset(dataset, answers.settings)
-        said = data.model_dump_json(), verify, dataset, limit
+        spoken = None if language is None else language_code(language)
+        speech = {"language": spoken, "dataset_name": dataset_name}
+        named = [f"{field} {value}" for field, value in speech.items() if value is not None]
+        said = data.model_dump_json(), verify, dataset, limit, *named
         identifier = idempotency.identifier_of(
             idempotency_key, idempotency.caller_of(request), *said
         )
@@ -89,6 +106,7 @@ class RecommendationController(Controller):
             verify,
             revision=revision,
             dataset=dataset,
+            **speech,
             limit=limit,
             wait_s=wait_s,
             identifier=identifier,
@@ -242,7 +260,7 @@ class PredictionController(Controller):
     @post(
         operation_id="predict",
         operation_class=Documented,
-        summary="Predict the quality of configurations",
+        summary="Predict what configurations will do",
         status_code=200,
         response_headers=[ETAG],
         responses=responses(400, 412, 413, 415, 422, 503),
@@ -253,11 +271,15 @@ class PredictionController(Controller):
         self,
         data: JSONBody[PredictionsRequest],
         planning: NamedDependency[PlanningService],
+        settings: NamedDependency[Settings],
         if_match: IfMatch = None,
     ) -> Response[PredictionsResponse]:
-        """WER or unweighted accuracy of each, with its interval and what it rests on.
+        """Everything that a recommendation of each would say, with intervals and what they rest on.
 
-        A configuration that the study has measured is answered as measured.
+        WER or unweighted accuracy, FLOPs and memory; on a device RTF, latency, energy and money.
+        A configuration that the study has measured, or the device has timed, is answered as
+        measured. What can't be said without more is named in ``left_out``.
         """
+        check_dataset(data.dataset, settings)
         revisions.check(if_match, revision := planning.revision())
         return revisions.answer(planning.predict(data, revision), revision)

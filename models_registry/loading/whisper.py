@@ -187,7 +187,8 @@ class WhisperTranscriber:
         """The pieces that one forward pass each takes, by the window policy."""
         c = self.configuration
         if c.window_policy == "truncate":
-            pieces = [Piece(waveform[: int(c.window_s * WAVEFORM_HZ)])]
+            heard = waveform[: int(c.window_s * WAVEFORM_HZ)]
+            pieces = [Piece(heard, speech_seconds(heard))]
         else:
             pieces = cut_at_quiet_places(waveform, c.speech_s)
         return [_Window(piece, c.frames_for(piece.duration_s)) for piece in pieces]
@@ -210,7 +211,7 @@ class WhisperTranscriber:
             return False
         *said, last = window.tokens
         return last != self.rules.end_of_text or went_wrong(
-            self._text(window), said, speech_seconds(window.piece.waveform)
+            self._text(window), said, window.piece.speech_s
         )
 
     def _states(self, batch: Sequence[Waveform], frames: int, clock: PhaseClock) -> Tensor:
