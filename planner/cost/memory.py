@@ -162,8 +162,8 @@ def whisper_memory(
                 # Rows are scaled and joined before the product, and scaled back behind it.
                 copies = 2 * copies
             elif size == 2:
-                # oneDNN lays out what it multiplies anew, and its pages are not used again.
-                copies = copies + caches
+                # oneDNN lays out what it multiplies anew, for every number of rows.
+                copies = 4 * copies
             return _HEAP * np.maximum(encoded, caches + copies)
         return np.maximum(encoded, caches + copies)
 
