@@ -261,8 +261,8 @@ def test_a_name_in_a_report_is_text(tmp_path, monkeypatch):
     """A study called like a tag stays a name."""
     monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{tmp_path / 'own.db'}")
     rows = tmp_path / "rows.csv"
-    lines = [f"<script>x</script>,d,p,base,{w},0.{w}" for w in (10, 20, 30)]
-    rows.write_text("\n".join(["study,dataset,provenance,model,window_s,wer", *lines]))
+    lines = [f"<script>x</script>,d,p,base,{w},0.{w},fraction" for w in (10, 20, 30)]
+    rows.write_text("\n".join(["study,dataset,provenance,model,window_s,wer,unit", *lines]))
     assert run("import", str(rows)).exit_code == 0
     file = tmp_path / "report.html"
     assert run("curves", "--study", "<script>x</script>", "--output", str(file)).exit_code == 0
