@@ -9,7 +9,7 @@ import typer
 
 from api.cli import options
 from api.cli.errors import handled
-from api.cli.output import console, print_json
+from api.cli.output import console, print_json, show_remarks
 from api.cli.stores import writable_store
 
 
@@ -51,8 +51,7 @@ def import_measurements(
             print_json({"stored": new, "known": known} | ({"remarks": remarks} if remarks else {}))
             return
         console.print(f"{new} stored, {known} known already")
-        for remark in remarks:
-            console.print(remark)
+        show_remarks(remarks, quiet=as_json)
 
 
 _SHOWN = 20
