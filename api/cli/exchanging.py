@@ -24,8 +24,8 @@ def import_measurements(
     r"""Take in measurements that were made elsewhere, all of a file or none.
 
     Columns are study, dataset, provenance, wer or ua, their unit (fraction or percent; --unit says
-    it of all rows), the fields of a configuration (model, window_s, token_stride and so on;
-    defaults where left out), and where known se, lower, upper, level, utterances,
+    it of all rows, and it has to be said if a figure is 1 or more), the fields of a configuration
+    (model, window_s, token_stride and so on; defaults where left out), and where known se, lower, upper, level, utterances,
     reference_words and source. Columns of other names are refused. A row whose key is
     known has to say what is known, and is not stored again. Times and costs are read from JSONL
     only: a new row of a table that has them is refused.
@@ -40,7 +40,8 @@ def import_measurements(
 
         store = writable_store()
         try:
-            found = exchange.from_rows(exchange.read_rows(file), store, unit)
+            rows = exchange.read_rows(file)
+            found = exchange.from_rows(rows, store, unit)
         except exchange.RowsError as error:
             for wrong in error.errors[:_SHOWN]:
                 typer.echo(f"{file}: {wrong}", err=True)
@@ -51,7 +52,8 @@ def import_measurements(
             print_json({"stored": new, "known": known} | ({"remarks": remarks} if remarks else {}))
             return
         console.print(f"{new} stored, {known} known already")
-        show_remarks(remarks, quiet=as_json)
+        assumed = exchange.assumption_of(rows, found) if unit is None else None
+        show_remarks([*([assumed] if assumed else []), *remarks], quiet=as_json)
 
 
 _SHOWN = 20

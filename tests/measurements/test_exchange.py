@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from measurements.catalogue import catalogue
 from measurements.exchange import (
     RowsError,
+    assumption_of,
     from_rows,
     read_rows,
     remarks_of,
@@ -244,7 +245,7 @@ def without_unit(**change):
     return {k: v for k, v in ROW.items() if k != "unit"} | change
 
 
-@pytest.mark.parametrize("wer", ["4.66", "0.0466", "17", 0.3])
+@pytest.mark.parametrize("wer", ["4.66", "1", "17", 1.3, 466])
 def test_a_unit_is_asked_for(store, wer):
     """4.66 % was stored as 466 %, since it is below 5."""
     row = without_unit(wer=wer)
@@ -253,6 +254,18 @@ def test_a_unit_is_asked_for(store, wer):
     for unit in ("fraction", "percent"):
         stated = without_unit(wer="0.5", unit=unit)
         assert wrong([stated, row], store) == [(2, "unit")]
+    # The rows of a file that name none have one unit: 0.9 % among 4 % is no 90 %.
+    assert wrong([row, without_unit(wer="0.9")], store) == [(1, "unit")]
+    assert wrong([without_unit(wer="0.9", upper="2", lower="0.1", level=0.9)]) == [(1, "unit")]
+    assert len(from_rows([without_unit(wer="0.9"), {**ROW, "wer": "4.66"}])) == 2
+
+
+def test_fractions_need_no_unit_and_are_said_to_be_taken_as_such():
+    rows = [without_unit(wer="0.2"), without_unit(wer="0.0466"), ROW]
+    found = from_rows(rows)
+    assert [m.metric.value for m in found] == [0.2, 0.0466, 0.2]
+    assert "4.66 % to 20 %" in assumption_of(rows, found)
+    assert assumption_of([ROW, RECORD], found[:2]) is None
 
 
 def test_a_unit_is_of_a_row_or_of_all(store):
@@ -318,7 +331,8 @@ def test_what_was_written_needs_no_unit(tmp_path, store):
     known = to_row(next(m for m in catalogue() if m.metric.name == "wer"))
     assert known.pop("unit") == "fraction"
     assert take_in([known], store) == (0, 1)
-    assert wrong([{**known, "key": ""}], store)[0] == (1, "unit")
+    high = {**known, "key": "", "wer": 1.2}
+    assert (1, "unit") in wrong([high], store)
     (own,) = from_rows([ROW])
     for name in ("one.csv", "one.jsonl"):
         write_file([own], tmp_path / name)
