@@ -25,10 +25,10 @@ def import_measurements(
 
     Columns are study, dataset, provenance, wer or ua, their unit (fraction or percent; --unit says
     it of all rows, and it has to be said if a figure is 1 or more), the fields of a configuration
-    (model, window_s, token_stride and so on; defaults where left out), and where known se, lower, upper, level, utterances,
-    reference_words and source. Columns of other names are refused. A row whose key is
-    known has to say what is known, and is not stored again. Times and costs are read from JSONL
-    only: a new row of a table that has them is refused.
+    (model, window_s, token_stride and so on; defaults where left out), and where known se, lower,
+    upper, level, utterances, reference_words and source. Columns of other names are refused. A
+    row whose key is known has to say what is known, and is not stored again. Times and costs are
+    read from JSONL only: a new row of a table that has them is refused.
 
     \b
     speechplan import results.csv
