@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from measurements.cells import TableError, decoded
 from measurements.datasets.endings import short_by_container, short_by_notes
-from measurements.tables import TableError, decoded
 from models_registry.files import lfs_pointer
 from models_registry.languages import assumed_text
 
