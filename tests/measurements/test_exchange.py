@@ -291,13 +291,14 @@ def test_a_unit_is_of_a_row_or_of_all(store):
 def test_percent_is_a_hundredth_to_the_last_digit(percent, metric):
     """Or the row in percent is a second measurement beside the one in fractions."""
     row = {k: v for k, v in ROW.items() if k not in ("wer", "unit")}
-    a, b = from_rows(
+    a, b, c = from_rows(
         [
             {**row, metric: str(percent), "unit": "percent"},
+            {**row, metric: float(percent), "unit": "percent"},
             {**row, metric: float(percent.scaleb(-2)), "unit": "fraction"},
         ]
     )
-    assert a == b
+    assert a == b == c
 
 
 def test_more_errors_than_words_are_taken_and_said():
