@@ -16,6 +16,7 @@ from measurements.store import Store
 from measurements.studies import evidence_for
 from models_registry import Configuration
 from planner.evidence import UNKNOWN_SE
+from planner.question import Budget, Question
 from planner.recommend import Planner
 
 ROW = {"study": "asr-mine", "dataset": "m", "provenance": "x", "model": "whisper-base"}
@@ -152,6 +153,11 @@ def test_repeats_are_pooled_by_their_words_and_equal_rows_are_one(store):
     planner = Planner(evidence_for("asr", "asr-mine", store), fits=FITS)
     assert len(planner.evidence.in_study) == 1
     assert planner.evidence.in_study[0].runs == 2
+    # What lies beside it is as unsure of the study's level, and the answer says why.
+    found = planner.recommend(Question(models=("base",), budget=Budget(gflops_per_utterance=2000)))
+    assert found.predictions["wer"].mean == pytest.approx(0.25, rel=0.15)
+    assert found.predictions["wer"].upper > 0.45
+    assert any("disagree" in reason for reason in found.reasons)
 
 
 def test_accuracies_are_pooled_by_their_clips(store):
