@@ -30,6 +30,7 @@ from models_registry.loading.audio import (
     speech_seconds,
     to_waveform,
 )
+from models_registry.loading.checkpoint import read_model
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.encoder import (
@@ -335,12 +336,11 @@ def from_folder(
         raise WeightsError(f"{folder} has no tokenizer.json")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     disable_progress_bar()
-    try:
-        model = WhisperForConditionalGeneration.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, local_files_only=True
-        )
-    except OSError as error:
-        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    # An adapter is merged in 32 bits.
+    dtype = torch.float32 if adapter else dtype_of(configuration.precision, device)
+    model, missing = read_model(WhisperForConditionalGeneration, folder, dtype)
+    if missing:
+        raise WeightsError(f"{folder} lacks {len(missing)} weights, {min(missing)} among them")
     # Sinusoids, which transformers fixes when it makes a model and forgets when it reads one.
     model.model.encoder.embed_positions.requires_grad_(False)
     if adapter is not None:
