@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from measurements.coverage import Covered
@@ -312,9 +320,10 @@ class ImportRequest(Schema):
     """Measurements that were made elsewhere, as flat rows or as whole records.
 
     Attributes:
-        rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua`` as a
-            fraction, and the fields of its configuration. A row of a known ``key``, flat or
-            whole, has to say what is known under it.
+        rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua``, their
+            ``unit`` (``fraction`` or ``percent``, unless the parameter ``unit`` says it of all
+            rows), and the fields of its configuration. A row of a known ``key``, flat or whole,
+            has to say what is known under it.
     """
 
     rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ROWS)]
@@ -326,10 +335,17 @@ class Imported(Schema):
     Attributes:
         stored: Rows that were new.
         known: Rows that were there already.
+        remarks: What to know of them, such as a WER above 100 %; left out if there is nothing.
     """
 
     stored: int
     known: int
+    remarks: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = serialise(self)
+        return found if self.remarks else {k: v for k, v in found.items() if k != "remarks"}
 
 
 class Health(Schema):

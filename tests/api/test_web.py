@@ -481,7 +481,16 @@ def test_another_sites_page_can_t_use_a_cookie(keyed, headers):
     client, keys = keyed
     sign_in(client, keys["measure"])
     body = {
-        "rows": [{"study": "s", "dataset": "d", "provenance": "p", "model": "base", "wer": 0.2}]
+        "rows": [
+            {
+                "study": "s",
+                "dataset": "d",
+                "provenance": "p",
+                "model": "base",
+                "wer": 0.2,
+                "unit": "fraction",
+            }
+        ]
     }
     assert client.post("/v1/measurements", json=body, headers=headers).status_code == 403
     assert client.post("/sign-out", headers=headers).status_code == 403
