@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.schemas import RecommendationResponse, Schema
+from measurements.datasets import NAME
 from measurements.sweeps.spec import SweepSpec
 from measurements.sweeps.states import RunState
 from measurements.verification_records import Status, Verification
 from models_registry import Configuration
+from models_registry.languages import known_language
 from planner.answer import Recommendation
 from planner.question import Question
 
@@ -65,6 +67,9 @@ class VerificationRequest(Schema):
         dataset: Data set to run on; the study's own when left out. A question that names no study
             is about that of the data set.
         subset: Part of the data set.
+        language: Language of its speech, by code or name; not needed where the data says it. If
+            nothing does, English is assumed, and ``language_assumed`` says so.
+        dataset_name: Short name of the data set, and so of its study, instead of its own.
         limit: Utterances at most.
         max_runs: Real runs at most; one of a configuration that is named, otherwise three.
         max_seconds: Seconds after which no other run is begun, and one of ASR ends at its next
@@ -75,6 +80,8 @@ class VerificationRequest(Schema):
     configuration: Configuration | None = None
     dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    language: Annotated[str, Field(max_length=100), AfterValidator(known_language)] | None = None
+    dataset_name: Annotated[str, Field(pattern=NAME)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_runs: Annotated[int, Field(ge=1, le=100)] | None = None
     max_seconds: Annotated[float, Field(ge=0.001, le=1e7, allow_inf_nan=False)] | None = None
@@ -128,6 +135,8 @@ class SweepResponse(Schema):
         status: ``running``, ``done``, ``cancelled`` or ``failed``.
         error: Why it failed; none otherwise. Posted again, it goes on.
         spec: What it measures.
+        remarks: What to know of its data sets, such as a language that was assumed; told when it
+            is posted.
         total: Runs that there will be.
         done: Runs that have a result.
         running: Runs that somebody is at.
@@ -139,6 +148,7 @@ class SweepResponse(Schema):
     status: str
     error: str | None
     spec: SweepSpec
+    remarks: list[str] = Field(default_factory=list)
     total: int
     done: int
     running: int

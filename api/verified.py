@@ -53,6 +53,8 @@ class Answers:
         *,
         revision: int | None = None,
         dataset: str | None = None,
+        language: str | None = None,
+        dataset_name: str | None = None,
         limit: int | None = None,
         wait_s: float = 0.0,
         identifier: str | None = None,
@@ -65,6 +67,8 @@ class Answers:
             verify: Whether it is verified.
             revision: Of what is known; looked up when left out.
             dataset: Data set of the runs; the study's own when left out.
+            language: Language of its speech, where it does not say it.
+            dataset_name: Its short name, instead of its own.
             limit: Utterances at most.
             wait_s: Longest wait for its end.
             identifier: Of the verification, if one is begun.
@@ -85,7 +89,13 @@ class Answers:
         try:
             with idempotency.alone(identifier, self.store):
                 begun = idempotency.begun_with(identifier, self.store) or verifications.create(
-                    question, self.store, dataset=dataset, limit=limit, identifier=identifier
+                    question,
+                    self.store,
+                    dataset=dataset,
+                    language=language,
+                    dataset_name=dataset_name,
+                    limit=limit,
+                    identifier=identifier,
                 )
         except (NothingToVerifyError, DatasetError) as error:
             if verify == "always":

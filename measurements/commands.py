@@ -15,6 +15,8 @@ def measure_command(
     dataset: str,
     *,
     subset: str | None = None,
+    language: str | None = None,
+    called: str | None = None,
     limit: int | None = None,
     seed: int = 0,
     timing: bool = True,
@@ -25,8 +27,7 @@ def measure_command(
     words = ["speechplan", "measure", *configuration_flags(configuration), "--dataset", dataset]
     if adapter_key is not None:
         words += ["--adapter-key", adapter_key]
-    if subset is not None:
-        words += ["--subset", subset]
+    words += _speech_flags(subset, language, called)
     if limit is not None:
         words += ["--limit", str(limit)]
     if weights is not None:
@@ -44,15 +45,15 @@ def adapt_command(
     hyperparameters: Hyperparameters,
     *,
     subset: str | None = None,
+    language: str | None = None,
+    called: str | None = None,
     limit: int | None = None,
     weights: str | None = None,
 ) -> str:
     """``speechplan adapt ...`` for a configuration on a data set, all settings said."""
     h = hyperparameters
     words = ["speechplan", "adapt", *configuration_flags(trained_form(configuration))]
-    words += ["--dataset", dataset]
-    if subset is not None:
-        words += ["--subset", subset]
+    words += ["--dataset", dataset, *_speech_flags(subset, language, called)]
     if limit is not None:
         words += ["--limit", str(limit)]
     if weights is not None:
@@ -60,3 +61,8 @@ def adapt_command(
     words += ["--steps", str(h.steps), "--lr", f"{h.learning_rate:g}"]
     words += ["--batch-size", str(h.batch_size), "--seed", str(h.seed)]
     return shlex.join(words)
+
+
+def _speech_flags(subset: str | None, language: str | None, called: str | None) -> list[str]:
+    given = {"--subset": subset, "--language": language, "--name": called}
+    return [word for flag, value in given.items() if value is not None for word in (flag, value)]

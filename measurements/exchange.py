@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from measurements.catalogue import catalogue
 from measurements.records import DatasetInfo, Fraction, Measurement, Metric, Record, Source
 from measurements.row_formats import SUFFIXES, rows_of, table_of
 from measurements.studies import named_task, study_tasks
 from models_registry import Configuration, UnknownNameError
+from models_registry.languages import ENGLISH, known_language
 
 if TYPE_CHECKING:
     from measurements.store import Store
@@ -117,6 +118,7 @@ class _Row(Record):
     utterances: Annotated[int, Field(ge=1)] | None = None
     reference_words: Annotated[int, Field(ge=1)] | None = None
     source: Source = "measured"
+    language: Annotated[str, AfterValidator(known_language)] = ENGLISH
 
 
 class _Known:
@@ -257,6 +259,7 @@ def to_row(measurement: Measurement) -> dict[str, Any]:
         "dataset": m.dataset.name,
         "utterances": m.dataset.utterances,
         "reference_words": m.dataset.reference_words,
+        "language": m.dataset.language,
         "source": m.source,
         "provenance": m.provenance,
         "gflops_per_utterance": None if m.flops_counted is None else m.flops_counted / 1e9,
@@ -339,7 +342,10 @@ def _of_table(row: Mapping[str, Any]) -> Measurement:
         raise ValueError("exactly one of wer and ua is needed, as a fraction")
     fields.setdefault("task", "asr" if said.ua is None else "ser")
     configuration = Configuration.model_validate(fields)
-    content = json.dumps([configuration.key, said.model_dump(mode="json")], sort_keys=True)
+    # Keys of English rows are as they were before there was a column for it.
+    untold = {"language"} if said.language == ENGLISH else None
+    stated = said.model_dump(mode="json", exclude=untold)
+    content = json.dumps([configuration.key, stated], sort_keys=True)
     return Measurement(
         key=hashlib.sha256(f"imported\0{content}".encode()).hexdigest(),
         study=said.study,
@@ -350,6 +356,7 @@ def _of_table(row: Mapping[str, Any]) -> Measurement:
             name=said.dataset,
             utterances=said.utterances,
             reference_words=said.reference_words,
+            language=said.language,
         ),
         metric=Metric(
             name="wer" if said.ua is None else "ua",

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models_registry import Configuration
+from models_registry.languages import ENGLISH
 from planner.ranges import MOST_S, Chance
 
 Source = Literal["measured", "published"]
@@ -79,17 +80,28 @@ class DatasetInfo(Record):
     reference_words: Count | None = None
     durations_s: tuple[Seconds, ...] = ()
     tokens_per_audio_s: Amount | None = None
-    language: str = "en"
+    language: str = ENGLISH
     synthetic: bool = False
 
 
 class ErrorCounts(Record):
-    """Word errors over all utterances."""
+    """Word errors over all utterances.
+
+    Attributes:
+        substitutions: Words replaced.
+        deletions: Words left out.
+        insertions: Words added.
+        reference_words: Words of the references.
+        empty_references: Utterances whose reference holds no word after normalisation.
+        empty_insertions: Words heard in those, which are among the insertions.
+    """
 
     substitutions: Count
     deletions: Count
     insertions: Count
     reference_words: Count
+    empty_references: Count = 0
+    empty_insertions: Count = 0
 
 
 class TimingSample(Record):
@@ -262,6 +274,8 @@ class Measurement(Record):
         adapter: The adapter it ran with, if any.
         software: Versions that matter.
         created_at: When it was finished.
+        replaces: Key of the measurement of the same run before its data set said something else,
+            such as who speaks; none of most.
     """
 
     key: str
@@ -297,6 +311,7 @@ class Measurement(Record):
     adapter: AdapterInfo | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
+    replaces: str | None = None
 
     @model_validator(mode="after")
     def _ends_in_order(self) -> Self:
@@ -377,6 +392,7 @@ class UtteranceResult(Record):
         windows: Windows that the audio was cut into.
         retried: Windows that ran away and were run again in the model's full window.
         cut_short: Windows whose decoding was stopped in the end.
+        audio_sha256: SHA-256 of the audio file; none of what was measured before it was noted.
     """
 
     utterance: str
@@ -391,6 +407,7 @@ class UtteranceResult(Record):
     windows: int = 1
     retried: int = 0
     cut_short: int = 0
+    audio_sha256: str | None = None
 
 
 def measurement_key(
@@ -402,6 +419,7 @@ def measurement_key(
     *,
     weights: str | None = None,
     seed: int = 0,
+    language: str | None = None,
 ) -> str:
     """Key of a measurement by its content.
 
@@ -416,6 +434,7 @@ def measurement_key(
         adapter: Key of the adapter it runs with, if any.
         weights: SHA-256 of the weights, unless they are the model's own.
         seed: Seed of what is trained on the way; 0 where nothing is.
+        language: What the model is told to hear, unless that is English; none in SER.
     """
     parts: list[object] = [configuration.key, fingerprint, device_id, protocol]
     if adapter is not None:
@@ -424,6 +443,8 @@ def measurement_key(
         parts.append({"weights": weights})
     if seed:
         parts.append({"seed": seed})
+    if language is not None and language != ENGLISH:
+        parts.append({"language": language})
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

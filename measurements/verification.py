@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
 from measurements.fits import FITS
+from measurements.identity import check_study
+from measurements.languages import check_language
 from measurements.records import Measurement, Metric
 from measurements.speed import speed_of
 from measurements.studies import (
@@ -27,6 +29,7 @@ from measurements.studies import (
 from measurements.verification_records import Outcome, Run, Stopped, Verification
 from models_registry import Configuration
 from models_registry.adapters import find_adapter
+from models_registry.languages import language_code
 from models_registry.weights import available
 from planner.answer import Estimate, Recommendation
 from planner.errors import PlannerError
@@ -54,6 +57,8 @@ def create(
     configuration: Configuration | None = None,
     dataset: str | None = None,
     subset: str | None = None,
+    language: str | None = None,
+    dataset_name: str | None = None,
     limit: int | None = None,
     max_runs: int | None = None,
     max_seconds: float | None = None,
@@ -70,6 +75,8 @@ def create(
         dataset: On what; the study's own speech when left out. A question that names no study
             is about that of the data set.
         subset: Which part of it.
+        language: Language of its speech, by code or name; not needed where the data says it.
+        dataset_name: Short name of the data set, and so its study's, instead of its own.
         limit: On how many utterances at most.
         max_runs: Real runs at most; one of a configuration that was named or whose weights
             are not looked for, otherwise :data:`MAX_RUNS`.
@@ -81,24 +88,35 @@ def create(
     Raises:
         PlannerError: The question has no answer, nothing can be run, or nothing is known yet of
             the data set that it is about.
-        DatasetError: The data set can't be used, or belongs to another study.
+        DatasetError: The data set can't be used, belongs to another study, or the configuration
+            can't transcribe its language.
+        UnknownNameError: Whisper has no such language.
         AdapterError: The configuration needs an adapter that nobody has trained.
     """
     if configuration is not None and configuration.task != question.task:
         raise NothingToVerifyError(
             f"{configuration.label()} is for {configuration.task}, the question for {question.task}"
         )
+
+    def opened(name: str) -> Dataset:
+        return open_dataset(
+            name, subset, task=question.task, language=language, called=dataset_name
+        )
+
     if dataset is not None and question.study is None:
-        own = study_of_dataset(open_dataset(dataset, subset), dataset, question.task, store)
+        own = study_of_dataset(opened(dataset), dataset, question.task, store)
         question = question.model_copy(update={"study": own})
     planner, resolved = _planner(question, store)
     name = dataset or dataset_of_study(planner.evidence.study)
-    speech = open_dataset(name, subset)
+    speech = opened(name)
     if speech.study != planner.evidence.study:
         raise DatasetError(
             f"data set {name} belongs to study {speech.study}, the question is about"
             f" {planner.evidence.study}: ask about the one or name the other's speech"
         )
+    check_study(speech, store)
+    if configuration is not None:
+        check_language(configuration, speech)
     recommendation = planner.recommend(resolved)
     chosen = configuration or (_first_runnable if here else _first)(recommendation)
     if here and not available(chosen.model):
@@ -116,6 +134,9 @@ def create(
         configuration=chosen,
         dataset=name,
         subset=subset,
+        language=language and language_code(language),
+        dataset_name=dataset_name,
+        language_assumed=speech.language_assumed,
         limit=limit,
         max_runs=max_runs or (MAX_RUNS if here and configuration is None else 1),
         max_seconds=max_seconds,
@@ -294,6 +315,8 @@ def command_of(verification: Verification, limit: int | None = None) -> str:
         verification.configuration,
         verification.dataset,
         subset=verification.subset,
+        language=verification.language,
+        called=verification.dataset_name,
         limit=limit or verification.limit,
     )
 

@@ -94,6 +94,10 @@ class Verification(BaseModel):
         configuration: What is run now, or was last.
         dataset: On which data set.
         subset: Which part of it.
+        language: Language of its speech as it was named; none where the data says it, or English
+            is assumed.
+        dataset_name: Short name of the data set, instead of its own.
+        language_assumed: Whether nothing says that the speech is English.
         limit: On how many utterances.
         max_runs: Real runs at most.
         max_seconds: Seconds after which none is begun, and the one under way ends at its next
@@ -121,6 +125,9 @@ class Verification(BaseModel):
     configuration: Configuration
     dataset: str
     subset: str | None = None
+    language: str | None = None
+    dataset_name: str | None = None
+    language_assumed: bool = False
     limit: int | None = None
     max_runs: int = 1
     max_seconds: float | None = None
@@ -150,4 +157,11 @@ class Verification(BaseModel):
 
     def open_dataset(self) -> Dataset:
         """The utterances that it runs on."""
-        return open_dataset(self.dataset, self.subset).limited(self.limit)
+        found = open_dataset(
+            self.dataset,
+            self.subset,
+            task=self.question.task,
+            language=self.language,
+            called=self.dataset_name,
+        )
+        return found.limited(self.limit)

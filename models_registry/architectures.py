@@ -34,6 +34,8 @@ class WhisperArchitecture:
         multilingual: Whether the prompt names language and task.
         max_frames: Encoder positions (1500 = 30 s).
         max_tokens: Decoder positions.
+        english_only: Whether its weights were trained on English alone, whatever languages
+            its prompt can name.
     """
 
     name: str
@@ -48,6 +50,7 @@ class WhisperArchitecture:
     multilingual: bool
     max_frames: int = 1500
     max_tokens: int = 448
+    english_only: bool = False
 
     family: Literal["whisper"] = "whisper"
 

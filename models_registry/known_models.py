@@ -57,6 +57,8 @@ for _name, _d, _enc, _dec, _heads, _ffn, _mel, _vocabulary in _WHISPER:
             mel_bins=_mel,
             vocab_size=_vocabulary,
             multilingual=_vocabulary != _ENGLISH_VOCABULARY,
+            # All of Distil-Whisper was distilled on English (arXiv 2311.00430).
+            english_only=_distilled or _vocabulary == _ENGLISH_VOCABULARY,
         ),
         aliases=(_hub_id, *_short),
     )

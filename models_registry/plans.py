@@ -6,10 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from models_registry.adapters import RECORD_FILE
 from models_registry.configuration import Configuration
+from models_registry.languages import ENGLISH, known_language
 from models_registry.weights import WheelSource, parse_source
 
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]
@@ -54,7 +62,8 @@ class Plan(BaseModel):
             or the hub when left out.
         weights_sha256: SHA-256 of its weight files by their names, where it is known: what differs
             is refused when it is loaded. For weights of the hub and of folders.
-        language: Language code put into the prompt of a multilingual model (ASR).
+        language: Language of the speech, whose code goes into the prompt of a multilingual
+            model (ASR); its name is taken too.
         adapter: Key of the trained adapter that it was measured with, or the name of its folder
             beside the plan.
         readout: Name of the read-out's file beside the plan (SER); the one that was trained on
@@ -71,7 +80,7 @@ class Plan(BaseModel):
     configuration: Configuration
     weights: str | None = None
     weights_sha256: dict[FileName, Sha256] | None = None
-    language: str = "en"
+    language: Annotated[str, AfterValidator(known_language)] = ENGLISH
     adapter: str | None = None
     readout: FileName | None = None
     expected: dict[str, Promise] = Field(default_factory=dict)

@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from models_registry.architectures import Architecture, WhisperArchitecture
+from models_registry.files import lfs_pointer
 from models_registry.known_models import MODELS
 from models_registry.paths import cache_dir
 from models_registry.registry import Registry
@@ -144,6 +145,13 @@ def default_source(model: str) -> WheelSource | HubSource:
     return HubSource(MODELS.get(name).hub_id)
 
 
+def replaces_own(source: WeightsSource | None, model: str) -> bool:
+    """Whether weights are other ones than the model was published with."""
+    if source is None or isinstance(source, WheelSource):
+        return False
+    return isinstance(source, PathSource) or source.repo_id != MODELS.get(model).hub_id
+
+
 def pinned(model: str) -> HubSource | None:
     """Where the hub's cache has a model's weights from: its commit, and each file's checksum.
 
@@ -179,6 +187,9 @@ def fetch(source: WeightsSource, architecture: Architecture) -> Path:
     if isinstance(source, PathSource):
         if not source.path.is_dir():
             raise WeightsError(f"{source.path} is not a folder")
+        for file in sorted(source.path.iterdir()):
+            if file.is_file() and (pointer := lfs_pointer(file)):
+                raise WeightsError(f"{file}: {pointer}")
         _check_files(source.path, source.sha256)
         binary = source.path / "model.bin"
         if not binary.exists():

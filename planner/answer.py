@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from models_registry.configuration import Configuration
+from models_registry.languages import ENGLISH
 from planner.quality import Basis
 
 
@@ -313,6 +314,7 @@ class StudySummary(Answer):
     Attributes:
         id: The study.
         task: Its task.
+        language: Language of its speech.
         measured: Configurations measured in it.
         published: Configurations published in it.
         informed_by: Observations of other studies that shaped the curves.
@@ -321,6 +323,7 @@ class StudySummary(Answer):
 
     id: str
     task: str
+    language: str = ENGLISH
     measured: int
     published: int
     informed_by: int

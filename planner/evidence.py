@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from models_registry import MODELS
 from models_registry.configuration import Configuration, Task
+from models_registry.languages import ENGLISH, language_refusal
 from planner.device.evidence import DeviceEvidence
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
 METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
 
 UNKNOWN_SE = 0.03
-"""Standard error, as a share of the error, of a figure published without one."""
+"""Standard error, as a share of the error, of a figure published without one and without the size
+of its test set: that of some thousand words or clips, as papers have."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Observation:
         provenance: Where it comes from, in one line.
         windows: Windows that were decoded (ASR), where known.
         retried: Those of them that ran away and were decoded again.
+        log_sds: Standard errors of the log error below and above it, of an interval that was
+            stated and reaches further to one side.
+        trials: Words or clips that the error was counted over, where known.
+        speech: Fingerprint of the speech, where known; the same speech is no second sample.
+        runs: Measurements that were pooled in it.
+        disagree: Whether they differ by more than their noise.
     """
 
     key: str
@@ -45,6 +54,11 @@ class Observation:
     paired_se: float | None = None
     windows: int | None = None
     retried: int | None = None
+    log_sds: tuple[float, float] | None = None
+    trials: float | None = None
+    speech: str | None = None
+    runs: int = 1
+    disagree: bool = False
 
     @property
     def log_se(self) -> float:
@@ -69,6 +83,7 @@ class Evidence:
         devices: What is known of devices, by id.
         runnable: Models whose weights are on this machine.
         here: Device of this machine, where it is known.
+        language: Language of the study's speech.
     """
 
     task: Task
@@ -78,11 +93,18 @@ class Evidence:
     devices: Mapping[str, DeviceEvidence] = field(default_factory=dict)
     runnable: frozenset[str] = frozenset()
     here: str | None = None
+    language: str = ENGLISH
 
     @property
     def in_study(self) -> tuple[Observation, ...]:
         """Observations of the study itself."""
         return tuple(o for o in self.observations if o.study == self.study)
+
+    def unspoken(self, model: str) -> str | None:
+        """Why a model can't transcribe the study's language; None if it can, and in SER."""
+        if self.task == "ser":
+            return None
+        return language_refusal(MODELS.get(model), self.language)
 
     def can_run(self, configuration: Configuration) -> bool:
         """Whether this machine can run a configuration as it stands."""

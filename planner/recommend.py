@@ -26,7 +26,7 @@ from planner.question import TIMED, CostName, FrontQuestion, Question, Setting
 from planner.search import Choices, Suggest, plain, search, search_between
 from planner.served import on_recordings
 from planner.shortfall import Shortfall
-from planner.space import candidates, misheard, refused
+from planner.space import candidates, misheard, refuse_unspoken, refused
 from planner.table import Table
 
 DRAWS = 400
@@ -134,6 +134,7 @@ class Planner:
         tried: dict[Configuration, None] = {}
 
         def evaluate(batch: Sequence[Configuration]) -> tuple[Array, Array]:
+            refuse_unspoken(self.evidence, batch)
             tried.update(dict.fromkeys(batch))
             return self._judged(question, batch)
 
@@ -215,7 +216,12 @@ class Planner:
     def predict(
         self, configurations: Sequence[Configuration], level: float = 0.90
     ) -> list[dict[str, Estimate]]:
-        """Predicted quality of configurations on the study's own recordings."""
+        """Predicted quality of configurations on the study's own recordings.
+
+        Raises:
+            NoFeasibleConfigurationError: A model can't transcribe the study's language.
+        """
+        refuse_unspoken(self.evidence, configurations)
         lattice = Lattice.of(configurations, self.evidence.task)
         quality = self.quality.predict(lattice, level=level, draws=2)
         metric = METRIC_OF[self.evidence.task]
@@ -227,9 +233,10 @@ class Planner:
         return StudySummary(
             id=self.evidence.study,
             task=self.evidence.task,
-            measured=sum(o.source == "measured" for o in own),
-            published=sum(o.source == "published" for o in own),
-            informed_by=len(self.evidence.observations) - len(own),
+            language=self.evidence.language,
+            measured=sum(o.runs for o in own if o.source == "measured"),
+            published=sum(o.runs for o in own if o.source == "published"),
+            informed_by=sum(o.runs for o in self.evidence.observations) - sum(o.runs for o in own),
             workload=words.workload(
                 question.workload or self.evidence.workload, self.evidence.task
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import numpy as np
@@ -48,6 +48,8 @@ def candidates(
     bf16; the SER lattice fills in between observed windows, exit layers,
     strides, ranks and layers unfrozen.
 
+    Models that can't transcribe the study's language are not offered.
+
     Nothing that truncates recordings is offered for others than the study's own: how much
     of those it drops is no part of its error.
 
@@ -61,7 +63,8 @@ def candidates(
 
     Raises:
         UnknownNameError: A model is not in the registry.
-        NoFeasibleConfigurationError: None of the models can do the task.
+        NoFeasibleConfigurationError: None of the models can do the task, or transcribe the study's
+            language.
         InsufficientDataError: One can, and the study knows nothing of it, or of nothing that
             the device and the recordings allow.
     """
@@ -69,9 +72,11 @@ def candidates(
     observed = list(dict.fromkeys(observation.configuration for observation in evidence.in_study))
     lattice = _offered(evidence, observed, native) if lattice is None else lattice
     lattice = lattice.joined(Lattice.of(observed, evidence.task))
-    kept = np.ones(len(lattice), dtype=bool)
+    labels = lattice.labels["model"]
+    spoken = [name for name in labels.names if evidence.unspoken(name) is None]
+    kept = labels.mask(*spoken)
     if wanted is not None:
-        kept &= lattice.labels["model"].mask(*wanted)
+        kept &= labels.mask(*wanted)
     if native is not None:
         kept &= lattice.labels["precision"].mask(*native)
     if served is not None:
@@ -91,7 +96,11 @@ def _none_left(
     labels = lattice.labels["model"]
     # The smallest first: it is the likeliest to hold the budgets.
     known = sorted(
-        (labels.names[code] for code in set(labels.codes.tolist())),
+        (
+            name
+            for name in (labels.names[code] for code in set(labels.codes.tolist()))
+            if evidence.unspoken(name) is None
+        ),
         key=lambda name: MODELS.get(name).parameters,
     )
     instead = f"; choose from {', '.join(known)}" if known else ""
@@ -100,12 +109,31 @@ def _none_left(
         return NoFeasibleConfigurationError(
             f"{asked} can't do {task}{instead}", binding="models", models=known
         )
+    if able and all(map(evidence.unspoken, able)):
+        return NoFeasibleConfigurationError(
+            f"study {evidence.study}: {evidence.unspoken(able[0])}",
+            binding="language",
+            models=known,
+        )
     return InsufficientDataError(
         f"study {evidence.study} has no measurement of {asked}{instead}",
         study=evidence.study,
         models=known,
         measure=[{"task": task, "model": name} for name in able],
     )
+
+
+def refuse_unspoken(evidence: Evidence, configurations: Iterable[Configuration]) -> None:
+    """Refuses configurations whose model can't transcribe the study's language.
+
+    Raises:
+        NoFeasibleConfigurationError: One can't.
+    """
+    for configuration in configurations:
+        if reason := evidence.unspoken(configuration.model):
+            raise NoFeasibleConfigurationError(
+                f"study {evidence.study}: {reason}", binding="language", model=configuration.model
+            )
 
 
 def refused(
@@ -125,6 +153,8 @@ def refused(
     found = {}
     for place, truncates in enumerate(misheard(lattice, evidence, served)):
         own, at = configurations[place], f"configurations.{place}"
+        if reason := evidence.unspoken(own.model):
+            found[f"{at}.model"] = f"study {evidence.study}: {reason}"
         if native is not None and own.precision not in native:
             able = ", ".join(p for p in get_args(Precision) if p in native)
             found[f"{at}.precision"] = (

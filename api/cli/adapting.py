@@ -10,7 +10,7 @@ from api.cli import options
 from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
 from api.cli.given import Given
-from api.cli.output import console, print_json, run_progress
+from api.cli.output import console, print_json, run_progress, show_remarks
 from models_registry import Configuration
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def adapt(
     axes: Given,
     dataset: options.Dataset,
     subset: options.Subset = None,
+    language: options.Language = None,
+    name: options.Name = None,
     limit: options.Limit = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Most optimiser steps.")] = None,
     learning_rate: Annotated[
@@ -58,7 +60,11 @@ def adapt(
             "seed": seed,
         }
         hyperparameters = Hyperparameters(**{k: v for k, v in given.items() if v is not None})
-        speech = open_dataset(dataset, subset).limited(limit, seed)
+        whole = open_dataset(
+            dataset, subset, task=configuration.task, language=language, called=name
+        )
+        show_remarks(whole.remarks, quiet=as_json)
+        speech = whole.limited(limit, seed)
         from measurements.adaptation.run import adapt as train
 
         with run_progress(configuration.label(), quiet=as_json) as report:
@@ -73,13 +79,15 @@ def adapt(
                     dataset,
                     hyperparameters,
                     subset=subset,
+                    language=language,
+                    called=name,
                     limit=limit,
                     weights=weights,
                 ),
                 on_progress=report,
             )
         if as_json:
-            print_json(record)
+            print_json({**record.model_dump(mode="json"), "remarks": whole.remarks})
         else:
             _show(record)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from models_registry import MODELS
 from models_registry.devices import DEVICES
+from models_registry.languages import LANGUAGES
 
 
 def _completed(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -37,6 +38,7 @@ def _datasets() -> list[str]:
 
 
 models = _completed(MODELS.names)
+languages = _completed(LANGUAGES.names)
 studies = _completed(_studies)
 devices = _completed(_devices)
 datasets = _completed(_datasets)

@@ -21,9 +21,9 @@ def import_measurements(
 
     Columns are study, dataset, provenance, wer or ua (a fraction), the fields of a
     configuration (model, window_s, token_stride and so on; defaults where left out), and where
-    known se, lower, upper, level, utterances, reference_words and source. A row whose key is
-    known has to say what is known, and is not stored again. Times and costs are read from JSONL
-    only: a new row of a table that has them is refused.
+    known se, lower, upper, level, utterances, reference_words, language and source. A row whose
+    key is known has to say what is known, and is not stored again. Times and costs are read from
+    JSONL only: a new row of a table that has them is refused.
 
     \b
     speechplan import results.csv

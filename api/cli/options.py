@@ -50,12 +50,29 @@ Dataset = Annotated[
     typer.Option(
         "--dataset",
         help="demo, librispeech:FOLDER, crema-d:FOLDER, ravdess:FOLDER, emodb:FOLDER or"
-        " manifest:FILE (CSV or JSONL with audio and text or label).",
+        " manifest:FILE (CSV or JSONL with audio, text or label, and where known speaker and"
+        " language).",
         autocompletion=completing.datasets,
     ),
 ]
 Subset = Annotated[
     str | None, typer.Option("--subset", help="Part of the data set, for example test-other.")
+]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        help="Language of the speech, by code or name, for example de; not needed where the data"
+        " says it. If nothing does, English is assumed and said to be.",
+        autocompletion=completing.languages,
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        help="Short name of the data set, and so of its study, instead of its file's or folder's.",
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most so many utterances, drawn at random.")

@@ -55,6 +55,13 @@ def print_json(document: BaseModel | dict[str, Any]) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def show_remarks(remarks: Iterable[str], *, quiet: bool) -> None:
+    """Prints what a user should know of a data set; not where a document says it."""
+    if not quiet:
+        for remark in remarks:
+            console.print(remark, markup=False, soft_wrap=True)
+
+
 def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     """Prints a plain table; nothing is cut off, and only long texts are wrapped.
 
@@ -255,6 +262,11 @@ def show_measurement(measurement: Measurement) -> None:
             f"  {errors.substitutions} substitutions, {errors.deletions} deletions,"
             f" {errors.insertions} insertions in {errors.reference_words} words"
         )
+        if errors.empty_references:
+            console.print(
+                f"  {errors.empty_references} utterances have no words in their reference;"
+                f" {errors.empty_insertions} of the insertions were heard in them"
+            )
     if measurement.flops_counted is not None:
         console.print(
             f"  {measurement.flops_counted / 1e9:.4g} GFLOPs per utterance, counted (counted-1)"

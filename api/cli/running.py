@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from api.cli import options
+from api.cli import completing, options
 from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
 from api.cli.given import Given
@@ -15,12 +15,14 @@ from api.cli.output import (
     print_json,
     run_progress,
     show_measurement,
+    show_remarks,
     show_verdict,
 )
 from api.cli.setting import question_of, with_question
 from api.cli.stores import writable_store
 from api.cli.watching import watched
 from models_registry import Configuration, Plan, read_plan
+from models_registry.languages import LANGUAGES, assumed_text, language_code
 
 if TYPE_CHECKING:
     from models_registry.configuration import Task
@@ -33,6 +35,8 @@ def measure(
     axes: Given,
     dataset: options.Dataset = "demo",
     subset: options.Subset = None,
+    language: options.Language = None,
+    name: options.Name = None,
     limit: options.Limit = None,
     adapter_key: options.AdapterKey = None,
     weights: options.Weights = None,
@@ -64,7 +68,10 @@ def measure(
         from measurements.commands import measure_command
         from measurements.datasets import open_dataset
 
-        whole = open_dataset(dataset, subset)
+        whole = open_dataset(
+            dataset, subset, task=configuration.task, language=language, called=name
+        )
+        show_remarks(whole.remarks, quiet=as_json)
         speech = whole if until is not None else whole.limited(limit, seed)
         source = options.weights_source(weights, configuration)
         from measurements.evaluation import evaluation_of
@@ -75,6 +82,8 @@ def measure(
                 configuration,
                 dataset,
                 subset=subset,
+                language=language,
+                called=name,
                 limit=limit,
                 seed=seed,
                 timing=timing,
@@ -130,6 +139,9 @@ def measure(
                 "peak_allocated_bytes": measurement.peak_allocated_bytes,
                 "joules_per_audio_second": measurement.joules_per_audio_second,
                 "dataset_fingerprint": measurement.dataset.fingerprint,
+                "language": measurement.dataset.language,
+                "language_assumed": whole.language_assumed,
+                "remarks": whole.remarks,
                 "configuration": configuration.model_dump(mode="json"),
                 "study": measurement.study,
                 "device": measurement.device.model_dump() if measurement.device else None,
@@ -149,6 +161,8 @@ def verify(
         str | None, typer.Option(help="Data set to run on; the study's own if left out.")
     ] = None,
     subset: options.Subset = None,
+    language: options.Language = None,
+    name: options.Name = None,
     limit: options.Limit = None,
     weights: Annotated[
         str | None,
@@ -198,12 +212,15 @@ def verify(
             store,
             dataset=dataset,
             subset=subset,
+            language=language,
+            dataset_name=name,
             limit=limit,
             max_runs=max_runs,
             max_seconds=max_seconds,
             here=weights is None,
         )
         source = options.weights_source(weights, verification.configuration)
+        show_remarks(verification.open_dataset().remarks, quiet=as_json)
         # Only now: it takes seconds, and what was asked may have been wrong.
         from measurements import verifying
 
@@ -229,7 +246,10 @@ def transcribe(
     adapter_key: options.AdapterKey = None,
     language: Annotated[
         str | None,
-        typer.Option(help="Language of the speech; the plan's, or en, if left out."),
+        typer.Option(
+            help="Language of the speech, by code or name; the plan's, or en, if left out.",
+            autocompletion=completing.languages,
+        ),
     ] = None,
     weights: options.Weights = None,
     device: options.RunDevice = "auto",
@@ -247,12 +267,17 @@ def transcribe(
         from measurements.datasets import Utterance
         from models_registry import load
 
+        loading = _options(planned, plan, weights=weights, adapter=adapter_key, language=language)
+        spoken = LANGUAGES.get(language_code(loading["language"]))
+        assumed = language is None and (plan is None or planned.study is None)
+        if assumed and not as_json:
+            typer.echo(assumed_text(spoken.code), err=True)
         recordings = [Utterance(str(file), file, "") for file in audio]
         sounds = [recording.audio() for recording in recordings]
         loaded = load(
             configuration,
             device=device,
-            **_options(planned, plan, weights=weights, adapter=adapter_key, language=language),
+            **loading,
         )
         transcriber = cast("WhisperTranscriber", loaded)
         texts = {}
@@ -265,7 +290,12 @@ def transcribe(
                 print(said if len(audio) == 1 else f"{recording.id}: {said}", flush=True)
         if as_json:
             print_json(
-                {"configuration": configuration.model_dump(mode="json"), "transcripts": texts}
+                {
+                    "configuration": configuration.model_dump(mode="json"),
+                    "language": spoken.code,
+                    "language_assumed": assumed,
+                    "transcripts": texts,
+                }
             )
 
 

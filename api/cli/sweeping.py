@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ import typer
 
 from api.cli import options
 from api.cli.errors import OTHER, handled, usage
-from api.cli.output import console, print_json, print_table
+from api.cli.output import console, print_json, print_table, show_remarks
 from api.cli.stores import existing_store, writable_store
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def sweep(
     ] = None,
     task: options.Task = "asr",
     subset: options.Subset = None,
+    language: options.Language = None,
+    name: options.Name = None,
     limit: options.Limit = None,
     device: options.RunDevice = "auto",
     timing: options.Timing = True,
@@ -122,7 +124,7 @@ def sweep(
         if executor is Executor.ray and queue:
             usage("--queue leaves it to workers, --executor ray to a cluster: choose one")
         from measurements.sweeps import Speech, SweepSpec
-        from measurements.sweeps.checks import check_runs
+        from measurements.sweeps.checks import check_runs, remarks_of
         from measurements.sweeps.runner import Sweep
 
         if spec is not None:
@@ -135,8 +137,15 @@ def sweep(
                 task=task,
                 models=tuple(model or ()),
                 speech=tuple(
-                    Speech(dataset=name, subset=subset, limit=limit, seed=seed)
-                    for name in dataset or ["demo"]
+                    Speech(
+                        dataset=one,
+                        subset=subset,
+                        limit=limit,
+                        seed=seed,
+                        language=language,
+                        name=name,
+                    )
+                    for one in dataset or ["demo"]
                 ),
                 axes=dict(_axis(text) for text in axis or ()),
                 centre={name: values[0] for name, values in map(_axis, centre or ())},
@@ -147,13 +156,14 @@ def sweep(
                 timing=timing,
                 seed=seed,
             )
-        if queue:
-            check_runs(plan)
-        work = Sweep(plan, writable_store())
+        store = writable_store()
+        remarks = check_runs(plan, store) if queue else remarks_of(plan)
+        show_remarks(remarks, quiet=as_json)
+        work = Sweep(plan, store)
         if retry_failed:
             work.retry_failed()
         if queue:
-            _enqueue(work, as_json)
+            _enqueue(work, remarks, as_json)
             return
         with _live(work, quiet=as_json) as report:
             if executor is Executor.ray:
@@ -163,7 +173,7 @@ def sweep(
             else:
                 progress = work.run(report)
         if as_json:
-            print_json(_document(work, progress))
+            print_json({**_document(work, progress), "remarks": remarks})
         if progress.count("failed"):
             raise typer.Exit(OTHER)
 
@@ -220,7 +230,7 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     return name.replace("-", "_"), parsed
 
 
-def _enqueue(work: Sweep, as_json: bool) -> None:
+def _enqueue(work: Sweep, remarks: Sequence[str], as_json: bool) -> None:
     from measurements.jobs.queue import JobQueue
     from measurements.settings import Settings
 
@@ -228,7 +238,9 @@ def _enqueue(work: Sweep, as_json: bool) -> None:
     jobs.enqueue_sweep(work.id)
     jobs.close()
     if as_json:
-        print_json({"id": work.id, "runs": work.total, "status": "queued"})
+        print_json(
+            {"id": work.id, "runs": work.total, "status": "queued", "remarks": list(remarks)}
+        )
     else:
         typer.echo(f"sweep {work.id} is queued: {work.total} runs; see 'speechplan sweeps'")
 

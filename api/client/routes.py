@@ -79,6 +79,8 @@ class Routes:
         *,
         verify: Verify = "never",
         dataset: str | None = None,
+        language: str | None = None,
+        dataset_name: str | None = None,
         limit: int | None = None,
         wait_s: float = 120.0,
         idempotency_key: _Key = None,
@@ -91,6 +93,8 @@ class Routes:
             verify: Whether to check the answer by real runs: ``never``, ``auto`` (where the
                 decision is at risk), ``always``, or ``wait`` until they are over.
             dataset: Data set of the runs; the study's own when left out.
+            language: Language of the data set, by code or name, where it does not say it.
+            dataset_name: Short name of the data set, instead of its own.
             limit: Utterances at most.
             wait_s: Longest wait with ``verify="wait"``.
             idempotency_key: The same key with the same request begins one verification; a

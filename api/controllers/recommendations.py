@@ -21,9 +21,11 @@ from api.services.datasets import check_dataset
 from api.services.planning import PlanningService
 from api.verified import Answers
 from measurements import verification as verifications
+from measurements.datasets import NAME
 from measurements.settings import Settings
 from measurements.store import Store
 from models_registry import Plan
+from models_registry.languages import language_code
 from planner.question import FrontQuestion, Question
 
 
@@ -60,6 +62,17 @@ class RecommendationController(Controller):
             str | None,
             QueryParameter(description="Data set of the runs; the study's own", max_length=1000),
         ] = None,
+        language: Annotated[
+            str | None,
+            QueryParameter(
+                description="Language of the data set, by code or name, where it does not say it",
+                max_length=100,
+            ),
+        ] = None,
+        dataset_name: Annotated[
+            str | None,
+            QueryParameter(description="Short name of the data set, not its own", pattern=NAME),
+        ] = None,
         limit: Annotated[
             int | None, QueryParameter(description="Utterances at most", ge=1, le=1_000_000)
         ] = None,
@@ -77,7 +90,10 @@ class RecommendationController(Controller):
         verified has an id, under which it is asked for again.
         """
         check_dataset(dataset, answers.settings)
-        said = data.model_dump_json(), verify, dataset, limit
+        spoken = None if language is None else language_code(language)
+        speech = {"language": spoken, "dataset_name": dataset_name}
+        named = [f"{field} {value}" for field, value in speech.items() if value is not None]
+        said = data.model_dump_json(), verify, dataset, limit, *named
         identifier = idempotency.identifier_of(
             idempotency_key, idempotency.caller_of(request), *said
         )
@@ -90,6 +106,7 @@ class RecommendationController(Controller):
             verify,
             revision=revision,
             dataset=dataset,
+            **speech,
             limit=limit,
             wait_s=wait_s,
             identifier=identifier,

@@ -25,7 +25,7 @@ from measurements.jobs import orphans
 from measurements.jobs.queue import JobQueue
 from measurements.settings import Settings
 from measurements.store import Store
-from measurements.sweeps.checks import check_runs
+from measurements.sweeps.checks import check_runs, remarks_of
 from measurements.sweeps.kept import KeptSweep
 from measurements.sweeps.spec import SweepSpec
 from models_registry import UnknownNameError
@@ -73,10 +73,9 @@ class SweepController(Controller):
         caller = idempotency.caller_of(request)
         turn = idempotency.identifier_of(idempotency_key, caller, data.key)
         with idempotency.alone(turn, store):
-            work = _begun(data, turn, store, queue)
-        return Response(
-            _shown(work), status_code=202, headers={"Location": f"{self.path}/{work.id}"}
-        )
+            work, remarks = _begun(data, turn, store, queue)
+        shown = _shown(work).model_copy(update={"remarks": list(remarks)})
+        return Response(shown, status_code=202, headers={"Location": f"{self.path}/{work.id}"})
 
     @get(
         operation_id="listSweeps",
@@ -183,15 +182,17 @@ class SweepController(Controller):
         return _shown(work)
 
 
-def _begun(spec: SweepSpec, turn: str | None, store: Store, queue: JobQueue) -> KeptSweep:
-    """The sweep, which goes on unless an idempotency key has begun it before."""
+def _begun(
+    spec: SweepSpec, turn: str | None, store: Store, queue: JobQueue
+) -> tuple[KeptSweep, tuple[str, ...]]:
+    """The sweep, which goes on unless an idempotency key has begun it before; and remarks."""
     begun = None
     if turn is not None:
         begun = queue.sweep_turn(idempotency.key_part(turn))
         idempotency.check_unused(turn, begun)
     if begun is not None:
-        return KeptSweep(spec, store)
-    check_runs(spec)
+        return KeptSweep(spec, store), remarks_of(spec)
+    remarks = check_runs(spec, store)
     turn = turn or uuid.uuid4().hex[:8]
     with orphans.handing_over(spec.id, turn, store):
         work = KeptSweep(spec, store)
@@ -202,7 +203,7 @@ def _begun(spec: SweepSpec, turn: str | None, store: Store, queue: JobQueue) -> 
             # Otherwise it would seem to run for ever; posted again, it goes on.
             work.cancel()
             raise
-    return work
+    return work, remarks
 
 
 def _found(identifier: str, store: Store) -> KeptSweep:

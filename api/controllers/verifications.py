@@ -83,6 +83,8 @@ class VerificationController(Controller):
                     configuration=data.configuration,
                     dataset=data.dataset,
                     subset=data.subset,
+                    language=data.language,
+                    dataset_name=data.dataset_name,
                     limit=data.limit,
                     max_runs=data.max_runs,
                     max_seconds=data.max_seconds,

@@ -280,6 +280,7 @@ def plan_of(answer: RecommendationResponse, question: Question) -> Plan:
         configuration=found.configuration,
         weights=None if weights is None else str(weights),
         weights_sha256=None if weights is None else dict(weights.sha256),
+        language=answer.study.language,
         expected={name: one.model_dump() for name, one in found.predictions.items()},
         study=answer.study.id,
         question=question.model_dump(mode="json", exclude_defaults=True),

@@ -42,6 +42,8 @@ class VerifyForm(Schema):
     Attributes:
         nonce: The same form sent twice starts one verification.
         dataset: What to run on; the study's own speech when left out.
+        language: Language of its speech, by code or name.
+        dataset_name: Short name of the data set, instead of its own.
         limit: Utterances at most.
         max_runs: Real runs at most.
         configuration: What to run, as JSON; the plan's candidates in turn when left out.
@@ -49,12 +51,16 @@ class VerifyForm(Schema):
 
     nonce: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     dataset: Annotated[str, Field(max_length=1000)] | None = None
+    language: Annotated[str, Field(max_length=100)] | None = None
+    dataset_name: Annotated[str, Field(max_length=150)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_runs: Annotated[int, Field(ge=1, le=100)] | None = None
 
     configuration: Json[Configuration] | None = None
 
-    @field_validator("dataset", "limit", "max_runs", "configuration", mode="before")
+    @field_validator(
+        "dataset", "language", "dataset_name", "limit", "max_runs", "configuration", mode="before"
+    )
     @classmethod
     def _left_empty(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
@@ -105,6 +111,8 @@ class VerificationPages(Controller):
                     store,
                     configuration=data.configuration,
                     dataset=data.dataset,
+                    language=data.language,
+                    dataset_name=data.dataset_name,
                     limit=data.limit,
                     max_runs=data.max_runs,
                     identifier=identifier,

@@ -91,14 +91,15 @@ def transcript_examples(
 ) -> list[Example]:
     """Examples with the transcript as target; audio longer than the window is left out.
 
-    Transcripts in capitals are put in small letters, which the model has tokens for.
+    Transcripts in capitals are put in small letters, which the model has tokens for; line breaks
+    in them are blanks.
     """
     examples = []
     for utterance in utterances:
         samples = round(utterance.duration_s() * WAVEFORM_HZ)
-        text = utterance.reference
+        text = " ".join(utterance.reference.split())
         text = text.lower() if text.isupper() else text
-        tokens = tokenizer.encode(f" {text}", add_special_tokens=False).ids
+        tokens = tokenizer.encode(f" {text}" if text else "", add_special_tokens=False).ids
         if samples <= configuration.window_s * WAVEFORM_HZ:
             examples.append(Example(utterance, 0, samples, (*tokens, end_of_text)))
     return examples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from measurements.records import AdapterInfo, DeviceInfo, Record
 from models_registry import Configuration
 from models_registry.adapters import RECORD_FILE, AdapterError, adapters, trained_form
 from models_registry.configuration import AdapterKind
+from models_registry.languages import ENGLISH
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -162,15 +164,33 @@ def adapter_key(
     fingerprint: str,
     hyperparameters: Hyperparameters,
     protocol: str,
+    *,
+    language: str | None = None,
+    speakers: Mapping[str, str | None] | None = None,
 ) -> str:
-    """Key of an adapter by what it is trained from and how."""
-    document = [
+    """Key of an adapter by what it is trained from and how.
+
+    Args:
+        configuration: What it is trained for.
+        base_weights: SHA-256 of the weights it goes onto.
+        fingerprint: Of the data.
+        hyperparameters: How.
+        protocol: Of its task.
+        language: What the model is told to hear, unless that is English; none in SER.
+        speakers: Who speaks, by utterance, where an adapter of the same data was trained before
+            this was known.
+    """
+    document: list[object] = [
         trained_form(configuration).key,
         base_weights,
         fingerprint,
         hyperparameters.model_dump(mode="json"),
         protocol,
     ]
+    if language is not None and language != ENGLISH:
+        document.append({"language": language})
+    if speakers is not None:
+        document.append({"speakers": dict(speakers)})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from measurements.adaptation import emotion, speech
+from measurements.adaptation.examples import split_by_speaker
 from measurements.adaptation.lesson import Request, Task
 from measurements.adaptation.records import (
     EMOTION_PROTOCOL,
@@ -20,7 +22,9 @@ from measurements.adaptation.records import (
 from measurements.adaptation.trainer import Trainer, TrainingState
 from measurements.datasets import Dataset
 from measurements.evaluation.base import describe_device, software
+from measurements.languages import check_language
 from measurements.progress import Progress
+from measurements.protocols import with_cuts
 from models_registry import Configuration, WeightsSource
 from models_registry.adapters import RECORD_FILE, adapters_dir, trained_form, weights_sha256
 from models_registry.loading import UnsupportedConfigurationError, torch_device
@@ -65,7 +69,8 @@ def adapt(
 
     Raises:
         UnsupportedConfigurationError: The configuration has no adapter that can be trained.
-        DatasetError: The data set can't be read, or leaves nothing to train on.
+        DatasetError: The data set can't be read, leaves nothing to train on, or is in a language
+            that the model can't transcribe.
         WeightsError: The base weights can't be had.
         TrainingError: The loss is no number any more.
     """
@@ -75,13 +80,31 @@ def adapt(
         raise UnsupportedConfigurationError(
             f"{configuration.label()}: adapters are trained for {' and '.join(_TASKS)}"
         )
+    check_language(configuration, dataset, weights, scored=False)
     report = on_progress or (lambda _: None)
     place = torch_device(device)
     source = weights or default_source(configuration.model)
     base = fetch(source, configuration.architecture)
     base_weights, fingerprint = weights_sha256(base), dataset.fingerprint()
-    key = adapter_key(configuration, base_weights, fingerprint, hyperparameters, task.protocol)
+    protocol = task.protocol
+    if configuration.task == "ser" or configuration.recipe == "self-distilled":
+        # Of other transcripts, longer recordings are left out.
+        protocol = with_cuts(protocol, dataset, configuration.window_s)
+    key_of = partial(
+        adapter_key,
+        configuration,
+        base_weights,
+        fingerprint,
+        hyperparameters,
+        protocol,
+        language=dataset.language if configuration.task == "asr" else None,
+    )
+    key = key_of()
     folder = (root or adapters_dir()) / key
+    if (folder / RECORD_FILE).exists() and not _split_alike(read_record(folder), dataset):
+        # Trained before these speakers were known: others are held out now.
+        key = key_of(speakers={u.id: u.speaker for u in dataset.utterances})
+        folder = (root or adapters_dir()) / key
     if (folder / RECORD_FILE).exists():
         return read_record(folder)
 
@@ -126,6 +149,13 @@ def adapt(
     _write(folder / RECORD_FILE, record)
     checkpoint.unlink(missing_ok=True)
     return record
+
+
+def _split_alike(record: TrainingRecord, dataset: Dataset) -> bool:
+    """Whether an adapter was held against speakers who would be held out of a data set now."""
+    h = record.hyperparameters
+    _, held_out = split_by_speaker(dataset, h.held_out_share, h.seed)
+    return set(record.data.held_out_speakers) <= {u.speaker or "" for u in held_out}
 
 
 def _progress(

@@ -7,16 +7,17 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from measurements.datasets.endings import short_by_container, short_by_notes
-
-MAX_SAMPLES = 2**27
-"""Samples of a recording, over all channels: half a GiB, or 2.3 hours at 16 kHz."""
+from measurements import audio
+from measurements.tables import TableError, decoded
+from models_registry.files import lfs_pointer
+from models_registry.languages import assumed_text
 
 
 class DatasetError(ValueError):
@@ -32,61 +33,55 @@ class Utterance:
         path: The audio file.
         reference: Transcript (ASR) or emotion label (SER).
         speaker: Who speaks, where known.
+        start_s: Where it begins in the file, in seconds.
+        end_s: Where it ends; with the file if None.
     """
 
     id: str
     path: Path
     reference: str
     speaker: str | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
 
     def duration_s(self) -> float:
-        """Duration from the file's header, in seconds.
+        """Duration in seconds: the header's where it can be trusted, else of what is decoded.
 
         Raises:
             DatasetError: The file can't be read.
         """
-        import soundfile
-
+        if self.end_s is not None:
+            return self.end_s - self.start_s
         try:
-            info = soundfile.info(str(self.path))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {_why(error)}") from None
-        return float(info.frames / info.samplerate)
+            return audio.duration_s(self.path) - self.start_s
+        except audio.AudioFileError as error:
+            raise DatasetError(str(error)) from None
 
     def audio(self) -> tuple[NDArray[np.float32], int]:
         """Samples, shape ``(samples,)`` or ``(samples, channels)``, and their rate.
 
         Raises:
-            DatasetError: The file is corrupt, cut short, too long, or holds no audio.
+            DatasetError: The file is corrupt, cut short, of no format that is read, too long,
+                or holds no audio, its channels cancel out, or a segment goes beyond its end.
         """
-        import soundfile
-
         try:
-            # By its headers, before anything of it is in memory.
-            self._refuse_short(short_by_container(self.path))
-            info = soundfile.info(str(self.path))
-            if info.frames * info.channels > MAX_SAMPLES:
-                raise DatasetError(
-                    f"{self.path}: {info.duration / 3600:.1f} hours of audio are more than is read"
-                    f" at once ({MAX_SAMPLES / info.samplerate / info.channels / 3600:.1f} hours at"
-                    f" {info.samplerate} Hz and {info.channels} channels): cut it into pieces"
-                )
-            self._refuse_short(short_by_notes(info.extra_info))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {_why(error)}") from None
-        try:
-            samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: damaged or cut short: {_why(error)}") from None
-        if samples.size == 0:
-            raise DatasetError(f"{self.path}: holds no audio")
-        if not np.isfinite(samples).all():
-            raise DatasetError(f"{self.path}: holds samples that are not finite")
-        return samples, sampling_rate
+            return audio.read(self.path, self.start_s, self.end_s)
+        except audio.AudioFileError as error:
+            raise DatasetError(str(error)) from None
 
-    def _refuse_short(self, missing: str | None) -> None:
-        if missing is not None:
-            raise DatasetError(f"{self.path}: cut short: {missing}")
+    def content(self) -> str:
+        """SHA-256 of the audio file, in hexadecimal.
+
+        Raises:
+            DatasetError: The file can't be read, or Git LFS has not fetched it.
+        """
+        try:
+            if pointer := lfs_pointer(self.path):
+                raise DatasetError(f"{self.path}: {pointer}")
+            with self.path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise DatasetError(f"{self.path}: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
@@ -99,6 +94,10 @@ class Dataset:
         language: Language code of the speech.
         utterances: In order of their ids.
         synthetic: Whether the speech was made by a synthesiser.
+        language_assumed: Whether nothing says which language it is.
+        notes: What a user should know of how it was read, such as files left out.
+        drawn_from: All utterances of the data set, where these are some of them.
+        place: What it was opened by, as ``manifest:FILE``.
     """
 
     name: str
@@ -106,6 +105,10 @@ class Dataset:
     language: str
     utterances: tuple[Utterance, ...]
     synthetic: bool = False
+    language_assumed: bool = False
+    notes: tuple[str, ...] = ()
+    drawn_from: tuple[Utterance, ...] = ()
+    place: str = ""
 
     def __post_init__(self) -> None:
         if not self.utterances:
@@ -116,6 +119,18 @@ class Dataset:
         """Id of the study that measurements on it belong to."""
         suffix = "" if self.language == "en" else f"-{self.language}"
         return f"{self.task}-{self.name}{suffix}"
+
+    @property
+    def whole(self) -> tuple[Utterance, ...]:
+        """All utterances of the data set, drawn or not."""
+        return self.drawn_from or self.utterances
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should be told before it is measured, a sentence each."""
+        if not self.language_assumed or self.task != "asr":
+            return self.notes
+        return (assumed_text(self.language), *self.notes)
 
     def limited(self, limit: int | None, seed: int = 0) -> Dataset:
         """At most ``limit`` utterances, drawn at random.
@@ -128,7 +143,7 @@ class Dataset:
         drawn = list(self.utterances)
         random.Random(seed).shuffle(drawn)
         kept = tuple(sorted(drawn[:limit], key=lambda utterance: utterance.id))
-        return replace(self, utterances=kept)
+        return replace(self, utterances=kept, drawn_from=self.whole)
 
     def speakers_of(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""
@@ -136,8 +151,19 @@ class Dataset:
         speakers = [known[identifier] for identifier in utterances]
         return tuple(s for s in speakers if s is not None) if all(speakers) else ()
 
+    @cached_property
+    def contents(self) -> dict[str, str]:
+        """SHA-256 of each utterance's audio file, by the utterance's id.
+
+        Raises:
+            DatasetError: An audio file can't be read.
+        """
+        files = {utterance.path: utterance for utterance in self.utterances}
+        found = {path: utterance.content() for path, utterance in files.items()}
+        return {utterance.id: found[utterance.path] for utterance in self.utterances}
+
     def fingerprint(self) -> str:
-        """SHA-256 over ids, references and audio files; it changes when any does.
+        """SHA-256 over ids, references, audio files and segments; it changes when any does.
 
         In SER also over the speakers, which decide who is tested on what.
 
@@ -146,22 +172,13 @@ class Dataset:
         """
         digest = hashlib.sha256()
         for utterance in self.utterances:
-            try:
-                with utterance.path.open("rb") as stream:
-                    audio = hashlib.file_digest(stream, "sha256").hexdigest()
-            except OSError as error:
-                raise DatasetError(f"{utterance.path}: {error.strerror}") from None
-            line = f"{utterance.id}\0{utterance.reference}\0{audio}"
+            line = f"{utterance.id}\0{utterance.reference}\0{self.contents[utterance.id]}"
+            if utterance.start_s or utterance.end_s is not None:
+                line += f"\0{utterance.start_s!r}\0{utterance.end_s!r}"
             if self.task == "ser":
                 line += f"\0{utterance.speaker or ''}"
             digest.update(f"{line}\n".encode())
         return digest.hexdigest()
-
-
-def _why(error: Exception) -> str:
-    """The reason by itself; what libsndfile and the system say repeats the path."""
-    said = getattr(error, "error_string", None) or getattr(error, "strerror", None)
-    return str(said or error)
 
 
 def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
@@ -177,6 +194,20 @@ def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     return tuple(ordered)
 
 
+def content_of(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        DatasetError: It can't be read, or Git LFS has not fetched it.
+    """
+    try:
+        if pointer := lfs_pointer(path):
+            raise DatasetError(f"{path}: {pointer}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+
+
 def text_of(path: Path) -> str:
     """What a text file holds.
 
@@ -184,11 +215,9 @@ def text_of(path: Path) -> str:
         DatasetError: It can't be read, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8: {error}") from None
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
+        return decoded(content_of(path))
+    except TableError as error:
+        raise DatasetError(error.of(path)) from None
 
 
 def inside(root: Path, path: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from measurements.datasets.base import Dataset, DatasetError, Utterance, inside, sorted_utterances
+from models_registry.files import is_system_file
 
 SIX_CLASS = "six-class"
 """Subset of the classes that CREMA-D has: anger, disgust, fear, happy, neutral, sad."""
@@ -36,7 +37,11 @@ def named_clips(
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    files = sorted(f for f in root.glob(pattern) if f.suffix.lower() in (".wav", ".flac"))
+    files = sorted(
+        f
+        for f in root.glob(pattern)
+        if f.suffix.lower() in (".wav", ".flac") and not is_system_file(f)
+    )
     if not files:
         raise DatasetError(f"{root}: holds no {corpus} clip ({pattern} ending in .wav or .flac)")
     clips = []
@@ -59,6 +64,7 @@ def emotion_dataset(
     *,
     beyond_six: frozenset[str],
     language: str = "en",
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """A corpus's data set, whole or with the six classes of CREMA-D.
 
@@ -68,6 +74,7 @@ def emotion_dataset(
         subset: None, or ``six-class``.
         beyond_six: Its emotions that CREMA-D does not have.
         language: Language code of the speech.
+        notes: What a user should know of how it was read.
 
     Raises:
         DatasetError: No such subset, or two clips share an id.
@@ -78,5 +85,9 @@ def emotion_dataset(
         name = f"{name}-{SIX_CLASS}"
         clips = [clip for clip in clips if clip.reference not in beyond_six]
     return Dataset(
-        name=name, task="ser", language=language, utterances=sorted_utterances(list(clips))
+        name=name,
+        task="ser",
+        language=language,
+        utterances=sorted_utterances(list(clips)),
+        notes=notes,
     )

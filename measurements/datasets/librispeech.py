@@ -12,6 +12,8 @@ from measurements.datasets.base import (
     sorted_utterances,
     text_of,
 )
+from measurements.tables import lines_of
+from models_registry.files import is_system_file
 
 
 def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
@@ -26,7 +28,7 @@ def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    subsets = sorted(child.name for child in root.iterdir() if any(child.glob("*/*/*.trans.txt")))
+    subsets = sorted(child.name for child in root.iterdir() if _transcripts(child))
     if not subsets:
         raise DatasetError(f"{root}: holds no LibriSpeech subset (no */*/*/*.trans.txt)")
     if subset is None:
@@ -36,7 +38,7 @@ def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
     if subset not in subsets:
         raise DatasetError(f"{root}: no subset {subset!r}, there are {', '.join(subsets)}")
     utterances = []
-    for transcripts in sorted((root / subset).glob("*/*/*.trans.txt")):
+    for transcripts in _transcripts(root / subset):
         utterances += _chapter(root, transcripts)
     return Dataset(
         name=f"{root.resolve().name}-{subset}".lower(),
@@ -46,10 +48,14 @@ def read_librispeech(root: Path, subset: str | None = None) -> Dataset:
     )
 
 
+def _transcripts(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.glob("*/*/*.trans.txt") if not is_system_file(f))
+
+
 def _chapter(root: Path, transcripts: Path) -> list[Utterance]:
     utterances = []
     text = text_of(inside(root, transcripts))
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         identifier, _, spoken = line.strip().partition(" ")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ We must go on, because we can't turn back.
 
 
 def main() -> None:
-    """Writes ``audio/*.flac`` and ``manifest.csv``."""
+    """Writes ``audio/*.flac``, ``manifest.csv`` and ``conditions.csv``."""
     rng = np.random.default_rng(0)
     (HERE / "audio").mkdir(exist_ok=True)
     rows = []
@@ -88,9 +89,14 @@ def main() -> None:
         file = f"audio/{index:02d}.flac"
         soundfile.write(HERE / file, waveform, RATE, subtype="PCM_16")
         rows.append((f"{index:02d}", file, text, voice, speed, noise_db))
-    with (HERE / "manifest.csv").open("w", newline="") as stream:
+    _write("manifest.csv", ("id", "audio", "text", "speaker"), [row[:4] for row in rows])
+    _write("conditions.csv", ("id", "speed", "snr_db"), [(row[0], *row[4:]) for row in rows])
+
+
+def _write(name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with (HERE / name).open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "audio", "text", "speaker", "speed", "snr_db"])
+        writer.writerow(columns)
         writer.writerows(rows)
 
 

@@ -8,6 +8,8 @@ from measurements.datasets import Dataset, DatasetError
 from measurements.evaluation.base import Evaluation
 from measurements.evaluation.emotion import EmotionEvaluation
 from measurements.evaluation.transcription import TranscriptionEvaluation
+from measurements.identity import check_study
+from measurements.languages import check_language
 from measurements.store import Store
 from models_registry import Configuration
 
@@ -31,7 +33,8 @@ def evaluation_of(
         options: See :class:`Evaluation`.
 
     Raises:
-        DatasetError: The data set's references are for another task.
+        DatasetError: The data set's references are for another task, its study was measured on
+            other speech, or the model can't transcribe its language.
         AdapterError: No adapter fits the configuration, or several do.
     """
     if dataset.task != configuration.task:
@@ -39,4 +42,6 @@ def evaluation_of(
             f"data set {dataset.name} is for {dataset.task}, the configuration for"
             f" {configuration.task}"
         )
+    check_language(configuration, dataset, options.get("weights"))
+    check_study(dataset, store)
     return _BY_TASK[configuration.task](configuration, dataset, store, **options)

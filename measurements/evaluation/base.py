@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import platform
 import time
 from abc import ABC, abstractmethod
@@ -18,8 +20,10 @@ from measurements import timing
 from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu, torch_build
+from measurements.identity import check_study
 from measurements.microbenchmark import fingerprint_of
 from measurements.progress import Progress
+from measurements.protocols import with_cuts
 from measurements.records import (
     AdapterInfo,
     DatasetInfo,
@@ -104,11 +108,18 @@ class Evaluation(ABC):
             self.configuration,
             self.fingerprint,
             self.device.id,
-            self.PROTOCOL,
+            self._protocol(),
             self._adapter_identity(),
             weights=self._other_weights,
             seed=self._seed_identity(),
+            language=self.dataset.language if self.configuration.task == "asr" else None,
         )
+
+    def _protocol(self) -> str:
+        c = self.configuration
+        if c.window_policy == "truncate":
+            return self.PROTOCOL
+        return with_cuts(self.PROTOCOL, self.dataset, c.speech_s)
 
     def _find_adapter(self, wanted: str | None) -> Adapter | None:
         adapted = self.configuration.adapter != "none" or wanted is not None
@@ -184,7 +195,7 @@ class Evaluation(ABC):
             WeightsError: The weights can't be had.
         """
         report = on_progress or (lambda _: None)
-        if finished := self.store.measurement(self.key):
+        if finished := self.finished():
             total = len(self.dataset.utterances)
             metric = finished.metric
             report(Progress("done", total, total, metric.name, metric.value))
@@ -198,6 +209,53 @@ class Evaluation(ABC):
         measurement = self.finish()
         report(self.progress("done", began, first))
         return measurement
+
+    def finished(self) -> Measurement | None:
+        """The measurement of this run as the data set describes it now; None before its end.
+
+        What the model did stays the same where a study was given another name, or speakers were
+        added. Such a run is stored again under a key of its own, its interval made anew.
+        """
+        known = self.store.measurement(self.key)
+        if known is None:
+            return None
+        results = self.store.utterances(self.key)
+        ids = [r.utterance for r in results] or [u.id for u in self.dataset.utterances]
+        said: dict[str, Any] = {
+            "study": self.dataset.study,
+            "dataset": known.dataset.model_copy(
+                update={
+                    "name": self.dataset.name,
+                    "language": self.dataset.language,
+                    "synthetic": self.dataset.synthetic,
+                }
+            ),
+            "speakers": self.dataset.speakers_of(ids),
+        }
+        if all(getattr(known, name) == value for name, value in said.items()):
+            return known
+        about = [said["study"], said["dataset"].model_dump(mode="json"), said["speakers"]]
+        key = hashlib.sha256(json.dumps([known.key, *about]).encode()).hexdigest()
+        if self.store.measurement(key) is None:
+            check_study(self.dataset, self.store)
+            self._describe_anew(known, key, said)
+            self.store.add_utterances(key, results)
+        return self.store.measurement(key)
+
+    def _describe_anew(self, known: Measurement, key: str, said: dict[str, Any]) -> None:
+        """Stores a run again with what its data set says now."""
+        update = {
+            **said,
+            "key": key,
+            "metric": self._metric_of(known, said["speakers"]),
+            "provenance": self._command or known.provenance,
+            "replaces": known.key,
+        }
+        self.store.add_measurement(known.model_copy(update=update))
+
+    def _metric_of(self, known: Measurement, speakers: Sequence[str]) -> Metric:
+        """The metric of a run whose utterances turn out to be of other speakers."""
+        return known.metric
 
     def _progress(
         self,
@@ -240,6 +298,8 @@ class Evaluation(ABC):
             flops: Of an utterance, the mean, under ``counted-1``.
             fields: What only this task has.
         """
+        # Another process may have begun the study meanwhile.
+        check_study(self.dataset, self.store)
         name, interval, about = metric
         held = self._prefixes.bytes_on(self._device.type) if self._prefixes else 0
         times = (
@@ -253,15 +313,7 @@ class Evaluation(ABC):
             configuration=self.configuration,
             source="measured",
             provenance=self._command or "speechplan measure",
-            metric=Metric(
-                name=name,
-                value=interval.value,
-                lower=interval.lower,
-                upper=interval.upper,
-                level=interval.level,
-                se=interval.se,
-                method=f"{interval.method}; {about}",
-            ),
+            metric=metric_from(name, interval, about),
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / sum(r.audio_s for r in results),
             device=self.device,
@@ -300,6 +352,19 @@ class Evaluation(ABC):
             language=self.dataset.language,
             synthetic=self.dataset.synthetic,
         )
+
+
+def metric_from(name: Literal["wer", "ua"], interval: Interval, about: str) -> Metric:
+    """A metric of its interval, and what else to know about it."""
+    return Metric(
+        name=name,
+        value=interval.value,
+        lower=interval.lower,
+        upper=interval.upper,
+        level=interval.level,
+        se=interval.se,
+        method=f"{interval.method}; {about}",
+    )
 
 
 def spread_over_durations(utterances: Sequence[Utterance], count: int) -> list[Utterance]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ from models_registry.loading import load, load_encoder
 from models_registry.loading.audio import to_waveform
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder
-from models_registry.loading.readouts import Readout, save_readout
+from models_registry.loading.readouts import Readout, load_readout, save_readout
 from models_registry.paths import cache_dir
 from models_registry.readouts import ReadoutInfo, readouts_folder
 from planner.cost import pass_flops
@@ -105,6 +106,7 @@ class EmotionEvaluation(Evaluation):
                     insertions=0,
                     reference_words=1,
                     hypothesis=heard,
+                    audio_sha256=self.dataset.contents[utterance.id],
                 )
             )
         return self.store.add_utterances(self.key, results)
@@ -186,7 +188,7 @@ class EmotionEvaluation(Evaluation):
 
     def finish(self) -> Measurement:
         """Trains on all speakers, keeps that read-out, times it and stores the measurement."""
-        if finished := self.store.measurement(self.key):
+        if finished := self.finished():
             return finished
         results = self.store.utterances(self.key)
         emotion = {u.id: u.reference for u in self.dataset.utterances}
@@ -210,6 +212,15 @@ class EmotionEvaluation(Evaluation):
             labels=labels,
             adapter=adapter,
         )
+
+    def _describe_anew(self, known: Measurement, key: str, said: dict[str, Any]) -> None:
+        """Stores a run again, and what it trained where the study's own is looked for."""
+        folder = readouts_folder(self.configuration)
+        if (folder / known.key).is_dir():
+            readout, info = load_readout(folder / known.key)
+            named = replace(info, study=said["study"], measurement=key)
+            save_readout(readout, named, folder / key)
+        super()._describe_anew(known, key, said)
 
     def progress(
         self, phase: str | None = None, began: float | None = None, first: int = 0

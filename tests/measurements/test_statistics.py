@@ -168,12 +168,12 @@ def test_word_error_rates_name_their_method():
 
     a, _, words, who = simulated(np.random.default_rng(6), 6)
     errors = [WordErrors(int(w), 0, 0, int(n)) for w, n in zip(a, words, strict=True)]
-    assert word_error_rate(errors).method == BY_UTTERANCE
+    assert word_error_rate(errors).method.startswith(BY_UTTERANCE)
     by_speaker = word_error_rate(errors, speakers=who)
-    assert by_speaker.method == BY_SPEAKER
+    assert by_speaker.method.startswith(BY_SPEAKER)
     assert by_speaker.value == word_error_rate(errors).value
     few = ["x", "y"] * 30
-    assert word_error_rate(errors, speakers=few).method == BY_UTTERANCE
+    assert word_error_rate(errors, speakers=few).method.startswith(BY_UTTERANCE)
 
 
 @pytest.mark.parametrize("emotions", [False, True])
