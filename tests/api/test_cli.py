@@ -279,6 +279,8 @@ def test_lists():
     "command",
     [
         "recommend",
+        "predict",
+        "judge",
         "pareto",
         "coverage",
         "cost",
@@ -446,6 +448,7 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
 QUICK = {
     "cost": ["--model", "whisper-tiny"],
     "recommend": ["--gflops", "200"],
+    "predict": ["--model", "tiny", "--save", "predictions.json"],
     "pareto": [],
     "export": ["--gflops", "200"],
     "export --schema": [],
