@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pydantic import ValidationError
 
 from measurements.catalogue import catalogue
-from measurements.figures import ASK, WRITTEN, FigureError, Unit, unit_of
+from measurements.figures import ASK, WRITTEN, FigureError, Unit, assumed_unit, unit_of
 from measurements.flat_rows import (
     COLUMNS,
     WRITTEN_ONLY,
@@ -156,15 +156,45 @@ def keep(found: Sequence[Measurement], store: Store) -> tuple[int, int]:
     return stored, len(found) - stored
 
 
-def remarks_of(found: Sequence[Measurement]) -> tuple[str, ...]:
-    """What to say of measurements that were taken in."""
+def remarks_of(
+    found: Sequence[Measurement], rows: Iterable[object], unit: Unit | None
+) -> tuple[str, ...]:
+    """What to say of measurements that were taken in.
+
+    Args:
+        found: The measurements.
+        rows: The rows that they are of.
+        unit: What was declared of all of them.
+    """
+    remarks = []
+    untold = list(_without_unit(row.cells if isinstance(row, Row) else row for row in rows))
+    if untold and unit is None:
+        remarks.append(
+            f"{len(untold)} of {len(found)} rows state no unit and were read as fractions: if they"
+            " are in percent, state --unit percent, or a column unit"
+        )
     high = [m.metric.value for m in found if m.metric.name == "wer" and m.metric.value > 1]
-    if not high:
-        return ()
-    return (
-        f"{len(high)} of {len(found)} rows have a WER above 100 %, up to {100 * max(high):g} %:"
-        " more errors than words",
-    )
+    if high:
+        remarks.append(
+            f"{len(high)} of {len(found)} rows have a WER above 100 %, up to {100 * max(high):g} %:"
+            " more errors than words"
+        )
+    return tuple(remarks)
+
+
+def _assumed_unit(rows: Sequence[object]) -> Unit | None:
+    """The unit of flat rows that state none; None if it has to be asked for."""
+    stated = any(isinstance(row, Mapping) and row.get("unit") for row in rows)
+    return None if stated else assumed_unit(_without_unit(rows))
+
+
+def _without_unit(rows: Iterable[object]) -> Iterator[Mapping[str, Any]]:
+    """Flat rows that state neither a unit nor the key of what is known."""
+    for row in rows:
+        if isinstance(row, Mapping) and not isinstance(row.get("configuration"), dict):
+            given = {name for name, value in row.items() if value not in (None, "")}
+            if not given & {"unit", "key"}:
+                yield row
 
 
 def read_rows(path: Path) -> Iterable[object]:
@@ -228,7 +258,7 @@ def from_rows(
     """
     placed = list(rows)
     plain = [row.cells if isinstance(row, Row) else row for row in placed]
-    known = _Known(plain, store)
+    known, unit = _Known(plain, store), unit or _assumed_unit(plain)
     found, errors = [], []
     for number, (place, row) in enumerate(zip(placed, plain, strict=True), 1):
         line = place.line if isinstance(place, Row | TableError) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
@@ -77,6 +77,23 @@ def unit_of(said: object, declared: Unit | None) -> Unit | None:
     if declared not in (None, found):
         raise FigureError(f"{said} here, {declared} was said of all rows", "unit")
     return found
+
+
+def assumed_unit(rows: Iterable[Mapping[str, object]]) -> Unit | None:
+    """The unit of rows of which nothing says it.
+
+    Returns:
+        ``fraction``, the unit of the format, if no WER or UA is above 1. None if one is: it may
+        be in percent or a WER above 100 %, and so may all others of the same table.
+    """
+    for row in rows:
+        for column in ("wer", "ua"):
+            try:
+                if column in row and _decimal(row[column], column) > 1:
+                    return None
+            except FigureError:
+                continue
+    return WRITTEN
 
 
 def figures_of(cells: Mapping[str, object], unit: Unit) -> Figures:

@@ -127,4 +127,6 @@ class MeasurementController(Controller):
         """
         found = exchange.from_rows(data.rows, store, unit)
         new, known = exchange.keep(found, store)
-        return Imported(stored=new, known=known, remarks=exchange.remarks_of(found))
+        return Imported(
+            stored=new, known=known, remarks=exchange.remarks_of(found, data.rows, unit)
+        )

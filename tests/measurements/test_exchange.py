@@ -181,7 +181,7 @@ def test_a_row_is_one_measurement_whatever_it_is_written_in(tmp_path):
         ({"lower": "0.1", "upper": "0.3"}, "level", "missing"),
         ({"lower": "0.1", "level": 0.9}, "upper", "missing"),
         ({"level": 0.9}, "lower", "missing"),
-        ({"lower": "0.1", "upper": "0.3", "level": 95}, "level", "less than 1"),
+        ({"lower": "0.1", "upper": "0.3", "level": 95}, "level", "less than"),
         ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": 0.005}, "se", "0.051"),
         ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": 0.2}, "se", "0.051"),
         ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": "0.070"}, "se", "0.051"),
@@ -258,15 +258,29 @@ def without_unit(**change):
     return {k: v for k, v in ROW.items() if k != "unit"} | change
 
 
-@pytest.mark.parametrize("wer", ["4.66", "0.0466", "17", 0.3])
-def test_a_unit_is_asked_for(store, wer):
+@pytest.mark.parametrize("wer", ["4.66", "17", 1.2, "1.0001"])
+def test_a_unit_is_asked_for_where_it_may_be_either(store, wer):
     """4.66 % was stored as 466 %, since it is below 5."""
     row = without_unit(wer=wer)
     assert wrong([row], store) == [(1, "unit")]
+    # Of the same table the small ones may be in percent too.
+    small = without_unit(wer="0.9", window_s="20")
+    assert wrong([small, row], store) == [(1, "unit")]
     assert wrong([ROW, row, row, {**row, "window_s": "-1"}], store)[0] == (2, "unit")
     for unit in ("fraction", "percent"):
         stated = without_unit(wer="0.5", unit=unit)
-        assert wrong([stated, row], store) == [(2, "unit")]
+        for other in (row, small):
+            assert wrong([stated, other], store) == [(2, "unit")]
+
+
+@pytest.mark.parametrize("wer", ["0.0466", 0.3, 1, "0"])
+def test_figures_of_at_most_1_are_fractions_and_that_is_said(wer):
+    rows = [without_unit(wer=wer)]
+    found = from_rows(rows)
+    assert found == from_rows([{**rows[0], "unit": "fraction"}])
+    (remark,) = remarks_of(found, rows, None)
+    assert "--unit percent" in remark
+    assert remarks_of(found, rows, "fraction") == ()
 
 
 def test_a_unit_is_of_a_row_or_of_all(store):
@@ -304,9 +318,9 @@ def test_percent_is_a_hundredth_to_the_last_digit(percent, metric):
 def test_more_errors_than_words_are_taken_and_said():
     found = from_rows([ROW, {**ROW, "wer": "1.5"}, {**ROW, "wer": "250", "unit": "percent"}])
     assert [m.metric.value for m in found] == [0.2, 1.5, 2.5]
-    (remark,) = remarks_of(found)
+    (remark,) = remarks_of(found, [], None)
     assert "2 of 3" in remark and "250 %" in remark
-    assert remarks_of(found[:1]) == ()
+    assert remarks_of(found[:1], [ROW], None) == ()
     with pytest.raises(RowsError, match="above 100 %"):
         from_rows([{**SER, "ua": 85.0}])
 
@@ -332,7 +346,6 @@ def test_what_was_written_needs_no_unit(tmp_path, store):
     known = to_row(next(m for m in catalogue() if m.metric.name == "wer"))
     assert known.pop("unit") == "fraction"
     assert take_in([known], store) == (0, 1)
-    assert wrong([{**known, "key": ""}], store)[0] == (1, "unit")
     (own,) = from_rows([ROW])
     for name in ("one.csv", "one.jsonl"):
         write_file([own], tmp_path / name)
