@@ -322,8 +322,9 @@ class ImportRequest(Schema):
     Attributes:
         rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua``, their
             ``unit`` (``fraction`` or ``percent``, unless the parameter ``unit`` says it of all
-            rows), and the fields of its configuration. A row of a known ``key``, flat or whole,
-            has to say what is known under it.
+            rows; fractions if neither does and all figures are below 1), and the fields of its
+            configuration. A row of a known ``key``, flat or whole, has to say what is known
+            under it.
     """
 
     rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ROWS)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pydantic import ValidationError
 
 from measurements.catalogue import catalogue
-from measurements.figures import ASK, WRITTEN, FigureError, Unit, assumed_unit, unit_of
+from measurements.figures import ASK, WRITTEN, FigureError, Unit, default_unit, unit_of
 from measurements.flat_rows import (
     COLUMNS,
     WRITTEN_ONLY,
@@ -52,7 +52,6 @@ _BY_RUN = frozenset(
         "peak_memory_bytes",
         "peak_allocated_bytes",
         "joules_per_audio_second",
-        "fingerprint",
         "adapter",
         "software",
         "created_at",
@@ -103,6 +102,9 @@ class _Known:
     Args:
         rows: The rows that come.
         store: The store; none leaves the catalogue.
+
+    Attributes:
+        unit: Of rows that name none and have no key; None if it has to be asked for.
     """
 
     def __init__(self, rows: Sequence[object], store: Store | None) -> None:
@@ -110,6 +112,7 @@ class _Known:
         stored = store.measurements_of(filter(_well_formed, named)) if store else {}
         self._by_key = {m.key: m for m in catalogue()} | stored
         self._tasks = study_tasks(store)
+        self.unit = default_unit(filter(_is_unstated, rows))
 
     def get(self, key: object) -> Measurement | None:
         """The measurement of a key."""
@@ -156,48 +159,35 @@ def keep(found: Sequence[Measurement], store: Store) -> tuple[int, int]:
     return stored, len(found) - stored
 
 
-def remarks_of(
-    found: Sequence[Measurement], rows: Iterable[object], unit: Unit | None
-) -> tuple[str, ...]:
-    """What to say of measurements that were taken in.
+def assumption_of(rows: Sequence[object], found: Sequence[Measurement]) -> str | None:
+    """What to say of rows that were taken as fractions since they name no unit.
 
     Args:
-        found: The measurements.
-        rows: The rows that they are of.
-        unit: What was declared of all of them.
+        rows: The rows, of which none was said otherwise.
+        found: Their measurements.
     """
-    remarks = []
-    untold = list(_without_unit(row.cells if isinstance(row, Row) else row for row in rows))
-    if untold and unit is None:
-        remarks.append(
-            f"{len(untold)} of {len(found)} rows state no unit and were read as fractions: if they"
-            " are in percent, state --unit percent, or a column unit"
-        )
+    plain = (row.cells if isinstance(row, Row) else row for row in rows)
+    pairs = zip(plain, found, strict=True)
+    assumed = [m.metric for row, m in pairs if _is_unstated(row)]
+    if not assumed:
+        return None
+    ends = [100 * pick(metric.value for metric in assumed) for pick in (min, max)]
+    shown = " to ".join(dict.fromkeys(f"{end:.4g} %" for end in ends))
+    return f"no unit is named, taken as fractions: {assumed[0].name.upper()} {shown}"
+
+
+def remarks_of(found: Sequence[Measurement]) -> tuple[str, ...]:
+    """What to say of measurements that were taken in."""
     high = [m.metric.value for m in found if m.metric.name == "wer" and m.metric.value > 1]
-    if high:
-        remarks.append(
-            f"{len(high)} of {len(found)} rows have a WER above 100 %, up to {100 * max(high):g} %:"
-            " more errors than words"
-        )
-    return tuple(remarks)
+    if not high:
+        return ()
+    return (
+        f"{len(high)} of {len(found)} rows have a WER above 100 %, up to {100 * max(high):g} %:"
+        " more errors than words",
+    )
 
 
-def _assumed_unit(rows: Sequence[object]) -> Unit | None:
-    """The unit of flat rows that state none; None if it has to be asked for."""
-    stated = any(isinstance(row, Mapping) and row.get("unit") for row in rows)
-    return None if stated else assumed_unit(_without_unit(rows))
-
-
-def _without_unit(rows: Iterable[object]) -> Iterator[Mapping[str, Any]]:
-    """Flat rows that state neither a unit nor the key of what is known."""
-    for row in rows:
-        if isinstance(row, Mapping) and not isinstance(row.get("configuration"), dict):
-            given = {name for name, value in row.items() if value not in (None, "")}
-            if not given & {"unit", "key"}:
-                yield row
-
-
-def read_rows(path: Path) -> Iterable[object]:
+def read_rows(path: Path) -> list[object]:
     """The rows of a file, by its ending.
 
     Raises:
@@ -251,14 +241,15 @@ def from_rows(
     Args:
         rows: The rows: of a table, of JSON, or errors in place of those that can't be read.
         store: What is known beside the catalogue.
-        unit: Of the figures of flat rows that don't name one.
+        unit: Of the figures of flat rows that don't name one. Left out, they are fractions if
+            all of these rows are below 1, and otherwise refused.
 
     Raises:
         RowsError: A row is none; all of what is wrong is named.
     """
     placed = list(rows)
     plain = [row.cells if isinstance(row, Row) else row for row in placed]
-    known, unit = _Known(plain, store), unit or _assumed_unit(plain)
+    known = _Known(plain, store)
     found, errors = [], []
     for number, (place, row) in enumerate(zip(placed, plain, strict=True), 1):
         line = place.line if isinstance(place, Row | TableError) else None
@@ -311,7 +302,8 @@ def _measurement(row: object, known: _Known, unit: Unit | None) -> Measurement:
     else:
         given = given_of(row)
         earlier = known.get(given.get("key"))
-        found = measurement_of(given, _unit(given, earlier, unit), known=earlier is not None)
+        assumed = known.unit if earlier is None else WRITTEN
+        found = measurement_of(given, _unit(given, unit, assumed), known=earlier is not None)
         earlier = earlier or (None if "key" in given else known.get(found.key))
         wrong = _wrong_of_table(given, found, earlier)
     if wrong:
@@ -322,17 +314,21 @@ def _measurement(row: object, known: _Known, unit: Unit | None) -> Measurement:
     return earlier or known.add(found)
 
 
-def _unit(given: Mapping[str, Any], earlier: Measurement | None, declared: Unit | None) -> Unit:
-    """The unit of a row's figures; that of written tables where the row's key is known."""
+def _unit(given: Mapping[str, Any], declared: Unit | None, assumed: Unit | None) -> Unit:
     try:
-        found = unit_of(given.get("unit"), declared)
+        found = unit_of(given.get("unit"), declared) or assumed
     except FigureError as error:
         raise WrongColumnsError({error.column: str(error)}) from None
-    if found is None and earlier is not None:
-        return WRITTEN
     if found is None:
         raise WrongColumnsError({"unit": ASK})
     return found
+
+
+def _is_unstated(row: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a row is flat and says neither its unit nor its key."""
+    if not isinstance(row, Mapping) or "configuration" in row:
+        return False
+    return not row.get("unit") and not row.get("key")
 
 
 def _wrong_of_record(found: Measurement, earlier: Measurement | None) -> dict[str, str]:

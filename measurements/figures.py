@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
@@ -22,9 +23,10 @@ COLUMNS = ("wer", "ua", "se", "lower", "upper")
 """Of a row, all in one unit."""
 
 ASK = (
-    "is it a fraction or in percent? Say so in a column unit, fraction or percent, or of all rows:"
-    " --unit on the command line, ?unit= over HTTP"
+    "fractions or percent? Figures of 1 and more may be either: say which in a column unit, or of"
+    " all rows (--unit on the command line, ?unit= over HTTP)"
 )
+"""What is asked of rows that :func:`default_unit` finds none for."""
 
 _MOST_WER = 5
 """As a fraction: above 500 % it is asked whether a percentage was meant."""
@@ -79,20 +81,20 @@ def unit_of(said: object, declared: Unit | None) -> Unit | None:
     return found
 
 
-def assumed_unit(rows: Iterable[Mapping[str, object]]) -> Unit | None:
-    """The unit of rows of which nothing says it.
+def default_unit(rows: Iterable[Mapping[str, object]]) -> Unit | None:
+    """The unit of rows that name none: fractions, unless a figure of theirs may be in percent.
+
+    Args:
+        rows: All rows that name no unit.
 
     Returns:
-        ``fraction``, the unit of the format, if no WER or UA is above 1. None if one is: it may
-        be in percent or a WER above 100 %, and so may all others of the same table.
+        None if one has a figure of 1 or more, which is 100 % or more, or 1 % or more.
     """
     for row in rows:
-        for column in ("wer", "ua"):
-            try:
-                if column in row and _decimal(row[column], column) > 1:
+        for column in COLUMNS:
+            with suppress(FigureError):
+                if column in row and _decimal(row[column], column) >= 1:
                     return None
-            except FigureError:
-                continue
     return WRITTEN
 
 

@@ -24,12 +24,11 @@ def import_measurements(
     r"""Take in measurements that were made elsewhere, all of a file or none.
 
     Columns are study, dataset, provenance, wer or ua, their unit (fraction or percent; --unit
-    states it of all rows), the fields of a configuration (model, window_s, token_stride and so on;
-    defaults where left out), and where known se, lower, upper, level, utterances,
-    reference_words, language and source. A table with a WER or UA above 1 has to state its unit;
-    without one, smaller values are read as fractions. Columns of other names are refused. A row
-    whose key is known has to say what is known, and is not stored again. Times and costs are read
-    from JSONL only: a new row of a table that has them is refused.
+    states it of all rows, and it has to be stated if a figure is 1 or more), the fields of a
+    configuration (model, window_s, token_stride and so on; defaults where left out), and where
+    known se, lower, upper, level, utterances, reference_words, language and source. Columns of
+    other names are refused. A row whose key is known has to say what is known, and is not stored
+    again. Times and costs are read from JSONL only: a new row of a table that has them is refused.
 
     \b
     speechplan import results.csv
@@ -41,19 +40,20 @@ def import_measurements(
 
         store = writable_store()
         try:
-            rows = list(exchange.read_rows(file))
+            rows = exchange.read_rows(file)
             found = exchange.from_rows(rows, store, unit)
         except exchange.RowsError as error:
             for wrong in error.errors[:_SHOWN]:
                 typer.echo(f"{file}: {wrong}", err=True)
             raise
         new, known = exchange.keep(found, store)
-        remarks = exchange.remarks_of(found, rows, unit)
+        remarks = exchange.remarks_of(found)
         if as_json:
             print_json({"stored": new, "known": known} | ({"remarks": remarks} if remarks else {}))
             return
         console.print(f"{new} stored, {known} known already")
-        show_remarks(remarks, quiet=as_json)
+        assumed = exchange.assumption_of(rows, found) if unit is None else None
+        show_remarks([*([assumed] if assumed else []), *remarks], quiet=as_json)
 
 
 _SHOWN = 20

@@ -123,7 +123,8 @@ class MeasurementController(Controller):
         In JSON, or in a file as ``GET`` answers, by Content-Type; application/x-ndjson and
         application/x-jsonlines are taken as application/jsonl. JSON Lines hold all of a
         measurement, or flat rows as tables do. Whether figures of flat rows are fractions or in
-        percent is said by a column ``unit`` or the parameter.
+        percent is said by a column ``unit`` or the parameter; it may be left out where all of them
+        are fractions below 1.
         """
         found = exchange.from_rows(data.rows, store, unit)
         new, known = exchange.keep(found, store)

@@ -111,6 +111,8 @@ def test_measurements_go_out_and_come_back(tmp_path, monkeypatch):
     wrong.write_text("study,dataset,provenance,model,wer,unit\na,b,c,base,1.2,fraction\n")
     assert "120 %" in ask("import", str(wrong))["remarks"][0]
     assert "120 %" in run("import", str(wrong)).stdout
+    wrong.write_text("study,dataset,provenance,model,wer\na,b,c,base,0.12\n")
+    assert "taken as fractions: WER 12 %" in run("import", str(wrong)).stdout
     wrong.write_text("study,werr\n")
     result = run("import", str(wrong))
     assert (result.exit_code, f"{wrong}:1: werr: " in result.stderr) == (2, True)

@@ -240,7 +240,7 @@ def test_files_from_python(ask):  # noqa: F811
     content = ask("export_measurements", study=STUDY)
     assert len(content.splitlines()) == 11
     assert ask("import_file", content).known == 11
-    rows = table([{k: v for k, v in ROW.items() if k != "unit"}]).encode()
+    rows = table([{k: v for k, v in ROW.items() if k != "unit"} | {"wer": 20}]).encode()
     with pytest.raises(RowsError) as asked:
         ask("import_file", rows, media_type="text/csv")
     assert (asked.value.errors[0]["field"], asked.value.errors[0]["line"]) == ("unit", 2)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from measurements.catalogue import catalogue
 from measurements.exchange import (
     RowsError,
+    assumption_of,
     from_rows,
     read_rows,
     remarks_of,
@@ -201,7 +202,7 @@ def test_what_is_wrong_is_named_by_row_and_field(change, field, said):
         ({"metric": {"name": "wer", "value": 0.2, "lower": 0.5, "upper": 0.1}}, "metric", "above"),
         ({"metric": {"name": "wer", "value": 0.2, "lower": 0.3}}, "metric", "lower 0.3 is above"),
         ({"metric": {"name": "wer", "value": float("nan")}}, "metric.value", "finite"),
-        ({"metric": {"name": "wer", "value": 0.2, "level": 95}}, "metric.level", "less than"),
+        ({"metric": {"name": "wer", "value": 0.2, "level": 95}}, "metric.level", "less than 1"),
         ({"flops_counted": -1e9}, "flops_counted", "greater than or equal to 0"),
         ({"rtf": {"total": -0.1}}, "rtf.total", "greater than or equal to 0"),
         ({"rtf": {"total": float("inf")}}, "rtf.total", "finite"),
@@ -258,29 +259,27 @@ def without_unit(**change):
     return {k: v for k, v in ROW.items() if k != "unit"} | change
 
 
-@pytest.mark.parametrize("wer", ["4.66", "17", 1.2, "1.0001"])
-def test_a_unit_is_asked_for_where_it_may_be_either(store, wer):
+@pytest.mark.parametrize("wer", ["4.66", "1", "17", 1.3, 466])
+def test_a_unit_is_asked_for(store, wer):
     """4.66 % was stored as 466 %, since it is below 5."""
     row = without_unit(wer=wer)
     assert wrong([row], store) == [(1, "unit")]
-    # Of the same table the small ones may be in percent too.
-    small = without_unit(wer="0.9", window_s="20")
-    assert wrong([small, row], store) == [(1, "unit")]
     assert wrong([ROW, row, row, {**row, "window_s": "-1"}], store)[0] == (2, "unit")
     for unit in ("fraction", "percent"):
         stated = without_unit(wer="0.5", unit=unit)
-        for other in (row, small):
-            assert wrong([stated, other], store) == [(2, "unit")]
+        assert wrong([stated, row], store) == [(2, "unit")]
+    # The rows of a file that name none have one unit: 0.9 % among 4 % is no 90 %.
+    assert wrong([row, without_unit(wer="0.9")], store) == [(1, "unit")]
+    assert wrong([without_unit(wer="0.9", upper="2", lower="0.1", level=0.9)]) == [(1, "unit")]
+    assert len(from_rows([without_unit(wer="0.9"), {**ROW, "wer": "4.66"}])) == 2
 
 
-@pytest.mark.parametrize("wer", ["0.0466", 0.3, 1, "0"])
-def test_figures_of_at_most_1_are_fractions_and_that_is_said(wer):
-    rows = [without_unit(wer=wer)]
+def test_fractions_need_no_unit_and_are_said_to_be_taken_as_such():
+    rows = [without_unit(wer="0.2"), without_unit(wer="0.0466"), ROW]
     found = from_rows(rows)
-    assert found == from_rows([{**rows[0], "unit": "fraction"}])
-    (remark,) = remarks_of(found, rows, None)
-    assert "--unit percent" in remark
-    assert remarks_of(found, rows, "fraction") == ()
+    assert [m.metric.value for m in found] == [0.2, 0.0466, 0.2]
+    assert "4.66 % to 20 %" in assumption_of(rows, found)
+    assert assumption_of([ROW, RECORD], found[:2]) is None
 
 
 def test_a_unit_is_of_a_row_or_of_all(store):
@@ -318,9 +317,9 @@ def test_percent_is_a_hundredth_to_the_last_digit(percent, metric):
 def test_more_errors_than_words_are_taken_and_said():
     found = from_rows([ROW, {**ROW, "wer": "1.5"}, {**ROW, "wer": "250", "unit": "percent"}])
     assert [m.metric.value for m in found] == [0.2, 1.5, 2.5]
-    (remark,) = remarks_of(found, [], None)
+    (remark,) = remarks_of(found)
     assert "2 of 3" in remark and "250 %" in remark
-    assert remarks_of(found[:1], [ROW], None) == ()
+    assert remarks_of(found[:1]) == ()
     with pytest.raises(RowsError, match="above 100 %"):
         from_rows([{**SER, "ua": 85.0}])
 
@@ -346,6 +345,8 @@ def test_what_was_written_needs_no_unit(tmp_path, store):
     known = to_row(next(m for m in catalogue() if m.metric.name == "wer"))
     assert known.pop("unit") == "fraction"
     assert take_in([known], store) == (0, 1)
+    high = {**known, "key": "", "wer": 1.2}
+    assert (1, "unit") in wrong([high], store)
     (own,) = from_rows([ROW])
     for name in ("one.csv", "one.jsonl"):
         write_file([own], tmp_path / name)
