@@ -47,13 +47,13 @@ def import_measurements(
                 typer.echo(f"{file}: {wrong}", err=True)
             raise
         new, known = exchange.keep(found, store)
-        remarks = exchange.remarks_of(found)
+        assumed = exchange.assumption_of(rows, found) if unit is None else None
+        remarks = [*filter(None, [assumed]), *exchange.remarks_of(found)]
         if as_json:
             print_json({"stored": new, "known": known} | ({"remarks": remarks} if remarks else {}))
             return
         console.print(f"{new} stored, {known} known already")
-        assumed = exchange.assumption_of(rows, found) if unit is None else None
-        show_remarks([*([assumed] if assumed else []), *remarks], quiet=as_json)
+        show_remarks(remarks, quiet=as_json)
 
 
 _SHOWN = 20
