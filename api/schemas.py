@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,11 +17,13 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from measurements.coverage import Covered
+from measurements.datasets import NAME
 from measurements.measured_curves import MeasuredCurve
 from measurements.profiles import DeviceProfile
 from measurements.records import Measurement
 from models_registry import Configuration
 from models_registry.configuration import Task
+from models_registry.languages import known_language
 from planner.answer import ComponentFlops, Front, Prediction, Recommendation, StudySummary
 from planner.cost import Convention
 from planner.curves.along import FittedCurve
@@ -139,6 +142,8 @@ class PredictionsRequest(Schema):
         study: Study to predict for; the task's default when left out.
         dataset: Data set whose study is meant, instead of its name.
         subset: Part of the data set.
+        language: Language of the data set's speech, by code or name, if the data does not say it.
+        dataset_name: Short name of the data set, and so of its study, instead of its own.
         device: Device that time, energy and money belong to; ``local`` is this machine. They are
             left out without one.
         usd_per_device_hour: Price of the device.
@@ -157,6 +162,8 @@ class PredictionsRequest(Schema):
     study: str | None = None
     dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    language: Annotated[str, Field(max_length=100), AfterValidator(known_language)] | None = None
+    dataset_name: Annotated[str, Field(pattern=NAME)] | None = None
     device: str | None = None
     usd_per_device_hour: Price | None = None
     device_watts: Watts | None = None
@@ -183,8 +190,10 @@ class PredictionsRequest(Schema):
         ]
         if others:
             raise ValidationError.from_exception_data(type(self).__name__, others)
-        if self.subset is not None and self.dataset is None:
-            raise ValueError("subset is a part of a data set: name that")
+        of_dataset = ("subset", "language", "dataset_name")
+        stated = [name for name in of_dataset if getattr(self, name) is not None]
+        if stated and self.dataset is None:
+            raise ValueError(f"{' and '.join(stated)} is of a data set: name that")
         self.setting()
         return self
 
