@@ -12,9 +12,9 @@ from litestar.datastructures.headers import Accept
 
 from api.problems import invalid, problem
 from api.schemas import MOST_ROWS, ImportRequest
+from measurements.cells import TableError
 from measurements.flat_rows import COLUMNS
 from measurements.row_formats import rows_of
-from measurements.tables import TableError
 
 JSON = MediaType.JSON.value
 JSONL = "application/jsonl"

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measurements.tables import Row, TableError, checked, number_of, read_csv
+from measurements.cells import Row, TableError, checked, number_of
+from measurements.tables import read_csv
 
 _NAMED = 3
 """Lines that a warning names; the others are counted."""

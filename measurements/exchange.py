@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pydantic import ValidationError
 
 from measurements.catalogue import catalogue
+from measurements.cells import Row, TableError
 from measurements.figures import ASK, WRITTEN, FigureError, Unit, default_unit, unit_of
 from measurements.flat_rows import (
     COLUMNS,
@@ -31,7 +32,6 @@ from measurements.flat_rows import (
 from measurements.records import Measurement
 from measurements.row_formats import SUFFIXES, rows_of, table_of
 from measurements.studies import named_task, study_tasks
-from measurements.tables import Row, TableError
 from models_registry import UnknownNameError
 
 if TYPE_CHECKING:

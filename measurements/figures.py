@@ -10,7 +10,7 @@ from math import isfinite
 from statistics import NormalDist
 from typing import Literal, get_args
 
-from measurements.tables import number_of
+from measurements.cells import number_of
 
 Unit = Literal["fraction", "percent"]
 

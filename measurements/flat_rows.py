@@ -10,9 +10,10 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, Field
 
 from measurements import figures
+from measurements.cells import number_of
 from measurements.figures import FigureError, Unit, check_agreement, figures_of
 from measurements.records import DatasetInfo, Fraction, Level, Measurement, Metric, Record, Source
-from measurements.tables import number_of, unknown_column
+from measurements.tables import unknown_column
 from models_registry import Configuration
 from models_registry.languages import ENGLISH, known_language
 
