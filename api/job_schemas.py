@@ -84,7 +84,7 @@ class VerificationRequest(Schema):
     dataset_name: Annotated[str, Field(pattern=NAME)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_runs: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_seconds: Annotated[float, Field(ge=0.001, le=1e7, allow_inf_nan=False)] | None = None
 
 
 class VerificationResponse(Schema):

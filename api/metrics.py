@@ -11,6 +11,7 @@ import platform
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -29,13 +30,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.processes import METRICS_FOLDER
-from measurements.coverage import timed, verified
+from measurements.coverage import judged, timed, verified
 from measurements.jobs.queue import JobQueue
 from measurements.logs import get_logger
-from measurements.speed import Speed
 from measurements.store import Store, StoreError
-from measurements.verification_records import Run
-from models_registry.configuration import Task
 from planner.answer import Recommendation
 
 _log = get_logger("metrics")
@@ -46,7 +44,27 @@ _LATENCY_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60
 _ERROR = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Absolute errors of WER or UA, as fractions."""
 
-_Checked = tuple[list[tuple[Task, Run]], list[Speed]]
+
+@dataclass(frozen=True)
+class _Came:
+    """What has come of a prediction of quality, or of an RTF.
+
+    Attributes:
+        of: Its task, or its device.
+        basis: What it rested on.
+        inside: Whether it held.
+        off: How far it was from what was measured.
+    """
+
+    of: str
+    basis: str
+    inside: bool
+    off: float
+
+
+_Checked = tuple[list[_Came], list[_Came]]
+"""Of quality, and of RTFs."""
+
 """Errors that a real run has checked, with their tasks, and times."""
 
 _Group = TypeVar("_Group", bound=tuple[str, ...])
@@ -129,11 +147,11 @@ class StoreCollector(Collector):
         )
 
     def _coverage(self) -> Iterable[Metric]:
-        runs, speeds = self._runs()
-        timings = Tally((s.device, s.predicted.basis) for s in speeds)
-        held = Tally((s.device, s.predicted.basis) for s in speeds if s.inside)
-        checked = Tally((task, run.predicted.basis) for task, run in runs)
-        inside = Tally((task, run.predicted.basis) for task, run in runs if run.inside)
+        quality, speeds = self._record()
+        timings = Tally((one.of, one.basis) for one in speeds)
+        held = Tally((one.of, one.basis) for one in speeds if one.inside)
+        checked = Tally((one.of, one.basis) for one in quality)
+        inside = Tally((one.of, one.basis) for one in quality if one.inside)
         yield _gauge(
             "speechplan_predictions_checked",
             "Predictions that a real run has checked",
@@ -163,18 +181,46 @@ class StoreCollector(Collector):
             "|measured - predicted| of WER or UA, as a fraction, over checked predictions",
             labels=("task",),
         )
-        for task in sorted({task for task, _ in runs}):
-            off = [abs(r.measured.value - r.predicted.mean) for t, r in runs if t == task]
+        for task in sorted({one.of for one in quality}):
+            off = [one.off for one in quality if one.of == task]
             errors.add_metric((task,), _buckets(off), sum(off))
         yield errors
 
-    def _runs(self) -> _Checked:
-        """Checked predictions; read again when a verification has changed."""
-        state = self._store.verifications_state()
+    def _record(self) -> _Checked:
+        """Checked predictions; read again when one was added."""
+        state = self._store.record_state()
         if self._checked[0] != state:
-            runs = [(one.question.task, run) for one, run in verified(self._store)]
-            self._checked = (state, (runs, timed(self._store)))
+            self._checked = (state, _checked(self._store))
         return self._checked[1]
+
+
+def _checked(store: Store) -> _Checked:
+    quality = [
+        _Came(
+            verification.question.task,
+            run.predicted.basis,
+            run.inside,
+            abs(run.measured.value - run.predicted.mean),
+        )
+        for verification, run in verified(store)
+    ]
+    speeds = [
+        _Came(
+            one.device,
+            one.predicted.basis,
+            bool(one.inside),
+            abs(one.measured - one.predicted.mean),
+        )
+        for one in timed(store)
+    ]
+    for one in judged(store):
+        off = abs(one.measured - one.predicted.mean)
+        if one.quantity in ("wer", "ua"):
+            task, basis = one.configuration.task, one.predicted.basis
+            quality.append(_Came(task, basis, bool(one.inside), off))
+        elif one.quantity == "rtf" and one.device is not None:
+            speeds.append(_Came(one.device, one.predicted.basis, bool(one.inside), off))
+    return quality, speeds
 
 
 def exposition(collector: StoreCollector, accept: str) -> tuple[bytes, str]:

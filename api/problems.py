@@ -30,6 +30,7 @@ from models_registry import UnknownNameError, WeightsError
 from models_registry.adapters import AdapterError
 from planner.errors import (
     InsufficientDataError,
+    InvalidConfigurationsError,
     NoFeasibleConfigurationError,
     PlannerError,
 )
@@ -94,6 +95,10 @@ PLANNER_TITLES = {
 def _from_planner(error: PlannerError) -> ProblemDetailsException:
     title = PLANNER_TITLES.get(error.code, "The question can't be answered")
     return problem(422, error.code, title, str(error), error.details)
+
+
+def _from_configurations(error: InvalidConfigurationsError) -> ProblemDetailsException:
+    return problem(400, *_NAMES[400], str(error), error.details)
 
 
 def _from_unknown_name(error: UnknownNameError) -> ProblemDetailsException:
@@ -223,6 +228,7 @@ CONVERTERS: dict[type[Exception], Callable[[Any], ProblemDetailsException]] = {
     ValidationException: _from_validation,
     ValidationError: _from_pydantic,
     PlannerError: _from_planner,
+    InvalidConfigurationsError: _from_configurations,
     UnknownNameError: _from_unknown_name,
     DatasetError: _from_dataset,
     RowsError: _from_rows,

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -64,15 +64,50 @@ def getting_ready(processes: int) -> Iterator[None]:
         yield
 
 
-def answer_together(processes: int, options: Mapping[str, Any]) -> None:
+class StartError(RuntimeError):
+    """A service that ended before it answered; its log says why."""
+
+
+def answer_alone(app: Litestar, bound: Sequence[socket.socket], options: Mapping[str, Any]) -> None:
+    """Answers in this process.
+
+    Args:
+        app: What answers.
+        bound: Where it listens.
+        options: What else the server is told.
+
+    Raises:
+        StartError: It could not be started.
+    """
+    import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
+
+    server = uvicorn.Server(uvicorn.Config(app, **options))
+    try:
+        with suppress(KeyboardInterrupt):
+            server.run(list(bound))
+    except SystemExit as error:
+        if error.code != STARTUP_FAILURE:
+            raise
+        raise StartError("the service could not be started: its log says why") from None
+
+
+def answer_together(
+    processes: int, bound: Sequence[socket.socket], options: Mapping[str, Any]
+) -> None:
     """Answers in several processes, of which this one only looks after the others.
 
     Args:
         processes: How many; each makes an application of its own. :func:`getting_ready` for them.
+        bound: Where they listen.
         options: What else the server is told.
+
+    Raises:
+        StartError: One of them could not be started.
     """
     import uvicorn
     from uvicorn import _subprocess
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
     if _FORKS:  # The server knows no other way of being told.
@@ -80,10 +115,13 @@ def answer_together(processes: int, options: Mapping[str, Any]) -> None:
     config = uvicorn.Config(
         f"{__name__}:{application.__name__}", factory=True, workers=processes, **options
     )
-    bound = config.bind_socket()
     # Elsewhere the last one that asks for a port gets all of its connections.
-    listening = Spread(bound) if sys.platform == "linux" else bound
-    Multiprocess(config, [listening]).run()
+    linux = sys.platform == "linux"
+    listening: list[socket.socket] = [Spread(one) if linux else one for one in bound]
+    together = Multiprocess(config, listening)
+    together.run()
+    if any(one.exitcode == STARTUP_FAILURE for one in together.processes):
+        raise StartError("the service could not be started: its log says why")
 
 
 class Spread(socket.socket):
@@ -107,6 +145,8 @@ class Spread(socket.socket):
 
 def _of_its_own(family: int, address: Any) -> socket.socket:
     made = socket.socket(family)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind(address)

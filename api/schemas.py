@@ -5,24 +5,32 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from measurements.coverage import Covered
+from measurements.datasets import NAME
 from measurements.measured_curves import MeasuredCurve
 from measurements.profiles import DeviceProfile
 from measurements.records import Measurement
 from models_registry import Configuration
 from models_registry.configuration import Task
-from planner.answer import ComponentFlops, Estimate, Front, Recommendation, StudySummary
+from models_registry.languages import known_language
+from planner.answer import ComponentFlops, Front, Prediction, Recommendation, StudySummary
+from planner.cost import Convention
 from planner.curves.along import FittedCurve
 from planner.curves.summary import FitSummary
-from planner.question import Chance
+from planner.question import Setting
+from planner.ranges import Chance, Price, Seed, Utilisation, Watts
+from planner.workload import Workload
 
 
 class Schema(BaseModel):
@@ -127,39 +135,96 @@ class DevicesResponse(Schema):
 
 
 class PredictionsRequest(Schema):
-    """Configurations whose quality is asked for.
+    """Configurations that everything known of is asked for.
 
     Attributes:
         configurations: All of one task.
         study: Study to predict for; the task's default when left out.
+        dataset: Data set whose study is meant, instead of its name.
+        subset: Part of the data set.
+        language: Language of the data set's speech, by code or name, if the data does not say it.
+        dataset_name: Short name of the data set, and so of its study, instead of its own.
+        device: Device that time, energy and money belong to; ``local`` is this machine. They are
+            left out without one.
+        usd_per_device_hour: Price of the device.
+        device_watts: Power that it draws while it computes; what is known of it when left out.
+        max_utilisation: Share of its time that a device may be busy, where the workload says
+            how often recordings come.
+        workload: What is served; the study's recordings when left out. How many run together a
+            configuration says itself.
+        convention: How FLOPs are counted.
         level: Probability of the intervals.
+        risk: Tolerated probability that more devices are needed than are paid for.
         seed: Seed of the fit.
     """
 
     configurations: Annotated[list[Configuration], Field(min_length=1, max_length=1000)]
     study: str | None = None
+    dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    language: Annotated[str, Field(max_length=100), AfterValidator(known_language)] | None = None
+    dataset_name: Annotated[str, Field(pattern=NAME)] | None = None
+    device: str | None = None
+    usd_per_device_hour: Price | None = None
+    device_watts: Watts | None = None
+    max_utilisation: Utilisation = 0.7
+    workload: Workload | None = None
+    convention: Convention = "counted-1"
     level: Chance = 0.90
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    risk: Chance = 0.10
+    seed: Seed = 0
 
     @model_validator(mode="after")
-    def _of_one_task(self) -> Self:
-        if len({configuration.task for configuration in self.configurations}) > 1:
-            raise ValueError("configurations are of more than one task")
+    def _consistent(self) -> Self:
+        task = self.configurations[0].task
+        others = [
+            InitErrorDetails(
+                type=PydanticCustomError(
+                    "other_task", "{own}, the first is {first}", {"own": one.task, "first": task}
+                ),
+                loc=("configurations", place, "task"),
+                input=one.task,
+            )
+            for place, one in enumerate(self.configurations)
+            if one.task != task
+        ]
+        if others:
+            raise ValidationError.from_exception_data(type(self).__name__, others)
+        of_dataset = ("subset", "language", "dataset_name")
+        stated = [name for name in of_dataset if getattr(self, name) is not None]
+        if stated and self.dataset is None:
+            raise ValueError(f"{' and '.join(stated)} is of a data set: name that")
+        self.setting()
         return self
 
+    def setting(self) -> Setting:
+        """The setting that the configurations are predicted in.
 
-class Predicted(Schema):
-    """A configuration and its quality by the metric's name."""
-
-    configuration: Configuration
-    predictions: dict[str, Estimate]
+        Raises:
+            ValidationError: It is none.
+        """
+        own = {name: getattr(self, name) for name in Setting.model_fields if hasattr(self, name)}
+        return Setting(task=self.configurations[0].task, **own)
 
 
 class PredictionsResponse(Schema):
-    """In the order that was asked for."""
+    """What is known of configurations.
 
-    items: list[Predicted]
+    Attributes:
+        items: In the order that was asked for.
+        study: Study that they are predicted for.
+        workload: What costs are for, in words.
+        device: Device that time, energy and money belong to.
+        level: Probability of the intervals.
+        left_out: Costs that can't be said, each with what it takes.
+    """
+
+    items: list[Prediction]
     study: str
+    workload: str
+    device: str | None
+    level: float
+    left_out: dict[str, str]
 
 
 class CurvesResponse(Schema):

@@ -14,7 +14,9 @@ from measurements.calibration_pace import Pace
 from measurements.calibration_plan import output_tokens, plan
 from measurements.energy import energy_counter
 from measurements.evaluation.base import describe_device, software
+from measurements.load import LoadMeter
 from measurements.memory import MemoryMeter, free_bytes, release, used_bytes
+from measurements.microbenchmark import fingerprint_of
 from measurements.progress import Progress
 from measurements.records import DeviceInfo, DeviceTiming, Record, measurement_key
 from measurements.store import Store
@@ -207,12 +209,13 @@ def time_configuration(
         build: Makes the model.
         first_of_kind: Whether nothing of its task and precision has run before.
     """
+    fingerprint = fingerprint_of(device, info)
     baseline = used_bytes(device)
     start = time.perf_counter()
     model = build(configuration, device)
     load_s = time.perf_counter() - start
     release(device)
-    meter, counter = MemoryMeter(device), energy_counter(device)
+    meter, counter, load = MemoryMeter(device), energy_counter(device), LoadMeter()
     waveforms = _noise(configuration)
     name = f"noise-{len(waveforms[0]) / 16_000:g}s"
 
@@ -247,6 +250,9 @@ def time_configuration(
         joules_per_audio_second=(
             joules / sum(s.audio_s for s in counted) if counter and counted else None
         ),
+        others_cpu_share=load.others_share(),
+        processor_speed=spells.speed if spells else None,
+        fingerprint=fingerprint,
         software=software(),
         created_at=datetime.now(UTC),
     )

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
+from measurements.judgements import PREDICTED, Judgement, Quantity, relative_width
 from measurements.records import Record
 from measurements.speed import Speed
 from measurements.verification_records import Run, Verification
+from planner.answer import Estimate
 
 if TYPE_CHECKING:
     from measurements.store import Store
 
 _LEVEL = 0.95
 
-Quantity = Literal["wer", "ua", "rtf"]
-
 _Group = tuple[Quantity, float, str | None, str | None]
 """Quantity, level, basis and study."""
 
-_Came = tuple[bool, float]
-"""Whether a prediction held, and by how much it was off."""
 
-_PREDICTED = ("interpolated", "extrapolated")
-"""What was measured or published is no prediction."""
+class _Came(NamedTuple):
+    """What has come of a prediction.
+
+    Attributes:
+        inside: Whether it held.
+        off: By how much it was off, as a share of it.
+        width: Of its interval, as a share of it.
+    """
+
+    inside: bool
+    off: float
+    width: float
 
 
 class Covered(Record):
-    """Predictions of one kind that were verified by real runs.
+    """Predictions of one kind that were verified by real runs, or judged by later ones.
 
     Attributes:
         quantity: Of what.
@@ -40,8 +48,9 @@ class Covered(Record):
         share: ``inside / predictions``.
         lower: Lower end of the 95 % interval of the share (Clopper and Pearson).
         upper: Upper end.
-        median_error: Median of ``|measured - predicted| / predicted``, of RTF and of errors,
-            which are WER or 1 - UA.
+        median_error: Median of ``|measured - predicted| / predicted``; of UA that of the
+            errors, 1 - UA.
+        median_width: Median of the intervals' widths, as shares of the predictions, likewise.
     """
 
     quantity: Quantity
@@ -54,6 +63,7 @@ class Covered(Record):
     lower: float
     upper: float
     median_error: float
+    median_width: float
 
 
 def verified(store: Store) -> list[tuple[Verification, Run]]:
@@ -68,20 +78,20 @@ def _checked(runs: Iterable[tuple[Verification, Run]]) -> list[tuple[Verificatio
     return [
         (verification, run)
         for verification, run in runs
-        if run.predicted.basis in _PREDICTED and run.stopped in (None, "out of time")
+        if run.predicted.basis in PREDICTED and run.stopped in (None, "out of time")
     ]
 
 
 def timed(store: Store) -> list[Speed]:
     """Of every such run that was predicted, how long it took, oldest first.
 
-    However it ended: that says nothing of its time.
+    However it ended: that says nothing of its time. Runs beside other work are left out.
     """
     return _speeds(_runs(store))
 
 
 def _speeds(runs: Iterable[tuple[Verification, Run]]) -> list[Speed]:
-    return [run.speed for _, run in runs if run.speed is not None]
+    return [run.speed for _, run in runs if run.speed is not None and run.speed.inside is not None]
 
 
 def coverage(store: Store) -> list[Covered]:
@@ -89,15 +99,54 @@ def coverage(store: Store) -> list[Covered]:
     groups: dict[_Group, list[_Came]] = {}
     runs = list(_runs(store))
     for verification, run in _checked(runs):
-        level, basis, study = run.predicted.level, run.predicted.basis, verification.study
-        for group in ((level, None, None), (level, basis, None), (level, None, study)):
-            groups.setdefault((run.measured.name, *group), []).append((run.inside, _off(run)))
+        predicted, quantity = run.predicted, run.measured.name
+        came = _Came(run.inside, _off(run), relative_width(predicted, quantity))
+        _note(groups, quantity, predicted, verification.study, came)
     for speed in _speeds(runs):
         off = abs(speed.measured - speed.predicted.mean) / speed.predicted.mean
-        for kind in (None, speed.predicted.basis):
-            key: _Group = ("rtf", speed.predicted.level, kind, None)
-            groups.setdefault(key, []).append((speed.inside, off))
+        came = _Came(bool(speed.inside), off, relative_width(speed.predicted, "rtf"))
+        _note(groups, "rtf", speed.predicted, None, came)
+    _note_judgements(groups, judged(store))
     return [_covered(*group, came) for group, came in groups.items()]
+
+
+def judged(store: Store) -> list[Judgement]:
+    """Every saved prediction that was judged, oldest first; what was known already is left out."""
+    return [one for one in store.judgements() if one.counts]
+
+
+def covered(judgements: Iterable[Judgement]) -> list[Covered]:
+    """How often some saved predictions came true, by quantity and level."""
+    groups: dict[_Group, list[_Came]] = {}
+    _note_judgements(groups, judgements)
+    return [
+        _covered(*group, came)
+        for group, came in groups.items()
+        if group[2] is None and group[3] is None
+    ]
+
+
+def _note_judgements(groups: dict[_Group, list[_Came]], judgements: Iterable[Judgement]) -> None:
+    for one in judgements:
+        if one.counts:
+            study = one.study if one.quantity in ("wer", "ua") else None
+            came = _Came(bool(one.inside), abs(one.ratio - 1), one.relative_width)
+            _note(groups, one.quantity, one.predicted, study, came)
+
+
+def _note(
+    groups: dict[_Group, list[_Came]],
+    quantity: Quantity,
+    predicted: Estimate,
+    study: str | None,
+    came: _Came,
+) -> None:
+    """Notes what has come of a prediction in each group that it belongs to."""
+    kinds: list[tuple[str | None, str | None]] = [(None, None), (predicted.basis, None)]
+    if study is not None:
+        kinds.append((None, study))
+    for basis, of in kinds:
+        groups.setdefault((quantity, predicted.level, basis, of), []).append(came)
 
 
 def _runs(store: Store) -> Iterator[tuple[Verification, Run]]:
@@ -110,7 +159,7 @@ def _runs(store: Store) -> Iterator[tuple[Verification, Run]]:
 def _covered(
     quantity: Quantity, level: float, basis: str | None, study: str | None, came: Sequence[_Came]
 ) -> Covered:
-    inside = sum(held for held, _ in came)
+    inside = sum(one.inside for one in came)
     lower, upper = _clopper_pearson(inside, len(came))
     return Covered(
         quantity=quantity,
@@ -122,7 +171,8 @@ def _covered(
         share=inside / len(came),
         lower=lower,
         upper=upper,
-        median_error=statistics.median(off for _, off in came),
+        median_error=statistics.median(one.off for one in came),
+        median_width=statistics.median(one.width for one in came),
     )
 
 

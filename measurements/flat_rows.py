@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from measurements import figures
 from measurements.cells import number_of
@@ -15,6 +15,7 @@ from measurements.figures import FigureError, Unit, check_agreement, figures_of
 from measurements.records import DatasetInfo, Fraction, Level, Measurement, Metric, Record, Source
 from measurements.tables import unknown_column
 from models_registry import Configuration
+from models_registry.languages import ENGLISH, known_language
 
 WRITTEN_ONLY = frozenset({"gflops_per_utterance", "rtf", "device", "created_at"})
 """Columns that a table is written with but that make no record: a rate is nothing without
@@ -46,6 +47,7 @@ class _Row(Record):
     utterances: Annotated[int, Field(ge=1)] | None = None
     reference_words: Annotated[int, Field(ge=1)] | None = None
     source: Source = "measured"
+    language: Annotated[str, AfterValidator(known_language)] = ENGLISH
 
 
 COLUMNS = (*_Row.model_fields, "unit", *Configuration.model_fields, "key", *sorted(WRITTEN_ONLY))
@@ -109,7 +111,10 @@ def measurement_of(given: Mapping[str, Any], unit: Unit, *, known: bool = False)
         raise WrongColumnsError({error.column: str(error)}) from None
     fields.setdefault("task", "asr" if said.ua is None else "ser")
     configuration = Configuration.model_validate(fields)
-    content = json.dumps([configuration.key, said.model_dump(mode="json")], sort_keys=True)
+    # Keys of English rows are as they were before there was a column for it.
+    untold = {"language"} if said.language == ENGLISH else None
+    stated = said.model_dump(mode="json", exclude=untold)
+    content = json.dumps([configuration.key, stated], sort_keys=True)
     return Measurement(
         key=hashlib.sha256(f"imported\0{content}".encode()).hexdigest(),
         study=said.study,
@@ -120,6 +125,7 @@ def measurement_of(given: Mapping[str, Any], unit: Unit, *, known: bool = False)
             name=said.dataset,
             utterances=said.utterances,
             reference_words=said.reference_words,
+            language=said.language,
         ),
         metric=Metric(
             name="wer" if said.ua is None else "ua",
@@ -148,6 +154,7 @@ def to_row(measurement: Measurement) -> dict[str, Any]:
         "dataset": m.dataset.name,
         "utterances": m.dataset.utterances,
         "reference_words": m.dataset.reference_words,
+        "language": m.dataset.language,
         "source": m.source,
         "provenance": m.provenance,
         "gflops_per_utterance": None if m.flops_counted is None else m.flops_counted / 1e9,

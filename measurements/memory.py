@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from models_registry.loading.freed import trim_memory
 
 _STATUS = Path("/proc/self/status")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -75,12 +76,9 @@ def free_bytes(device: torch.device) -> int | None:
 def release(device: torch.device) -> None:
     """Gives freed memory back to the system, so that the next peak is the next model's."""
     gc.collect()
+    trim_memory()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        return
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _status(name: str) -> int | None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from measurements.records import Measurement
+from measurements.statistics import LEAST_ERRORS
 
 
 def shared_removed(measurements: Iterable[Measurement]) -> dict[str, float]:
@@ -22,7 +23,8 @@ def shared_removed(measurements: Iterable[Measurement]) -> dict[str, float]:
     ``log(error) - mean over the configurations of log(error)``, to first order in
     each utterance's weight: what a bootstrap with the same draws for every
     configuration converges to. Utterances are drawn in ASR, speakers in SER, as for
-    the intervals of either.
+    the intervals of either. It is half an error at least: configurations that made the same
+    errors here need not make them elsewhere.
 
     Args:
         measurements: Any; only those with errors by utterance, at least two on
@@ -43,7 +45,9 @@ def shared_removed(measurements: Iterable[Measurement]) -> dict[str, float]:
         influence = np.array([_influence(m) for m in group])
         own = influence - influence.mean(axis=0)
         spread = np.sqrt(np.square(own).sum(axis=1))
-        errors |= {m.key: float(s) for m, s in zip(group, spread, strict=True)}
+        for m, found in zip(group, spread, strict=True):
+            total = sum(wrong for wrong, _ in m.utterance_errors)
+            errors[m.key] = max(float(found), LEAST_ERRORS / total)
     return errors
 
 

@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models_registry import Configuration
 from models_registry.languages import ENGLISH
+from planner.ranges import MOST_S, Chance
 
 Source = Literal["measured", "published"]
-Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-Level = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MOST_S, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Level = Chance
 
 _ROUNDING = 1e-9
 """By so much an end may lie on the wrong side: ``1 - (1 - x)`` is not ``x``."""
@@ -76,19 +78,30 @@ class DatasetInfo(Record):
     utterances: Count | None = None
     audio_s: Amount | None = None
     reference_words: Count | None = None
-    durations_s: tuple[Amount, ...] = ()
+    durations_s: tuple[Seconds, ...] = ()
     tokens_per_audio_s: Amount | None = None
     language: str = ENGLISH
     synthetic: bool = False
 
 
 class ErrorCounts(Record):
-    """Word errors over all utterances."""
+    """Word errors over all utterances.
+
+    Attributes:
+        substitutions: Words replaced.
+        deletions: Words left out.
+        insertions: Words added.
+        reference_words: Words of the references.
+        empty_references: Utterances whose reference holds no word after normalisation.
+        empty_insertions: Words heard in those, which are among the insertions.
+    """
 
     substitutions: Count
     deletions: Count
     insertions: Count
     reference_words: Count
+    empty_references: Count = 0
+    empty_insertions: Count = 0
 
 
 class TimingSample(Record):
@@ -99,12 +112,15 @@ class TimingSample(Record):
         audio_s: Its duration.
         passes: Encoder frames and decoded tokens of every forward pass.
         phases_s: Wall seconds by phase.
+        cpu_s: Processor seconds of the process, all threads together (CPU only). Beside other
+            work they say more than wall seconds, in which the waiting is.
     """
 
     utterance: str
-    audio_s: float
-    passes: tuple[tuple[int, int], ...]
-    phases_s: dict[str, float]
+    audio_s: Seconds
+    passes: tuple[tuple[Count, Count], ...]
+    phases_s: dict[str, Seconds]
+    cpu_s: Seconds | None = None
 
     @property
     def total_s(self) -> float:
@@ -113,19 +129,62 @@ class TimingSample(Record):
 
 
 class DeviceInfo(Record):
-    """Where it ran.
+    """Where it ran, by everything that decides how fast it is.
+
+    Records from before 0.2 hold the name and the threads only. Their id has no digest at its
+    end, and none of the fields below is set.
 
     Attributes:
-        id: Names the processor and the threads used.
+        id: Names the processor, its widest instruction set and the threads used, followed by
+            a digest of all other fields (CPU); the data sheet's name, or the driver's (CUDA).
         kind: ``cpu`` or ``cuda``.
         name: The processor's own name.
         threads: Threads that torch used (CPU).
+        vendor: Who makes it, for example ``GenuineIntel``.
+        model: Family, model and stepping (CPU), or compute capability (CUDA).
+        instruction_sets: Instruction sets that decide how fast each number format is (CPU).
+        memory_channels: Memory channels in use, if the system tells.
+        library: Version of torch, its build included.
     """
 
     id: str
     kind: Literal["cpu", "cuda"]
     name: str
     threads: int | None = None
+    vendor: str | None = None
+    model: str | None = None
+    instruction_sets: tuple[str, ...] = ()
+    memory_channels: int | None = None
+    library: str | None = None
+
+    @property
+    def hardware(self) -> tuple[object, ...] | None:
+        """What identifies the processor, the library left out; None if it is not known."""
+        if self.kind == "cuda":
+            return (self.kind, self.id)
+        if self.vendor is None or not self.instruction_sets:
+            return None
+        parts = (self.name, self.vendor, self.model, self.instruction_sets)
+        return (*parts, self.threads, self.memory_channels)
+
+
+class Fingerprint(Record):
+    """How fast a device is in a fixed test of two seconds.
+
+    It tells whether timings that were taken on a processor of the same identity, perhaps on
+    another host or beside other work, still say how fast this one is.
+
+    Attributes:
+        gflops: Rate of a matrix product by number format, in GFLOP/s, the best of several.
+        copy_gb_s: Rate of a memory copy, bytes read and written, in GB/s, the best of several.
+        others_cpu_share: Share of the processors that other processes took meanwhile.
+        created_at: When it was taken.
+    """
+
+    gflops: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    copy_gb_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    others_cpu_share: float | None = None
+    created_at: datetime | None = None
 
 
 class LatencySummary(Record):
@@ -211,6 +270,7 @@ class Measurement(Record):
         joules_per_audio_second: Energy of the whole board while timed, by NVML; none
             where it is not counted.
         device: Where.
+        fingerprint: How fast the device was when the configuration was timed.
         adapter: The adapter it ran with, if any.
         software: Versions that matter.
         created_at: When it was finished.
@@ -247,6 +307,7 @@ class Measurement(Record):
     peak_allocated_bytes: Count | None = None
     joules_per_audio_second: Amount | None = None
     device: DeviceInfo | None = None
+    fingerprint: Fingerprint | None = None
     adapter: AdapterInfo | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
@@ -282,6 +343,10 @@ class DeviceTiming(Record):
         predicted_memory_bytes: Closed form, by part.
         joules_per_audio_second: Energy of the whole board, by NVML; none where it is
             not counted.
+        others_cpu_share: Share of the machine's processors that other processes took
+            meanwhile.
+        processor_speed: Of the processors meanwhile, as a share of the fastest seen.
+        fingerprint: How fast the device was.
         failure: Why there are no samples.
         software: Versions that matter.
         created_at: When it was finished.
@@ -302,6 +367,9 @@ class DeviceTiming(Record):
     peak_allocated_bytes: int | None = None
     predicted_memory_bytes: dict[str, int] = Field(default_factory=dict)
     joules_per_audio_second: float | None = None
+    others_cpu_share: Amount | None = None
+    processor_speed: Amount | None = None
+    fingerprint: Fingerprint | None = None
     failure: str | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None

@@ -110,6 +110,8 @@ def _carry_on(before: Evaluation, evaluation: Evaluation) -> None:
 
 def _halfwidth(evaluation: Evaluation) -> float:
     results = evaluation.store.utterances(evaluation.key)
+    if not any(result.reference_words for result in results):
+        return math.inf
     speakers = evaluation.dataset.speakers_of([r.utterance for r in results])
     interval = word_error_rate(errors_of(results), speakers=speakers, seed=evaluation.seed)
     return (interval.upper - interval.lower) / 2

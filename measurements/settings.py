@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     timing_budget_s: float = Field(
         default=30.0, gt=0, description="longest time that repeats of a configuration's timing take"
     )
+    check_device: bool = Field(
+        default=True,
+        description="whether the speed of this machine is compared with what its timings were"
+        " taken at, by a test of two seconds that is repeated after 12 hours",
+    )
     log_level: LogLevel = Field(default="info", description="`debug`, `info`, `warning` or `error`")
     log_format: LogFormat = Field(
         default="auto",

@@ -13,8 +13,7 @@ from functools import lru_cache
 
 import torch
 
-SLOW = 0.5
-"""Share of the fastest seen below which a spell is slow; a quiet host varies by a third."""
+from measurements.load import SLOW
 
 _EVERY_S = 1.0
 _NAP_S = 0.25

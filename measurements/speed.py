@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from measurements.load import contention
 from measurements.profiles import all_device_timings, device_evidence
 from measurements.records import Measurement
 from measurements.studies import all_measurements
@@ -28,7 +29,9 @@ class Speed(BaseModel):
         device: Where it ran.
         predicted: What everything else that is known of the device says of them.
         measured: Their seconds, of each the median, by their seconds of audio.
-        inside: Whether that lies in the predicted interval.
+        inside: Whether that lies in the predicted interval; None if that was not judged.
+        contention: What slowed the machine down meanwhile, so that nothing is judged; None of
+            a quiet machine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,7 +39,8 @@ class Speed(BaseModel):
     device: str
     predicted: Estimate
     measured: float
-    inside: bool
+    inside: bool | None
+    contention: str | None = None
 
 
 def speed_of(measurement: Measurement, store: Store, level: float) -> Speed | None:
@@ -67,6 +71,7 @@ def speed_of(measurement: Measurement, store: Store, level: float) -> Speed | No
     mean = math.exp(float(log_s[0])) / sum(one.audio_s for one in recordings)
     reach = math.exp(normal_quantile((1 + level) / 2) * float(sd[0]))
     measured = measurement.rtf["total"]
+    slowed = contention(measurement.others_cpu_share, measurement.processor_speed)
     return Speed(
         device=device.id,
         predicted=Estimate(
@@ -80,5 +85,6 @@ def speed_of(measurement: Measurement, store: Store, level: float) -> Speed | No
             provenance=model.source_of(configuration.precision),
         ),
         measured=measured,
-        inside=mean / reach <= measured <= mean * reach,
+        inside=None if slowed else mean / reach <= measured <= mean * reach,
+        contention=slowed,
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from measurements.catalogue import catalogue
-from measurements.datasets import DatasetError
-from measurements.devices import LOCAL, local_device
+from measurements.datasets import Dataset, DatasetError
+from measurements.devices import LOCAL, former_id, local_device
 from measurements.pairing import shared_removed
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
-from measurements.records import Measurement
+from measurements.records import Measurement, Metric
+from measurements.scoring import normaliser_of
+from measurements.statistics import LEAST_ERRORS, counts_se
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
 from models_registry.devices import DEVICES
@@ -20,6 +23,9 @@ from models_registry.languages import ENGLISH
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
+from planner.pooling import pooled_by
+from planner.quantiles import normal_quantile
+from planner.ranges import LEAST_S, LEAST_TOKENS, MOST_TOKENS
 from planner.workload import (
     DEFAULT_EMOTION_WORKLOAD,
     DEFAULT_WORKLOAD,
@@ -37,9 +43,18 @@ DEFAULT_STUDY: dict[Task, str] = {
 
 DEMO_STUDY = "asr-demo"
 
-_LEAST_ERRORS = 0.5
-"""Words or clips in error, put in the place of none: a curve in log space needs a positive
-number."""
+_WORDS_OF_AN_UTTERANCE = 10
+"""Of a WER that is known with its number of utterances alone."""
+
+_UNKNOWN_TRIALS = {"wer": 2000.0, "ua": 100.0}
+"""Words or clips that a figure measured somewhere is taken to be of, where nothing is said of its
+size or spread: ten minutes of speech, or as many clips."""
+
+_NO_WIDTH = 1e-6
+"""Relative distance of an end from its estimate, or standard error, that rounding alone makes."""
+
+_STATED_LEVEL = 0.95
+"""Of an interval whose level is not said."""
 
 _USUALLY_OWN = 0.43
 """Share of a standard error that configurations on the same speech do not have in common, where
@@ -133,7 +148,7 @@ def evidence_for(
     """
     name = study or DEFAULT_STUDY[task]
     left_out = set(without)
-    known = [m for m in all_measurements(store, task) if m.key not in left_out]
+    known = _scored_alike([m for m in all_measurements(store, task) if m.key not in left_out])
     others = {m.study for m in known} | ({DEMO_STUDY} if task == "asr" else set())
     if name not in others:
         raise _not_answerable(task, study_of(store, name), sorted(others))
@@ -141,7 +156,12 @@ def evidence_for(
     return Evidence(
         task=task,
         study=name,
-        observations=tuple(_observation(m, paired.get(m.key)) for m in known),
+        observations=tuple(
+            pooled_by(
+                (_observation(m, paired.get(m.key)) for m in known),
+                lambda observation: (observation.study, observation.configuration),
+            )
+        ),
         workload=_workload(task, name, [m for m in known if m.study == name]),
         devices=device_evidence([*known, *all_device_timings(store)], probed=device),
         runnable=frozenset(
@@ -157,16 +177,26 @@ def evidence_for(
 def resolve_device(name: str | None, store: Store | None = None) -> str | None:
     """A device's id; ``local`` becomes this machine's.
 
+    An id from before 0.2, such as ``cpu-amd-epyc-2t``, stands for the only device with timings
+    that was called so.
+
     Raises:
-        UnknownNameError: It is neither local, nor in the registry, nor was it timed.
+        UnknownNameError: It is neither local, nor in the registry, nor was it timed; or several
+            devices were called so.
     """
     if name is None:
         return None
     if name == LOCAL or name == local_device().id:
         return local_device().id
-    if name not in DEVICES and name in {profile.device.id for profile in device_profiles(store)}:
+    if name in DEVICES:
+        return DEVICES.canonical(name)
+    timed = {profile.device.id: profile.device for profile in device_profiles(store)}
+    if name in timed:
         return name
-    return DEVICES.canonical(name)
+    called_so = [d.id for d in timed.values() if d.kind == "cpu" and former_id(d) == name]
+    if len(called_so) > 1:
+        raise UnknownNameError("device", name, called_so)
+    return called_so[0] if called_so else DEVICES.canonical(name)
 
 
 def dataset_of_study(study: str) -> str:
@@ -180,6 +210,27 @@ def dataset_of_study(study: str) -> str:
     raise DatasetError(f"name the data set of study {study}: its speech is not built in")
 
 
+def study_of_dataset(speech: Dataset, name: str, task: Task, store: Store | None) -> str:
+    """The study of a data set, for questions that name that.
+
+    Args:
+        speech: The data set.
+        name: What it was opened by.
+        task: The question's.
+        store: Where measurements are kept.
+
+    Raises:
+        InsufficientDataError: Nothing was measured on it yet.
+    """
+    if not any(study.id == speech.study for study in studies(store)):
+        raise InsufficientDataError(
+            f"nothing was measured on {name} yet, so there is no study {speech.study} to ask"
+            f" about: measure a configuration on it first",
+            measure=[{"task": task, "dataset": name}],
+        )
+    return speech.study
+
+
 def _not_answerable(task: Task, study: Study, others: Sequence[str]) -> InsufficientDataError:
     why = f"is about {study.task}, not {task}" if study.task != task else "has no measurement left"
     instead = f"; choose from {', '.join(others)}" if others else ""
@@ -188,20 +239,36 @@ def _not_answerable(task: Task, study: Study, others: Sequence[str]) -> Insuffic
     )
 
 
+def _scored_alike(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Without runs that were scored by an older normaliser, where the same run was scored again."""
+
+    def run(m: Measurement) -> tuple[str, str, str | None]:
+        return m.study, m.configuration.key, m.dataset.fingerprint
+
+    def current(m: Measurement) -> bool:
+        return normaliser_of(m.dataset.language) in (m.metric.method or "")
+
+    again = {run(m) for m in measurements if m.metric.name == "wer" and current(m)}
+    return [m for m in measurements if run(m) not in again or current(m)]
+
+
 def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
     metric = measurement.metric
     error = metric.value if metric.name == "wer" else 1 - metric.value
-    dataset = measurement.dataset
-    trials = dataset.reference_words if metric.name == "wer" else dataset.utterances
-    if error == 0:
-        error = _LEAST_ERRORS / (trials or 1000)
-    se = metric.se
-    if se is None and trials:
-        # A published rate over a known number of words or clips; errors come in
-        # clumps, which widens the binomial by about a half.
-        se = 1.5 * (error * max(1 - error, 0.01) / trials) ** 0.5
+    trials = _trials(measurement)
+    if error <= 0:
+        error = LEAST_ERRORS / (trials or 1000)
+    stated = None if measurement.utterance_errors else _stated_log_sds(metric, error, trials)
+    se = metric.se if metric.se and metric.se > _NO_WIDTH * error else None
+    if stated is not None:
+        se = error * sum(stated) / 2
+    told = se is not None
+    if se is None and (trials or measurement.source == "measured"):
+        # Of a published rate without a size, see UNKNOWN_SE.
+        counted = trials or _UNKNOWN_TRIALS[metric.name]
+        se = counts_se(error, counted, shares=metric.name == "ua")
     paired_se = None if paired_log_se is None else paired_log_se * error
-    if measurement.source == "published" and se is not None:
+    if measurement.source == "published" and se is not None and not told:
         paired_se = _USUALLY_OWN * se
     return Observation(
         key=measurement.key,
@@ -214,6 +281,9 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
         provenance=measurement.provenance,
         windows=measurement.windows,
         retried=measurement.retried,
+        log_sds=stated,
+        trials=trials,
+        speech=measurement.dataset.fingerprint,
     )
 
 
@@ -224,14 +294,49 @@ def _language(measurements: Sequence[Measurement]) -> str:
     return spoken.most_common(1)[0][0] if spoken else ENGLISH
 
 
+def _trials(measurement: Measurement) -> float | None:
+    """Words, or clips in SER, that an error was counted over, where that is known."""
+    dataset = measurement.dataset
+    if measurement.metric.name == "ua":
+        return dataset.utterances or None
+    if dataset.reference_words:
+        return dataset.reference_words
+    return dataset.utterances * _WORDS_OF_AN_UTTERANCE if dataset.utterances else None
+
+
+def _stated_log_sds(
+    metric: Metric, error: float, trials: float | None
+) -> tuple[float, float] | None:
+    """Standard errors of the log error below and above it, from the ends of an interval.
+
+    An end that is not given, or that is the estimate itself, lies as far off as the other.
+    """
+    low, high = metric.lower, metric.upper
+    if metric.name == "ua":
+        low, high = (None if end is None else 1 - end for end in (high, low))
+    reach = normal_quantile(0.5 + (metric.level or _STATED_LEVEL) / 2)
+    least = min(LEAST_ERRORS / (trials or 1000), error / 2)
+    below = None if low is None else math.log(error / max(low, least)) / reach
+    above = None if high is None else math.log(max(high, error) / error) / reach
+    sides = [side for side in (below, above) if side is not None and side > _NO_WIDTH]
+    if not sides:
+        return None
+    below, above = (side if side in sides else sides[0] for side in (below, above))
+    return below, above
+
+
 def _workload(task: Task, study: str, measurements: Sequence[Measurement]) -> Workload:
     """The recordings of the study's largest measurement, where they are known."""
     known = [m for m in measurements if m.dataset.durations_s]
     if not known:
         return DEFAULT_EMOTION_WORKLOAD if task == "ser" else DEFAULT_WORKLOAD
     largest = max(known, key=lambda m: m.dataset.utterances or 0)
+    tokens = largest.dataset.tokens_per_audio_s
     return Workload(
-        durations_s=largest.dataset.durations_s,
-        tokens_per_audio_s=largest.dataset.tokens_per_audio_s or TOKENS_PER_AUDIO_S,
+        # A clip without a frame, and speech without a word, cost the least that there is.
+        durations_s=tuple(max(one, LEAST_S) for one in largest.dataset.durations_s),
+        tokens_per_audio_s=min(max(tokens, LEAST_TOKENS), MOST_TOKENS)
+        if tokens
+        else TOKENS_PER_AUDIO_S,
         source=f"the {largest.dataset.utterances} recordings of {study}",
     )

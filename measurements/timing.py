@@ -191,13 +191,15 @@ def sample(
     run: Callable[[Sequence[Waveform], PhaseClock], PassCounts],
 ) -> TimingSample:
     """One timed run of some waveforms together."""
-    clock = PhaseClock(device)
+    clock, began_s = PhaseClock(device), time.process_time()
     counts = run(waveforms, clock)
+    cpu_s = time.process_time() - began_s
     return TimingSample(
         utterance=name,
         audio_s=sum(map(len, waveforms)) / 16_000,
         passes=counts.passes,
         phases_s={phase: round(s, 6) for phase, s in clock.seconds.items()},
+        cpu_s=round(cpu_s, 6) if device.type == "cpu" else None,
     )
 
 

@@ -24,7 +24,7 @@ from measurements.studies import (
     dataset_of_study,
     evidence_for,
     resolve_device,
-    studies,
+    study_of_dataset,
 )
 from measurements.verification_records import Outcome, Run, Stopped, Verification
 from models_registry import Configuration
@@ -32,7 +32,7 @@ from models_registry.adapters import find_adapter
 from models_registry.languages import language_code
 from models_registry.weights import available
 from planner.answer import Estimate, Recommendation
-from planner.errors import InsufficientDataError, PlannerError
+from planner.errors import PlannerError
 from planner.quantiles import normal_quantile
 from planner.question import Question
 from planner.recommend import Planner
@@ -104,7 +104,8 @@ def create(
         )
 
     if dataset is not None and question.study is None:
-        question = _about(question, opened(dataset), dataset, store)
+        own = study_of_dataset(opened(dataset), dataset, question.task, store)
+        question = question.model_copy(update={"study": own})
     planner, resolved = _planner(question, store)
     name = dataset or dataset_of_study(planner.evidence.study)
     speech = opened(name)
@@ -146,17 +147,6 @@ def create(
     )
     save(verification, store)
     return verification
-
-
-def _about(question: Question, speech: Dataset, name: str, store: Store) -> Question:
-    """The question, asked of a data set's study."""
-    if not any(study.id == speech.study for study in studies(store)):
-        raise InsufficientDataError(
-            f"nothing was measured on {name} yet, so there is no study {speech.study} to ask"
-            f" about: measure a configuration on it first",
-            measure=[{"task": question.task, "dataset": name}],
-        )
-    return question.model_copy(update={"study": speech.study})
 
 
 def note(

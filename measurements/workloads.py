@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import soundfile
-
+from measurements.audio import (
+    AUDIO_ENDINGS,
+    START_BYTES,
+    AudioFileError,
+    duration_s,
+    looks_like_audio,
+)
 from measurements.datasets import DatasetError
 from measurements.workload_files import workload_of_file
-from models_registry.files import is_system_file, lfs_pointer
+from models_registry.files import is_system_file
 from planner.workload import TOKENS_PER_AUDIO_S, Workload
 
-AUDIO = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 MAX_RECORDINGS = 10_000
+
+NAMED = 3
+"""Files that are left out and named; the others are counted."""
 
 
 def workload_from(path: Path, tokens_per_audio_s: float | None = None) -> Workload:
@@ -38,31 +46,39 @@ def workload_from(path: Path, tokens_per_audio_s: float | None = None) -> Worklo
 
 
 def _of_folder(folder: Path, tokens_per_audio_s: float) -> Workload:
-    files = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in AUDIO and p.is_file() and not is_system_file(p)
-    )
+    files = sorted(p for p in folder.rglob("*") if _is_heard(p))
     if not files:
-        raise DatasetError(f"{folder}: no audio in it ({', '.join(AUDIO)})")
+        raise DatasetError(f"{folder}: no audio in it")
     # Every so many of a large collection stand for all of it.
     chosen = files[:: -(-len(files) // MAX_RECORDINGS)]
-    durations, unread = [], 0
+    durations, left_out = [], []
     for file in chosen:
         try:
-            durations.append(soundfile.info(str(file)).duration)
-        except (soundfile.LibsndfileError, OSError):
-            unread += 1
-    durations = [d for d in durations if d > 0]
+            durations.append(duration_s(file))
+        except AudioFileError as error:
+            left_out.append(str(error).replace(f"{folder}{os.sep}", "", 1))
     if not durations:
-        why = lfs_pointer(chosen[0])
         raise DatasetError(
-            f"{folder}: none of {len(chosen)} audio files could be read"
-            + ("" if why is None else f": {chosen[0].name} is {why}")
+            f"{folder}: none of {len(chosen)} audio files can be read: {left_out[0]}"
         )
     source = f"{len(durations)} recordings in {folder}"
-    if unread:
-        source += f", {unread} that could not be read left out"
+    if left_out:
+        named = "; ".join(left_out[:NAMED])
+        more = f"; and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        source += f", {len(left_out)} left out: {named}{more}"
     return Workload(
         durations_s=tuple(durations), tokens_per_audio_s=tokens_per_audio_s, source=source
     )
+
+
+def _is_heard(path: Path) -> bool:
+    """Whether a file is audio by its name or its content, what macOS keeps beside one aside."""
+    if is_system_file(path) or not path.is_file():
+        return False
+    if path.suffix.lower() in AUDIO_ENDINGS:
+        return True
+    try:
+        with path.open("rb") as stream:
+            return looks_like_audio(stream.read(START_BYTES))
+    except OSError:
+        return False

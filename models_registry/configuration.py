@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from models_registry.architectures import FRAMES_PER_SECOND, Architecture
 from models_registry.known_models import MODELS
@@ -90,7 +91,7 @@ class Configuration(BaseModel):
     exit_layer: Annotated[int, Field(ge=1)] | None = None
     readout: Readout = "linear"
     adapter: AdapterKind = "none"
-    rank: Annotated[int, Field(ge=1)] | None = None
+    rank: Annotated[int, Field(ge=1, le=4096)] | None = None
     unfrozen_layers: Annotated[int, Field(ge=0)] = 0
     recipe: Recipe | None = None
     precision: Precision = "fp32"
@@ -123,56 +124,68 @@ class Configuration(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Configuration:
-        problems = list(self._problems())
+        problems = [
+            InitErrorDetails(
+                # Passed as a value, since braces in a template are none of the message's.
+                type=PydanticCustomError("configuration", "{said}", {"said": said}),
+                loc=(field,),
+                input=getattr(self, field),
+            )
+            for field, said in self._problems()
+        ]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
         return self
 
-    def _problems(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """Fields that contradict others, and why."""
         architecture = self.architecture
         if self.task not in architecture.tasks:
-            yield f"{self.model} serves {' and '.join(architecture.tasks)}, not {self.task}"
+            yield "task", f"{self.model} serves {' and '.join(architecture.tasks)}, not {self.task}"
         if self.window_s > architecture.max_window_s:
             yield (
-                f"window_s {self.window_s:g} is above the {architecture.max_window_s:g} s"
-                f" that {self.model} can see"
+                "window_s",
+                f"{self.window_s:g} is above the {architecture.max_window_s:g} s"
+                f" that {self.model} can see",
             )
         # Of one that is too long, a number of frames need not even be finite.
         frames = min(self.window_s, architecture.max_window_s) * FRAMES_PER_SECOND
         if not math.isclose(frames, round(frames), abs_tol=1e-6):
-            yield f"window_s {self.window_s:g} is not a multiple of 0.02 s"
-        if self.tail_s is not None and self.tail_s >= self.window_s:
-            yield f"tail_s {self.tail_s:g} leaves no room for speech"
+            yield "window_s", f"{self.window_s:g} is not a multiple of 0.02 s"
+        elif round(frames) < 1:
+            yield "window_s", f"{self.window_s:g} is shorter than a frame of 0.02 s"
+        elif round(frames) < self.token_stride:
+            yield "token_stride", f"{self.token_stride:g} leaves no token of the window"
+        if self.tail_s is not None and self.tail_s > self.window_s - 1 / FRAMES_PER_SECOND:
+            yield "tail_s", f"{self.tail_s:g} leaves no room for speech"
         if self.tail_s is not None and (self.task == "ser" or self.window_policy == "truncate"):
-            yield "tail_s is for asr without truncation"
+            yield "tail_s", "is for asr without truncation"
         if self.task == "ser" and self.window_policy == "ladder":
-            yield "window_policy ladder is for asr"
-        if round(frames) < self.token_stride:
-            yield "token_stride leaves no token of the window"
+            yield "window_policy", "ladder is for asr"
         layers = architecture.encoder_layers
         if self.exit_layer is not None and self.task != "ser":
-            yield "exit_layer is for ser only"
+            yield "exit_layer", "is for ser only"
         elif self.exit_layer is not None and self.exit_layer > layers:
-            yield f"exit_layer {self.exit_layer} is above the {layers} layers of {self.model}"
+            yield "exit_layer", f"{self.exit_layer} is above the {layers} layers of {self.model}"
         last = self.exit_layer or layers
         if self.reduction_layer is not None and self.reduction_layer > last:
-            yield f"reduction_layer {self.reduction_layer} is above the last layer run, {last}"
+            yield "reduction_layer", f"{self.reduction_layer} is above the last layer run, {last}"
         if self.adapter in ("lora", "dama") and self.rank is None:
-            yield f"adapter {self.adapter} needs a rank"
+            yield "rank", f"adapter {self.adapter} needs a rank"
         if self.adapter not in ("lora", "dama") and self.rank is not None:
-            yield f"rank has no meaning with adapter {self.adapter}"
+            yield "rank", f"has no meaning with adapter {self.adapter}"
         if self.adapter == "none" and self.unfrozen_layers:
-            yield "unfrozen_layers has no meaning with adapter none"
+            yield "unfrozen_layers", "has no meaning with adapter none"
         if self.adapter == "partial" and not self.unfrozen_layers:
-            yield "adapter partial needs unfrozen_layers"
+            yield "unfrozen_layers", "adapter partial needs unfrozen_layers"
         if self.unfrozen_layers > layers:
-            yield f"unfrozen_layers {self.unfrozen_layers} is above the {layers} of {self.model}"
+            yield "unfrozen_layers", f"{self.unfrozen_layers} is above the {layers} of {self.model}"
         if self.adapter == "none" and self.recipe is not None:
-            yield "recipe has no meaning with adapter none"
+            yield "recipe", "has no meaning with adapter none"
         if self.task == "ser" and self.recipe == "self-distilled":
-            yield "recipe self-distilled is for asr only"
+            yield "recipe", "self-distilled is for asr only"
         if self.task == "asr" and self.readout != "linear":
-            yield "readout is for ser only"
+            yield "readout", "is for ser only"
 
     @property
     def architecture(self) -> Architecture:

@@ -22,6 +22,7 @@ class Device:
         power_w: Most power that it draws, in watts.
         source: The data sheet.
         precisions: Number formats that it runs natively, where they are known.
+        instruction_sets: Those that decide how fast each format is (CPU), as Linux names them.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Device:
     power_w: float
     source: str
     precisions: frozenset[Precision] | None = None
+    instruction_sets: frozenset[str] = frozenset()
 
 
 DEVICES: Registry[Device] = Registry("device", entry_point_group="speechplan.devices")
@@ -78,7 +80,7 @@ _SHEETS: tuple[tuple[Device, tuple[str, ...]], ...] = (
         Device(
             "amd-epyc-7763", "cpu", 5.02e12, 204.8e9, 4e12, 280,
             "AMD EPYC 7763: 64 cores at 2.45 GHz, 32 FLOPs a cycle, 8 channels of DDR4-3200",
-            _PLAIN,
+            _PLAIN, frozenset({"avx2"}),
         ),
         (),
     ),
@@ -87,6 +89,7 @@ _SHEETS: tuple[tuple[Device, tuple[str, ...]], ...] = (
             "amd-epyc-9654", "cpu", 7.37e12, 460.8e9, 6e12, 360,
             "AMD EPYC 9654: 96 cores at 2.4 GHz, 32 FLOPs a cycle, 12 channels of DDR5-4800",
             _PLAIN | {"bf16"},
+            frozenset({"avx2", "avx512f", "avx512_vnni", "avx512_bf16"}),
         ),
         (),
     ),
@@ -95,6 +98,10 @@ _SHEETS: tuple[tuple[Device, tuple[str, ...]], ...] = (
             "intel-xeon-8480", "cpu", 7.17e12, 307.2e9, 4e12, 350,
             "Intel Xeon 8480+: 56 cores at 2.0 GHz, 64 FLOPs a cycle, 8 channels of DDR5-4800",
             _PLAIN | {"bf16", "fp16"},
+            frozenset(
+                {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8",
+                 "amx_bf16"}
+            ),
         ),
         (),
     ),

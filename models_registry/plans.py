@@ -133,14 +133,41 @@ def read_plan(path: Path | str) -> Plan:
         PlanError: It is none of these.
         UnknownNameError: Its model is not in the registry.
     """
+    return _plan(path, _document(path))
+
+
+def read_configurations(path: Path | str) -> list[Configuration]:
+    """Reads one configuration or many: anything that :func:`read_plan` reads, or a list of them.
+
+    A list may also stand under ``configurations``.
+
+    Raises:
+        PlanError: It is none of these; the place in the list is named.
+        UnknownNameError: A model is not in the registry.
+    """
+    document = _document(path)
+    if isinstance(document, dict) and "configurations" in document:
+        document = document["configurations"]
+    if not isinstance(document, list):
+        return [_plan(path, document).configuration]
+    if not document:
+        raise PlanError(f"{path}: holds no configuration")
+    return [_plan(path, one, f"{place}.").configuration for place, one in enumerate(document)]
+
+
+def _document(path: Path | str) -> Any:
     import yaml
 
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, yaml.YAMLError):
         raise PlanError(f"{path}: is neither YAML nor JSON") from None
+
+
+def _plan(path: Path | str, document: Any, at: str = "") -> Plan:
+    """The plan that a document is, which stands at a place of a file."""
     if isinstance(document, dict) and "format" not in document:
         document = document.get("recommendation", document)
         document = {"configuration": document.get("configuration", document)}
@@ -148,7 +175,7 @@ def read_plan(path: Path | str) -> Plan:
         return Plan.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        where = (at + ".".join(map(str, first["loc"]))).rstrip(".") or "the file"
         said = first["msg"].removeprefix("Value error, ")
         raise PlanError(f"{path}: holds no configuration: {where}: {said}") from None
 

@@ -101,6 +101,27 @@ class Deployment(Answer):
     usd_per_hour: float | None = None
 
 
+class Prediction(Answer):
+    """What is known of one configuration, in the form of a recommendation.
+
+    Attributes:
+        configuration: What was asked about.
+        predictions: By name: quality, memory, on a device what belongs to it, and the counted
+            costs, whose intervals have no width.
+        costs: What it costs, by component, part and phase.
+        deployment: Devices that keep up, where the workload says how often recordings come.
+        runnable: Whether this machine can run it as it stands.
+        notes: What a recommendation would not offer it for.
+    """
+
+    configuration: Configuration
+    predictions: dict[str, Estimate]
+    costs: CostReport
+    deployment: Deployment | None = None
+    runnable: bool
+    notes: tuple[str, ...] = ()
+
+
 class Confidence(Answer):
     """How sure the choice is.
 

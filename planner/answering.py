@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.answer import (
-    Alternative,
-    BudgetReport,
-    ComponentFlops,
-    Confidence,
-    CostReport,
-    Deployment,
-    Estimate,
-    Recommendation,
-    Step,
-)
-from planner.cost import utterance_flops
-from planner.cost_groups import memory_of
-from planner.costing import rtf_by_phase, timed_audio_s
-from planner.evidence import METRIC_OF, Evidence
+from planner.answer import Alternative, BudgetReport, Confidence, Recommendation, Step
+from planner.estimates import Estimates
+from planner.evidence import Evidence
 from planner.moves import elasticities
-from planner.question import TIMED, UNITS, CostName
+from planner.question import UNITS, CostName
 from planner.reasons import reasons, trade
 from planner.table import Table
 from planner.verification import plan_verification
@@ -46,7 +34,7 @@ class _Answering:
         self.chosen = chosen
         self.evidence = evidence
         self.question = table.question
-        self.metric = METRIC_OF[self.question.task]
+        self.estimates = Estimates(table.landscape, table.question, evidence)
 
     def recommendation(self) -> Recommendation:
         table, chosen = self.table, self.chosen
@@ -70,9 +58,9 @@ class _Answering:
         )
         return Recommendation(
             configuration=table.lattice[chosen],
-            predictions=self._predictions(chosen),
-            costs=landscape.once(("costs", chosen), lambda: self._costs(chosen)),
-            deployment=self._deployment(chosen),
+            predictions=self.estimates.predictions(chosen),
+            costs=self.estimates.costs(chosen),
+            deployment=self.estimates.deployment(chosen),
             confidence=confidence,
             budgets=budgets,
             reasons=tuple(reasons(table, chosen, self.evidence, budgets, steps)),
@@ -82,113 +70,6 @@ class _Answering:
             verification=plan,
             runnable=self.evidence.can_run(self.table.lattice[chosen]),
         )
-
-    def _predictions(self, row: int) -> dict[str, Estimate]:
-        return self.table.landscape.once(("predictions", row), lambda: self._predicted(row))
-
-    def _predicted(self, row: int) -> dict[str, Estimate]:
-        return {
-            self.metric: self.table.landscape.estimate(row),
-            **{
-                name: self._on_device(name, row)
-                for name in TIMED
-                if name in self.table.costs.centre
-            },
-            "memory_gib": self._memory(row),
-        }
-
-    def _on_device(self, name: CostName, row: int) -> Estimate:
-        device = self.table.device
-        assert device is not None
-        sources = [device.source_of(self.table.lattice[row].precision)]
-        if name == "joules_per_audio_second":
-            stated = self.question.device_watts
-            sources.append(device.power_source if stated is None else f"{stated:g} W as stated")
-        if name == "usd_per_audio_hour":
-            sources.append(self._price(row))
-        return self._cost(name, row, "; ".join(sources))
-
-    def _price(self, row: int) -> str:
-        price, fleet = self.question.usd_per_device_hour, self.table.costs.fleet
-        if fleet is None:
-            return f"{price:g} USD for an hour of the device at full use"
-        return (
-            f"{self._devices(row)} devices that keep up, at {price:g} USD an hour each, busy"
-            f" {fleet.max_utilisation:.0%} of it at most"
-        )
-
-    def _memory(self, row: int) -> Estimate:
-        device = self.table.device
-        peaks = "no" if device is None or not device.peaks else device.peaks
-        where = "" if device is None else f" on {device.device}"
-        return self._cost("memory_gib", row, f"closed form, {peaks} measured peaks{where}")
-
-    def _cost(self, name: CostName, row: int, provenance: str) -> Estimate:
-        costs, level = self.table.costs, self.question.level
-        basis = costs.basis_of(name, row)
-        lower, upper = costs.interval(name, level, row)
-        return Estimate(
-            mean=float(costs.centre[name][row]),
-            lower=lower,
-            upper=upper,
-            level=level,
-            unit=UNITS[name],
-            basis=basis,
-            source="measured" if basis == "measured" else "predicted",
-            provenance=provenance,
-        )
-
-    def _costs(self, row: int) -> CostReport:
-        configuration, question = self.table.lattice[row], self.question
-        workload = question.workload or self.evidence.workload
-        centre, device = self.table.costs.centre, self.table.device
-        retries = float(self.table.costs.retries[row])
-        flops = utterance_flops(configuration, workload, question.convention, retries=retries)
-        by_phase = None
-        if device is not None:
-            by_phase = rtf_by_phase(configuration, workload, device, retries)
-        return CostReport(
-            gflops_per_utterance=float(centre["gflops_per_utterance"][row]),
-            gflops_per_audio_second=float(centre["gflops_per_audio_second"][row]),
-            convention=question.convention,
-            breakdown=tuple(
-                ComponentFlops(component=name, flops=float(value))
-                for name, value in flops.components.items()
-            ),
-            memory_bytes=memory_of(configuration, workload),
-            memory_gib=float(centre["memory_gib"][row]),
-            parameters=configuration.architecture.parameters,
-            rtf=None if device is None else self._on_device("rtf", row),
-            rtf_by_phase=by_phase,
-            device=question.device,
-            retries=retries,
-        )
-
-    def _deployment(self, row: int) -> Deployment | None:
-        """Devices that keep up with what comes in: more only where the upper end needs them."""
-        question, costs = self.question, self.table.costs
-        workload = question.workload or self.evidence.workload
-        if workload.arrivals_per_s is None or self.table.device is None:
-            return None
-        timed_per_s = workload.arrivals_per_s * timed_audio_s(self.table.lattice[row], workload)
-        devices = self._devices(row)
-        busy = float(costs.centre["rtf"][row]) * timed_per_s
-        price = question.usd_per_device_hour
-        return Deployment(
-            arrivals_per_s=workload.arrivals_per_s,
-            audio_s_per_s=workload.arrivals_per_s * workload.mean_audio_s,
-            busy_devices=busy,
-            devices=devices,
-            utilisation=busy / devices,
-            max_utilisation=question.max_utilisation,
-            usd_per_hour=None if price is None else devices * price,
-        )
-
-    def _devices(self, row: int) -> int:
-        fleet, risk = self.table.costs.fleet, self.question.risk
-        assert fleet is not None
-        surely = self.table.costs.quantile_of("rtf", 1 - risk, row)
-        return int(fleet.of_row(row).devices(np.array([surely]))[0])
 
     def _confidence(self) -> Confidence:
         table, chosen, question = self.table, self.chosen, self.question
@@ -269,7 +150,7 @@ class _Answering:
         draws = table.quality.draws_of
         return Alternative(
             configuration=table.lattice[row],
-            predictions=self._predictions(row),
+            predictions=self.estimates.predictions(row),
             gflops_per_utterance=float(table.costs.centre["gflops_per_utterance"][row]),
             rtf=None if rtf is None else float(rtf[row]),
             probability_better=float(np.mean(draws(row) < draws(self.chosen))),

@@ -14,6 +14,7 @@ from planner.cost_groups import Group, groups_of
 from planner.device import DeviceModel, Timed, unmeasured_log_bytes
 from planner.device.work import in_batch
 from planner.evidence import Evidence
+from planner.interpolation import along_windows
 from planner.lattice import Lattice
 from planner.quality import Basis
 from planner.quantiles import normal_probability, normal_quantile
@@ -153,7 +154,7 @@ def all_costs(
     if device is None:
         return Costs(centre, log_sd, measured, covered, retries)
     known = counted.alone(lambda group: np.full(len(group.rows), device.covers(group.lattice[0])))
-    timed = _timed(lattice, device)
+    timed = _Timings.of(lattice, device)
     batch = lattice.numbers["batch_size"]
     # A recording is done when all of its batch are.
     parts: dict[CostName, tuple[Workload, Array]] = {
@@ -186,18 +187,39 @@ def all_costs(
     return Costs(centre, log_sd, measured, covered, retries, fleet)
 
 
-def _timed(lattice: Lattice, device: DeviceModel) -> dict[int, Timed]:
-    """Rows that were timed on the device."""
-    known = list(device.timed)
-    rows = lattice.rows_of(known).tolist()
-    return {row: device.timed[c] for row, c in zip(rows, known, strict=True) if row >= 0}
+@dataclass(frozen=True)
+class _Timings:
+    """What was timed on a device of the candidates, and what it says of their neighbours.
+
+    Attributes:
+        own: Rows that were timed.
+        rows: Rows that differ from timed ones in the window alone, timed ones among them.
+        log_ratio: By what log their fitted seconds are corrected, shape ``(rows,)``.
+        sure: Whether timings of the device hold on the machine that they are used for.
+    """
+
+    own: Mapping[int, Timed]
+    rows: Index
+    log_ratio: Array
+    sure: bool
+
+    @classmethod
+    def of(cls, lattice: Lattice, device: DeviceModel) -> _Timings:
+        """Of a lattice's rows on a device."""
+        known = [c for c in device.timed if c.task == lattice.task]
+        place = zip(known, lattice.rows_of(known).tolist(), strict=True)
+        # Left out in turn, the catalogue's timed configurations are predicted as well with their
+        # neighbours' corrections as without them.
+        rows, log_ratio = along_windows(lattice, known, [device.timed[c].log_ratio for c in known])
+        own = {row: device.timed[c] for c, row in place if row >= 0}
+        return cls(own, rows, log_ratio, device.doubt is None)
 
 
 def _log_seconds(
     counted: _Counted,
     workload: Workload,
     device: DeviceModel,
-    timed: Mapping[int, Timed],
+    timed: _Timings,
 ) -> tuple[Array, Array, Mask]:
     """Mean and spread of the log seconds of a recording, and where they are measured.
 
@@ -212,11 +234,11 @@ def _log_seconds(
 
     log_s, sd = counted.in_batches(predicted, 2).T
     measured = np.zeros(len(log_s), dtype=bool)
-    for row, own in timed.items():
-        measured[row] = own.like(log_s[row])
+    for row, own in timed.own.items():
+        measured[row] = timed.sure and own.like(log_s[row])
         if measured[row]:
             sd[row] = own.sd
-        log_s[row] += own.log_ratio
+    log_s[timed.rows] += timed.log_ratio
     return log_s, sd, measured
 
 

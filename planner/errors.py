@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -36,3 +37,18 @@ class NoFeasibleConfigurationError(PlannerError):
     """Nothing meets the budget; ``details`` holds the nearest, what binds and the price."""
 
     code = "no-feasible-configuration"
+
+
+class InvalidConfigurationsError(PlannerError):
+    """Configurations that the setting does not allow; ``details["errors"]`` names the fields.
+
+    Args:
+        errors: What is wrong, by the path of the field.
+    """
+
+    code = "invalid-request"
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        said = "; ".join(f"{field}: {message}" for field, message in errors.items())
+        named = [{"field": field, "message": message} for field, message in errors.items()]
+        super().__init__(said, errors=named)

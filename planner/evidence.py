@@ -15,7 +15,8 @@ from planner.workload import DEFAULT_WORKLOAD, Workload
 METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
 
 UNKNOWN_SE = 0.03
-"""Standard error, as a share of the error, of a figure published without one."""
+"""Standard error, as a share of the error, of a figure published without one and without the size
+of its test set: that of some thousand words or clips, as papers have."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Observation:
         provenance: Where it comes from, in one line.
         windows: Windows that were decoded (ASR), where known.
         retried: Those of them that ran away and were decoded again.
+        log_sds: Standard errors of the log error below and above it, of an interval that was
+            stated and reaches further to one side.
+        trials: Words or clips that the error was counted over, where known.
+        speech: Fingerprint of the speech, where known; the same speech is no second sample.
+        runs: Measurements that were pooled in it.
+        disagree: Whether they differ by more than their noise.
     """
 
     key: str
@@ -47,6 +54,11 @@ class Observation:
     paired_se: float | None = None
     windows: int | None = None
     retried: int | None = None
+    log_sds: tuple[float, float] | None = None
+    trials: float | None = None
+    speech: str | None = None
+    runs: int = 1
+    disagree: bool = False
 
     @property
     def log_se(self) -> float:

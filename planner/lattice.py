@@ -198,9 +198,16 @@ class Lattice:
         )
 
     def rows_of(self, configurations: Sequence[Configuration]) -> Index:
-        """Row of each configuration, -1 where it is not here."""
+        """Row of each configuration, of either task; -1 if it is not in the lattice."""
         # Few are looked for among many.
-        own = Lattice.of(configurations, self.task).hashes
+        tasks = np.array([c.task == self.task for c in configurations], dtype=bool)
+        same = Lattice.of([c for c in configurations if c.task == self.task], self.task).hashes
+        rows = np.full(len(configurations), -1, dtype=np.int64)
+        rows[tasks] = self._rows_with(same)
+        return rows
+
+    def _rows_with(self, own: Index) -> Index:
+        """Row of each hash, -1 if no row has it."""
         wanted, place = np.unique(own, return_inverse=True)
         found = np.full(len(wanted), -1, dtype=np.int64)
         if len(self) and len(wanted):
@@ -211,8 +218,8 @@ class Lattice:
 
     @cached_property
     def hashes(self) -> Index:
-        """A number for each row, the same for equal rows of any lattice."""
-        total = np.zeros(len(self), dtype=np.uint64)
+        """A number for each row, the same for equal rows of any lattice of the same task."""
+        total = np.full(len(self), _hash(self.task), dtype=np.uint64)
         for name in (*self.labels, *self.numbers):
             total += self._scrambled(name)
         return total.view(np.int64)

@@ -18,12 +18,16 @@ from planner.curves.stored import FORMAT, Fits
 from planner.errors import InsufficientDataError
 from planner.evidence import Evidence, Observation
 from planner.lattice import Lattice
+from planner.pooling import pooled_by
 from planner.quantiles import normal_quantile
 
 Basis = Literal["measured", "published", "interpolated", "extrapolated"]
 BASES: tuple[Basis, ...] = get_args(Basis)
 
 _FITS = Fits()
+
+_MOST_SHARED = 0.9
+"""Share of an observation's spread that its study's speech accounts for at most."""
 
 _ALIKE = 0.1
 """Share of rows more or fewer with which a form is kept: searching for one takes ten times as long
@@ -146,7 +150,7 @@ class QualityModel:
                 axes, groups=factors, into=joint[: len(first)], shared=common, seed=self._seed
             )
             for own, (observation, _) in zip(joint[len(first) :], here, strict=True):
-                own[:] = self._draws_of(observation, draws) * np.exp(common)
+                own[:] = self._draws_of(observation, draws, common)
             if top < np.inf:
                 np.minimum(joint, top, out=joint)
             self._drawn[key] = joint
@@ -163,10 +167,10 @@ class QualityModel:
 
         observed: dict[int, str] = {}
         for number, (observation, row) in enumerate(here, len(first)):
-            spread = np.hypot(observation.own_log_se, self._common_sd)
+            below, above, shared = self._spread(observation)
             mean[row] = observation.error
-            lower[row] = observation.error * np.exp(-reach * spread)
-            upper[row] = observation.error * np.exp(reach * spread)
+            lower[row] = observation.error * np.exp(-reach * np.hypot(below, shared))
+            upper[row] = observation.error * np.exp(reach * np.hypot(above, shared))
             place[row] = number
             codes[row] = BASES.index(observation.source)
             observed[number] = observation.provenance
@@ -183,13 +187,35 @@ class QualityModel:
             codes[row_of] == BASES.index("measured"),
         )
 
-    def _draws_of(self, observation: Observation, draws: int) -> Array:
-        """Draws of an observation, the same whatever is asked for beside it."""
+    def _draws_of(self, observation: Observation, draws: int, common: Array) -> Array:
+        """Draws of an observation, the same whatever is asked for beside it.
+
+        Args:
+            observation: Of what.
+            draws: How many.
+            common: Draws of what the study's speech moves all log errors by.
+        """
         digest = hashlib.blake2b(observation.configuration.key.encode(), digest_size=8).digest()
         rng = np.random.default_rng((self._seed, int.from_bytes(digest, "little")))
-        own = observation.own_log_se
-        found: Array = observation.error * np.exp(own * rng.standard_normal(draws))
+        below, above, shared = self._spread(observation)
+        own = rng.standard_normal(draws)
+        own *= np.where(own < 0, below, above)
+        moved = common * (shared / self._common_sd) if self._common_sd else common
+        found: Array = observation.error * np.exp(own + moved)
         return found
+
+    def _spread(self, observation: Observation) -> tuple[float, float, float]:
+        """Standard errors of an observation's log error: its own below and above, and shared.
+
+        Of one that was never paired with the others, or of several runs, all of the spread is
+        known, which the study's common one is a part of.
+        """
+        if observation.paired_se is not None and observation.runs == 1:
+            return observation.own_log_se, observation.own_log_se, self._common_sd
+        total = observation.log_sds or (observation.log_se, observation.log_se)
+        shared = min(self._common_sd, _MOST_SHARED * min(total))
+        below, above = (float(np.sqrt(side**2 - shared**2)) for side in total)
+        return below, above, shared
 
 
 def curves_of(
@@ -241,14 +267,12 @@ def curves_of(
 def _by_configuration(
     observations: Sequence[Observation],
 ) -> dict[Configuration, Observation]:
-    """The surest observation of each configuration, in whatever batch it was made."""
-    surest: dict[Configuration, Observation] = {}
-    for observation in observations:
-        alone = observation.configuration.model_copy(update={"batch_size": 1})
-        known = surest.get(alone)
-        if known is None or observation.log_se * observation.error < known.log_se * known.error:
-            surest[alone] = observation
-    return surest
+    """The observation of each configuration, in whatever batches it was made."""
+
+    def alone(observation: Observation) -> Configuration:
+        return observation.configuration.model_copy(update={"batch_size": 1})
+
+    return {alone(found): found for found in pooled_by(observations, alone)}
 
 
 def widened(mean: Array, lower: Array, upper: Array, reach: float | Array) -> tuple[Array, Array]:
@@ -261,9 +285,14 @@ def _common_sd(observations: Sequence[Observation]) -> float:
     """Spread of log error that everything measured on a study's speech shares.
 
     The speech is a sample; another sample would move all of it up or down. It
-    widens every interval and cancels between configurations.
+    widens every interval and cancels between configurations. Where none was paired with another,
+    it is what runs of one configuration on several samples disagreed by, if most have such.
     """
-    shared = [o.log_se**2 - o.own_log_se**2 for o in observations if o.paired_se is not None]
+    shared = [
+        o.log_se**2 - o.own_log_se**2
+        for o in observations
+        if o.paired_se is not None and o.runs == 1
+    ] or [o.log_se**2 - o.own_log_se**2 for o in observations]
     return float(np.sqrt(max(np.median(shared), 0.0))) if shared else 0.0
 
 

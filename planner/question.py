@@ -8,12 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models_registry.configuration import Task
 from planner.cost import Convention
+from planner.ranges import Bound, Chance, Price, Seed, Utilisation, Watts
 from planner.workload import Workload
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Chance = Annotated[float, Field(ge=1e-6, le=0.999_999, allow_inf_nan=False)]
-"""A probability that a quantile is taken of: at 1 it would be infinite."""
 
 CostName = Literal[
     "gflops_per_utterance",
@@ -72,15 +68,15 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gflops_per_utterance: Positive | None = None
-    gflops_per_audio_second: Positive | None = None
-    rtf: Positive | None = None
-    latency_p50_s: Positive | None = None
-    latency_p95_s: Positive | None = None
-    memory_gib: Positive | None = None
-    parameters: Positive | None = None
-    usd_per_audio_hour: Positive | None = None
-    joules_per_audio_second: Positive | None = None
+    gflops_per_utterance: Bound | None = None
+    gflops_per_audio_second: Bound | None = None
+    rtf: Bound | None = None
+    latency_p50_s: Bound | None = None
+    latency_p95_s: Bound | None = None
+    memory_gib: Bound | None = None
+    parameters: Bound | None = None
+    usd_per_audio_hour: Bound | None = None
+    joules_per_audio_second: Bound | None = None
 
     def bounds(self) -> dict[CostName, float]:
         """The bounds that are set, by cost."""
@@ -115,14 +111,14 @@ class Setting(BaseModel):
     budget: Budget = Budget()
     convention: Convention = "counted-1"
     device: str | None = None
-    usd_per_device_hour: Positive | None = None
-    device_watts: Positive | None = None
-    max_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.7
+    usd_per_device_hour: Price | None = None
+    device_watts: Watts | None = None
+    max_utilisation: Utilisation = 0.7
     workload: Workload | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
     level: Chance = 0.90
     risk: Chance = 0.10
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
 
     @property
     def asked_of(self) -> tuple[FrontAxis, ...]:
@@ -160,8 +156,8 @@ class Question(Setting):
         alternatives: How many alternatives to name.
     """
 
-    target_wer: Probability | None = None
-    target_ua: Probability | None = None
+    target_wer: Chance | None = None
+    target_ua: Chance | None = None
     minimise: CostName = "gflops_per_utterance"
     relax: dict[CostName, Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]] = Field(
         default_factory=dict

@@ -8,24 +8,25 @@ from functools import cached_property, partial
 
 from models_registry.configuration import Configuration, Precision
 from planner import words
-from planner.answer import Estimate, Front, Recommendation, StudySummary
+from planner.answer import Estimate, Front, Prediction, Recommendation, StudySummary
 from planner.answering import answer
 from planner.arrays import Array
 from planner.costing import all_costs
 from planner.curves.stored import Fits
 from planner.device import DeviceModel, fit_device
 from planner.device.precisions import learn
-from planner.errors import InsufficientDataError
+from planner.errors import InsufficientDataError, InvalidConfigurationsError
+from planner.estimates import Estimates
 from planner.evidence import METRIC_OF, Evidence
 from planner.fronts import front
 from planner.landscape import Landscape, quality_estimate
 from planner.lattice import Lattice
 from planner.quality import Quality, QualityModel
-from planner.question import FrontQuestion, Question, Setting
+from planner.question import TIMED, CostName, FrontQuestion, Question, Setting
 from planner.search import Choices, Suggest, plain, search, search_between
 from planner.served import on_recordings
 from planner.shortfall import Shortfall
-from planner.space import candidates, misheard, refuse_unspoken
+from planner.space import candidates, misheard, refuse_unspoken, refused
 from planner.table import Table
 
 DRAWS = 400
@@ -171,10 +172,51 @@ class Planner:
             allowed = allowed & ~misheard(lattice, self.evidence, question.workload)
         return [bool(holds) for holds in allowed]
 
+    def predictions(
+        self, configurations: Sequence[Configuration], setting: Setting
+    ) -> list[Prediction]:
+        """Everything that is known of configurations that are named.
+
+        The numbers of each are those that a recommendation of it would have.
+
+        Args:
+            configurations: All of the study's task.
+            setting: The device, the workload, the prices and the level.
+
+        Returns:
+            One of each, in the order asked.
+
+        Raises:
+            InvalidConfigurationsError: The device or the workload does not allow one of them.
+            InsufficientDataError: Too little is known to answer.
+        """
+        errors = refused(configurations, self.evidence, setting)
+        if errors:
+            raise InvalidConfigurationsError(errors)
+        # Of rows that are equal only one would have what was timed.
+        lattice = Lattice.of(list(dict.fromkeys(configurations)), self.evidence.task)
+        landscape = self._landscape_of(lattice, setting, draws=2)
+        estimates = Estimates(landscape, setting, self.evidence)
+        found = {c: estimates.prediction(row) for row, c in enumerate(lattice)}
+        return [found[configuration] for configuration in configurations]
+
+    def left_out(self, setting: Setting) -> dict[CostName, str]:
+        """Costs that :meth:`predictions` can't say for a setting, and what it takes."""
+        if setting.device is None:
+            return dict.fromkeys(TIMED, "belongs to a device: name one, for example local")
+        found: dict[CostName, str] = {}
+        if setting.usd_per_device_hour is None:
+            found["usd_per_audio_hour"] = "needs usd_per_device_hour"
+        if setting.device_watts is None and self.device(setting.device).power_w is None:
+            found["joules_per_audio_second"] = (
+                f"what {setting.device} draws is not known: state device_watts"
+            )
+        return found
+
     def predict(
         self, configurations: Sequence[Configuration], level: float = 0.90
     ) -> list[dict[str, Estimate]]:
-        """Predicted quality of configurations, asked for one by one.
+        """Predicted quality of configurations on the study's own recordings.
 
         Raises:
             NoFeasibleConfigurationError: A model can't transcribe the study's language.
@@ -192,9 +234,9 @@ class Planner:
             id=self.evidence.study,
             task=self.evidence.task,
             language=self.evidence.language,
-            measured=sum(o.source == "measured" for o in own),
-            published=sum(o.source == "published" for o in own),
-            informed_by=len(self.evidence.observations) - len(own),
+            measured=sum(o.runs for o in own if o.source == "measured"),
+            published=sum(o.runs for o in own if o.source == "published"),
+            informed_by=sum(o.runs for o in self.evidence.observations) - sum(o.runs for o in own),
             workload=words.workload(
                 question.workload or self.evidence.workload, self.evidence.task
             ),
@@ -202,12 +244,14 @@ class Planner:
 
     def table(self, lattice: Lattice, question: Question) -> Table:
         """Configurations with their quality and costs for a question."""
+        return Table(self._landscape_of(lattice, question), question)
+
+    def _landscape_of(self, lattice: Lattice, question: Setting, draws: int = DRAWS) -> Landscape:
+        """Configurations of one's own; nothing of it is kept."""
         device = None if question.device is None else self.device(question.device)
-        quality = self.quality.predict(lattice, level=question.level, draws=DRAWS)
+        quality = self.quality.predict(lattice, level=question.level, draws=draws)
         costs = all_costs(lattice, question, self.evidence, device)
-        return Table(
-            Landscape(lattice, self._served(quality, lattice, question), costs, device), question
-        )
+        return Landscape(lattice, self._served(quality, lattice, question), costs, device)
 
     def _landscape(self, question: Setting) -> Landscape:
         """The whole lattice; what does not depend on the budget is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from planner.arrays import Mask
 from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.evidence import Evidence
 from planner.lattice import Lattice
+from planner.question import Setting
 from planner.workload import Workload
 
 WINDOWS_S = (6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0)
@@ -132,6 +134,38 @@ def refuse_unspoken(evidence: Evidence, configurations: Iterable[Configuration])
             raise NoFeasibleConfigurationError(
                 f"study {evidence.study}: {reason}", binding="language", model=configuration.model
             )
+
+
+def refused(
+    configurations: Sequence[Configuration], evidence: Evidence, setting: Setting
+) -> dict[str, str]:
+    """What no recommendation would be made of, by the field's path: why.
+
+    Args:
+        configurations: Those that are named.
+        evidence: Whose task and study it is.
+        setting: The device and the workload.
+    """
+    known = None if setting.device is None else evidence.devices.get(setting.device)
+    native = None if known is None else known.native
+    served = setting.workload or evidence.workload
+    lattice = Lattice.of(configurations, evidence.task)
+    found = {}
+    for place, truncates in enumerate(misheard(lattice, evidence, served)):
+        own, at = configurations[place], f"configurations.{place}"
+        if reason := evidence.unspoken(own.model):
+            found[f"{at}.model"] = f"study {evidence.study}: {reason}"
+        if native is not None and own.precision not in native:
+            able = ", ".join(p for p in get_args(Precision) if p in native)
+            found[f"{at}.precision"] = (
+                f"{setting.device} computes in {able}, not in {own.precision}"
+            )
+        if truncates:
+            found[f"{at}.window_policy"] = (
+                "what truncate drops of other recordings than the study's is not known: leave the"
+                " workload out, or choose chunk"
+            )
+    return found
 
 
 def misheard(lattice: Lattice, evidence: Evidence, served: Workload) -> Mask:

@@ -58,10 +58,9 @@ def plan_verification(
         reasons.append("the choice lies outside of what was observed")
     untimed = _untimed(table, chosen, evidence)
     if untimed:
-        reasons.append(
-            f"no model of its size was timed here at its precision, so {' and '.join(untimed)}"
-            " may be off"
-        )
+        doubt = None if table.device is None else table.device.doubt
+        why = doubt.reason if doubt else "no model of its size was timed here at its precision"
+        reasons.append(f"{' and '.join(untimed)} may be off: {why}")
     candidates = _ranked(table, chosen, evidence, again=bool(untimed)) if reasons else ()
     if reasons and not candidates:
         reasons.append(

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
+from planner.ranges import ArrivalRate, DurationS, TokenRate, Weight
 
 BINS = 20
 """Recordings of a workload are costed in so many groups of like duration, at most."""
@@ -37,11 +36,11 @@ class Workload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    durations_s: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=10_000)]
-    weights: tuple[Positive, ...] | None = None
-    tokens_per_audio_s: Positive = TOKENS_PER_AUDIO_S
+    durations_s: Annotated[tuple[DurationS, ...], Field(min_length=1, max_length=10_000)]
+    weights: tuple[Weight, ...] | None = None
+    tokens_per_audio_s: TokenRate = TOKENS_PER_AUDIO_S
     max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
-    arrivals_per_s: Positive | None = None
+    arrivals_per_s: ArrivalRate | None = None
     source: str = "stated by the user"
 
     @model_validator(mode="after")

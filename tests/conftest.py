@@ -56,6 +56,7 @@ def own_folders(tmp_path_factory):
     os.environ["SPEECHPLAN_DATABASE_URL"] = f"sqlite:///{folder / 'store.db'}"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["SPEECHPLAN_TIMING_BUDGET_S"] = "3"
+    os.environ["SPEECHPLAN_CHECK_DEVICE"] = "0"
 
 
 @pytest.fixture(scope="session")

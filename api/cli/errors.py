@@ -67,6 +67,7 @@ def _planner(error: Any) -> tuple[int, str, str, dict[str, Any]]:
         "insufficient-data": TOO_LITTLE_DATA,
         "nothing-to-verify": TOO_LITTLE_DATA,
         "invalid-data": USAGE,
+        "invalid-request": USAGE,
     }.get(error.code, OTHER)
     return exit_code, error.code, str(error), error.details
 
@@ -111,6 +112,8 @@ _KINDS: dict[str, Callable[[Any], tuple[int, str, str, dict[str, Any]]]] = {
     "MalformedModelError": _plain(OTHER, "weights"),
     "TrainingError": _plain(OTHER, "training"),
     "StoreError": _plain(OTHER, "store"),
+    "ListenError": _plain(OTHER, "address"),
+    "StartError": _plain(OTHER, "start"),
     "ModuleNotFoundError": lambda error: (
         OTHER,
         "missing-extra",

@@ -23,12 +23,12 @@ def import_measurements(
 ) -> None:
     r"""Take in measurements that were made elsewhere, all of a file or none.
 
-    Columns are study, dataset, provenance, wer or ua, their unit (fraction or percent; --unit says
-    it of all rows, and it has to be said if a figure is 1 or more), the fields of a configuration
-    (model, window_s, token_stride and so on; defaults where left out), and where known se, lower,
-    upper, level, utterances, reference_words and source. Columns of other names are refused. A
-    row whose key is known has to say what is known, and is not stored again. Times and costs are
-    read from JSONL only: a new row of a table that has them is refused.
+    Columns are study, dataset, provenance, wer or ua, their unit (fraction or percent; --unit
+    states it of all rows, and it has to be stated if a figure is 1 or more), the fields of a
+    configuration (model, window_s, token_stride and so on; defaults where left out), and where
+    known se, lower, upper, level, utterances, reference_words, language and source. Columns of
+    other names are refused. A row whose key is known has to say what is known, and is not stored
+    again. Times and costs are read from JSONL only: a new row of a table that has them is refused.
 
     \b
     speechplan import results.csv
@@ -47,13 +47,13 @@ def import_measurements(
                 typer.echo(f"{file}: {wrong}", err=True)
             raise
         new, known = exchange.keep(found, store)
-        remarks = exchange.remarks_of(found)
+        assumed = exchange.assumption_of(rows, found) if unit is None else None
+        remarks = [*filter(None, [assumed]), *exchange.remarks_of(found)]
         if as_json:
             print_json({"stored": new, "known": known} | ({"remarks": remarks} if remarks else {}))
             return
         console.print(f"{new} stored, {known} known already")
-        assumed = exchange.assumption_of(rows, found) if unit is None else None
-        show_remarks([*([assumed] if assumed else []), *remarks], quiet=as_json)
+        show_remarks(remarks, quiet=as_json)
 
 
 _SHOWN = 20

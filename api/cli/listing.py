@@ -10,7 +10,7 @@ from api.cli import options
 from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
 from api.cli.given import Given
-from api.cli.output import console, print_json, print_table
+from api.cli.output import called, console, print_json, print_table
 from api.cli.stores import existing_store
 from models_registry import Configuration
 
@@ -145,7 +145,7 @@ def studies(as_json: options.Json = False) -> None:
 
 
 def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
-    r"""Show how often verified predictions came out inside of their interval.
+    r"""Show how often predictions that were verified or judged came out inside of their interval.
 
     \b
     speechplan coverage
@@ -168,17 +168,21 @@ def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
             print_json({"items": [item.model_dump(mode="json") for item in items]})
             return
         if not items:
-            console.print("No prediction was verified yet: see 'speechplan verify'.")
+            console.print(
+                "No prediction was verified yet: see 'speechplan verify' and 'speechplan judge'."
+            )
             return
         rows = (
             (
-                i.quantity.upper(),
+                called(i.quantity),
                 i.study or i.basis or "all",
                 f"{i.level:.0%}",
                 f"{i.inside} of {i.predictions}",
                 f"{i.share:.0%} ({i.lower:.0%} to {i.upper:.0%} at 95%)",
                 f"{i.median_error:.1%}",
+                f"{i.median_width:.0%}",
             )
             for i in items
         )
-        print_table(("of", "predictions", "level", "inside", "share", "median error"), rows)
+        titles = ("of", "predictions", "level", "inside", "share", "median error", "median width")
+        print_table(titles, rows)

@@ -20,6 +20,7 @@ from api.cli import (
     keys,
     listing,
     planning,
+    predicting,
     running,
     serving,
     sweeping,
@@ -38,7 +39,13 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Ask": (planning.recommend, planning.pareto, planning.export, listing.cost),
+    "Ask": (
+        planning.recommend,
+        predicting.predict,
+        planning.pareto,
+        planning.export,
+        listing.cost,
+    ),
     "Measure": (
         running.measure,
         running.verify,
@@ -57,6 +64,7 @@ _PANELS = {
         listing.models,
         listing.devices,
         adapting.adapters,
+        predicting.judge,
         listing.coverage,
     ),
     "Run": (running.transcribe, running.classify, demo.demo),

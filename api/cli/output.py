@@ -29,12 +29,6 @@ _WHOLE = 20
 
 _WIDEST = 1000
 
-BUSY = 0.1
-"""Share of the processors taken by others from which a timing is doubted."""
-
-SLOW = 0.5
-"""Speed of the processors, as a share of the fastest seen, from which it is doubted too."""
-
 
 class _LazyConsole:
     """Standard output; rich is imported when something is printed for a reader."""
@@ -92,6 +86,9 @@ _CALLED = {
     "usd_per_audio_hour": "price",
     "joules_per_audio_second": "energy",
     "memory_gib": "memory",
+    "gflops_per_utterance": "FLOPs per utterance",
+    "gflops_per_audio_second": "FLOPs per second of audio",
+    "parameters": "parameters",
 }
 
 
@@ -117,7 +114,19 @@ def estimate_text(name: str, estimate: Estimate) -> str:
             f" at {chance(estimate.level)}) {estimate.unit}"
         )
     basis = "" if estimate.basis == estimate.source else f", {estimate.basis}"
-    return f"{_CALLED.get(name, name.upper())} {value}, {estimate.source}{basis}"
+    return f"{called(name)} {value}, {estimate.source}{basis}"
+
+
+def called(name: str) -> str:
+    """A metric or a cost as readers know it."""
+    return _CALLED.get(name, name.upper())
+
+
+def value_text(value: float, unit: str) -> str:
+    """A value without its unit; fractions in percent, which belongs to them."""
+    if unit == "fraction":
+        return f"{100 * value:.2f} %"
+    return f"{value / 1e6:,.1f} M" if unit == "parameters" else f"{value:.4g}"
 
 
 def show_recommendation(recommendation: Recommendation, study: StudySummary) -> None:
@@ -236,6 +245,8 @@ def show_front(front: Front, study: StudySummary) -> None:
 
 def show_measurement(measurement: Measurement) -> None:
     """Prints a measurement for a reader."""
+    from measurements.load import contention
+
     metric, dataset = measurement.metric, measurement.dataset
     console.print(f"[bold]{measurement.configuration.label()}[/bold]")
     assert metric.lower is not None and metric.upper is not None and metric.level is not None
@@ -251,6 +262,11 @@ def show_measurement(measurement: Measurement) -> None:
             f"  {errors.substitutions} substitutions, {errors.deletions} deletions,"
             f" {errors.insertions} insertions in {errors.reference_words} words"
         )
+        if errors.empty_references:
+            console.print(
+                f"  {errors.empty_references} utterances have no words in their reference;"
+                f" {errors.empty_insertions} of the insertions were heard in them"
+            )
     if measurement.flops_counted is not None:
         console.print(
             f"  {measurement.flops_counted / 1e9:.4g} GFLOPs per utterance, counted (counted-1)"
@@ -267,17 +283,11 @@ def show_measurement(measurement: Measurement) -> None:
             f"  latency {latency.p50_s:.3f} s p50, {latency.p95_s:.3f} s p95 over {latency.n} runs"
             f" of {latency.recordings} recordings{together}"
         )
-    busy = measurement.others_cpu_share
-    if busy is not None and busy > BUSY:
+    slowed = contention(measurement.others_cpu_share, measurement.processor_speed)
+    if slowed is not None:
         console.print(
-            f"  [yellow]other processes took {busy:.0%} of the processors meanwhile: these times"
-            " are longer than a quiet machine's[/yellow]"
-        )
-    speed = measurement.processor_speed
-    if speed is not None and speed < SLOW:
-        console.print(
-            f"  [yellow]the processors ran at {speed:.0%} of the fastest seen meanwhile, slowed"
-            " by a neighbour on the host, perhaps: time it again[/yellow]"
+            f"  [yellow]{slowed} meanwhile: these times are longer than on a quiet machine. They"
+            " count for little and judge no prediction[/yellow]"
         )
     if measurement.joules_per_audio_second is not None:
         console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")
@@ -312,10 +322,10 @@ def show_verdict(verification: Verification) -> None:
         if (speed := run.speed) is not None:
             estimate = estimate_text("rtf", speed.predicted)
             console.print(f"  predicted {estimate}, of the recordings timed as they were decoded")
-            console.print(
-                f"  measured  RTF {speed.measured:.3g}:"
-                f" {'inside' if speed.inside else 'outside'} the predicted interval"
-            )
+            verdict = f"{'inside' if speed.inside else 'outside'} the predicted interval"
+            if speed.inside is None:
+                verdict = f"not judged, since {speed.contention} meanwhile"
+            console.print(f"  measured  RTF {speed.measured:.3g}: {verdict}")
         if run.stopped is not None:
             console.print(f"  stopped after {run.utterances} utterances: {run.ended_early}")
     before = verification.recommendation

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free."),
+    ] = None,
     with_worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Start a worker beside the service.")
     ] = True,
@@ -48,48 +51,49 @@ def serve(
     \b
     speechplan serve
     speechplan serve --port 9000 --no-worker
+    speechplan serve --port 0 --json
     """
-    from api.processes import WorkerProcess, answer_together, getting_ready
+    from api.processes import WorkerProcess, answer_alone, answer_together, getting_ready
 
-    with handled(as_json), getting_ready(processes):
-        import uvicorn
-
+    with handled(as_json):
+        from api.listening import listen, shown
         from measurements import logs
         from measurements.settings import Settings
 
         settings = Settings()
         logs.set_up(settings)
-        address, number = host or settings.host, port or settings.port
+        address = settings.host if host is None else host
         if not _may_listen(address, settings):
             usage(
                 f"{address} is not a loopback address: make a key first, with"
                 " 'speechplan keys create', or set SPEECHPLAN_API_KEY"
             )
+        # First of all: a service that has no port begins no other process.
+        bound = listen(address, settings.port if port is None else port)
+        url = f"http://{shown(address, bound[0].getsockname()[1])}"
         # The server ends with the signal that it got; after a graceful end that is no error.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
-        app = _application(settings) if processes == 1 else None
-        worker_process = WorkerProcess(device, worker_name) if with_worker else None
-        url = f"http://{address}:{number}"
-        if as_json:
-            print_json({"url": url, "worker": with_worker})
-        logs.get_logger("serve").info("starting", url=url)
         common: dict[str, Any] = {
-            "host": address,
-            "port": number,
             "log_config": None,
             "access_log": False,  # the application's own line says more
             "server_header": False,
             "forwarded_allow_ips": list(settings.trusted_proxies),
             "timeout_graceful_shutdown": settings.shutdown_grace_s,
         }
-        try:
-            if app is None:
-                answer_together(processes, common)
-            else:
-                uvicorn.run(app, **common)
-        finally:
-            if worker_process is not None:
-                worker_process.stop()
+        with getting_ready(processes):
+            app = _application(settings) if processes == 1 else None
+            worker_process = WorkerProcess(device, worker_name) if with_worker else None
+            if as_json:
+                print_json({"url": url, "worker": with_worker})
+            logs.get_logger("serve").info("starting", url=url)
+            try:
+                if app is None:
+                    answer_together(processes, bound, common)
+                else:
+                    answer_alone(app, bound, common)
+            finally:
+                if worker_process is not None:
+                    worker_process.stop()
 
 
 def worker(

@@ -214,7 +214,7 @@ def _relaxations(texts: Iterable[str]) -> dict[str, float]:
 
 
 def with_setting(
-    *, without: Collection[str] = (), **defaults: Any
+    *, without: Collection[str] = (), also: Collection[str] = (), **defaults: Any
 ) -> Callable[[Callable[..., None]], Any]:
     """Gives a command the options of a question's setting.
 
@@ -222,16 +222,43 @@ def with_setting(
 
     Args:
         without: Options that say nothing to the command.
+        also: Options of a question that do.
         defaults: Where the command's differs.
     """
+    every = _OPTIONS | {name: _QUESTION[name] for name in also}
     return with_options(
         "given",
         {
             name: (kind, defaults.get(name, own))
-            for name, (kind, own) in _OPTIONS.items()
+            for name, (kind, own) in every.items()
             if name not in without
         },
     )
+
+
+BUDGETS = tuple(CALLED.get(cost, cost) for cost in COSTS)
+"""Options that bound a cost."""
+
+
+def predicting(given: Given, task: str) -> dict[str, Any]:
+    """The fields of a request for predictions, from what was given.
+
+    Args:
+        given: The setting's options, without its budgets, its task and its models.
+        task: That of the configurations.
+
+    Raises:
+        DatasetError: The workload's path holds none.
+        ValidationError: The workload's numbers are out of range.
+    """
+    unasked = {"model": None, **dict.fromkeys(BUDGETS)}
+    found = setting({**unasked, **given, "task": task})
+    for name in ("task", "budget", "models"):
+        del found[name]
+    workload = found["workload"]
+    if _differs("max_utilisation", given) and (workload is None or workload.arrivals_per_s is None):
+        usage("--max-utilisation goes with --arrivals-per-s")
+    return found | {"max_utilisation": given["max_utilisation"]}
 
 
 def setting(given: Given) -> dict[str, Any]:

@@ -142,7 +142,18 @@ class Routes:
     def predict(
         self, request: PredictionsRequest, *, revision: _Revision = None
     ) -> PredictionsResponse:
-        """The quality of configurations, each with its interval."""
+        """Everything that is known of configurations: what a recommendation of each would say.
+
+        Args:
+            request: Which, for which study, on which device, for which workload.
+            revision: What is known has to be of this revision still; any when left out.
+
+        Raises:
+            InvalidRequestError: A configuration can't be run like that; the field is named.
+            StaleRevisionError: New measurements came in.
+            InsufficientDataError: Too little is known.
+            UnknownNameError: A study or device is not known.
+        """
 
     @post("/v1/verifications")
     def start_verification(

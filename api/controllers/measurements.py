@@ -128,4 +128,6 @@ class MeasurementController(Controller):
         """
         found = exchange.from_rows(data.rows, store, unit)
         new, known = exchange.keep(found, store)
-        return Imported(stored=new, known=known, remarks=exchange.remarks_of(found))
+        assumed = None if unit else exchange.assumption_of(data.rows, found)
+        remarks = (*filter(None, [assumed]), *exchange.remarks_of(found))
+        return Imported(stored=new, known=known, remarks=remarks)

@@ -22,6 +22,7 @@ from api.services.planning import PlanningService
 from api.verified import Answers
 from measurements import verification as verifications
 from measurements.datasets import NAME
+from measurements.settings import Settings
 from measurements.store import Store
 from models_registry import Plan
 from models_registry.languages import language_code
@@ -259,7 +260,7 @@ class PredictionController(Controller):
     @post(
         operation_id="predict",
         operation_class=Documented,
-        summary="Predict the quality of configurations",
+        summary="Predict what configurations will do",
         status_code=200,
         response_headers=[ETAG],
         responses=responses(400, 412, 413, 415, 422, 503),
@@ -270,11 +271,15 @@ class PredictionController(Controller):
         self,
         data: JSONBody[PredictionsRequest],
         planning: NamedDependency[PlanningService],
+        settings: NamedDependency[Settings],
         if_match: IfMatch = None,
     ) -> Response[PredictionsResponse]:
-        """WER or unweighted accuracy of each, with its interval and what it rests on.
+        """Everything that a recommendation of each would say, with intervals and what they rest on.
 
-        A configuration that the study has measured is answered as measured.
+        WER or unweighted accuracy, FLOPs and memory; on a device RTF, latency, energy and money.
+        A configuration that the study has measured, or the device has timed, is answered as
+        measured. What can't be said without more is named in ``left_out``.
         """
+        check_dataset(data.dataset, settings)
         revisions.check(if_match, revision := planning.revision())
         return revisions.answer(planning.predict(data, revision), revision)

@@ -98,7 +98,7 @@ class StudyController(Controller):
         model: Annotated[
             str | None, QueryParameter(description="Only of this model", max_length=200)
         ] = None,
-        seed: Annotated[int, QueryParameter(description="Seed of intervals", ge=0)] = 0,
+        seed: Annotated[int, QueryParameter(description="Seed of intervals", ge=0, lt=2**32)] = 0,
         cursor: Cursor = "0",
         limit: Limit = 100,
         if_none_match: IfNoneMatch = None,

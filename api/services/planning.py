@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
 from api.memory import give_back
 from api.schemas import (
     FrontResponse,
-    Predicted,
     PredictionsRequest,
     PredictionsResponse,
     RecommendationResponse,
     ScalingResponse,
 )
+from measurements.datasets import DatasetError, open_dataset
 from measurements.devices import local_device
 from measurements.fits import FITS
-from measurements.studies import evidence_for, resolve_device, study_of
+from measurements.judgements import SavedPredictions
+from measurements.studies import evidence_for, resolve_device, study_of, study_of_dataset
 from models_registry import Plan
 from models_registry.weights import pinned
+from planner import words
 from planner.answer import Recommendation, StudySummary
 from planner.curves.along import curves_along, held
 from planner.question import FrontQuestion, Question, Setting
@@ -113,28 +117,84 @@ class PlanningService:
     def predict(
         self, asked: PredictionsRequest, revision: int | None = None
     ) -> PredictionsResponse:
-        """Quality of configurations, one by one.
+        """Everything that is known of configurations, one by one.
 
         Args:
-            asked: Which.
+            asked: Which, and in what setting.
             revision: Of what is known; looked up when left out.
 
         Raises:
-            PlannerError: Too little is known.
-            UnknownNameError: The study is not known.
+            PlannerError: Too little is known, or a configuration is not for the device.
+            DatasetError: The data set can't be used, or is another study's than the one named.
+            UnknownNameError: The study or the device is not known.
         """
-        task = asked.configurations[0].task
-        setting = Setting(task=task, study=asked.study, seed=asked.seed)
-        with self._asked(setting, revision) as (planner, _):
-            predictions = planner.predict(asked.configurations, asked.level)
-            study = planner.evidence.study
+        return self.answer_of(self.predict_for_later(asked, revision))
+
+    @staticmethod
+    def answer_of(saved: SavedPredictions) -> PredictionsResponse:
+        """Saved predictions as they are answered."""
         return PredictionsResponse(
-            items=[
-                Predicted(configuration=configuration, predictions=predicted)
-                for configuration, predicted in zip(asked.configurations, predictions, strict=True)
-            ],
-            study=study,
+            items=list(saved.items),
+            study=saved.study,
+            workload=words.workload(saved.workload, saved.task),
+            device=saved.device,
+            level=saved.level,
+            left_out=saved.left_out,
         )
+
+    def predict_for_later(
+        self, asked: PredictionsRequest, revision: int | None = None
+    ) -> SavedPredictions:
+        """The same with all that it takes to judge it when something was measured.
+
+        Raises:
+            PlannerError: Too little is known, or a configuration is not for the device.
+            DatasetError: The data set can't be used, or is another study's than the one named.
+            UnknownNameError: The study or the device is not known.
+        """
+        setting = asked.setting()
+        if asked.dataset is not None:
+            setting = setting.model_copy(update={"study": self._study_of(asked, setting)})
+        revision = self.revision() if revision is None else revision
+        with self._asked(setting, revision) as (planner, resolved):
+            items = planner.predictions(asked.configurations, resolved)
+            left_out = planner.left_out(resolved)
+            evidence = planner.evidence
+        served = setting.workload or evidence.workload
+        return SavedPredictions(
+            created_at=datetime.now(UTC),
+            software={name: version(name) for name in ("speechplan", "numpy", "scipy")}
+            | {"python": platform.python_version()},
+            revision=revision,
+            task=setting.task,
+            study=evidence.study,
+            device=resolved.device,
+            level=asked.level,
+            convention=asked.convention,
+            workload=served,
+            of_study=served.same_recordings(evidence.workload),
+            request=asked.model_dump(mode="json", exclude_defaults=True),
+            left_out={str(name): why for name, why in left_out.items()},
+            items=tuple(items),
+        )
+
+    def _study_of(self, asked: PredictionsRequest, setting: Setting) -> str:
+        """The study of the data set that is named."""
+        assert asked.dataset is not None
+        speech = open_dataset(
+            asked.dataset,
+            asked.subset,
+            task=setting.task,
+            language=asked.language,
+            called=asked.dataset_name,
+        )
+        found = study_of_dataset(speech, asked.dataset, setting.task, self._store)
+        if asked.study not in (None, found):
+            raise DatasetError(
+                f"data set {asked.dataset} belongs to study {found}, not to {asked.study}: name"
+                " one of them"
+            )
+        return found
 
     def summary(self, question: Question) -> StudySummary:
         """Which study a question is answered for, and what that rests on."""

@@ -24,6 +24,7 @@ from measurements.datasets import Dataset
 from measurements.evaluation.base import describe_device, software
 from measurements.languages import check_language
 from measurements.progress import Progress
+from measurements.protocols import with_cuts
 from models_registry import Configuration, WeightsSource
 from models_registry.adapters import RECORD_FILE, adapters_dir, trained_form, weights_sha256
 from models_registry.loading import UnsupportedConfigurationError, torch_device
@@ -85,13 +86,17 @@ def adapt(
     source = weights or default_source(configuration.model)
     base = fetch(source, configuration.architecture)
     base_weights, fingerprint = weights_sha256(base), dataset.fingerprint()
+    protocol = task.protocol
+    if configuration.task == "ser" or configuration.recipe == "self-distilled":
+        # Of other transcripts, longer recordings are left out.
+        protocol = with_cuts(protocol, dataset, configuration.window_s)
     key_of = partial(
         adapter_key,
         configuration,
         base_weights,
         fingerprint,
         hyperparameters,
-        task.protocol,
+        protocol,
         language=dataset.language if configuration.task == "asr" else None,
     )
     key = key_of()

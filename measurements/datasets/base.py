@@ -14,13 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from measurements import audio
 from measurements.cells import TableError, decoded
-from measurements.datasets.endings import short_by_container, short_by_notes
 from models_registry.files import lfs_pointer
 from models_registry.languages import assumed_text
-
-MAX_SAMPLES = 2**27
-"""Samples of a recording, over all channels: half a GiB, or 2.3 hours at 16 kHz."""
 
 
 class DatasetError(ValueError):
@@ -48,61 +45,29 @@ class Utterance:
     end_s: float | None = None
 
     def duration_s(self) -> float:
-        """Duration in seconds, from the file's header unless it is a segment that ends before.
+        """Duration in seconds: the header's where it can be trusted, else of what is decoded.
 
         Raises:
             DatasetError: The file can't be read.
         """
         if self.end_s is not None:
             return self.end_s - self.start_s
-        import soundfile
-
         try:
-            self._refuse_pointer()
-            info = soundfile.info(str(self.path))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {_why(error)}") from None
-        return float(info.frames / info.samplerate) - self.start_s
+            return audio.duration_s(self.path) - self.start_s
+        except audio.AudioFileError as error:
+            raise DatasetError(str(error)) from None
 
     def audio(self) -> tuple[NDArray[np.float32], int]:
         """Samples, shape ``(samples,)`` or ``(samples, channels)``, and their rate.
 
         Raises:
-            DatasetError: The file is corrupt, cut short, too long, or holds no audio.
+            DatasetError: The file is corrupt, cut short, of no format that is read, too long,
+                or holds no audio, its channels cancel out, or a segment goes beyond its end.
         """
-        import soundfile
-
         try:
-            self._refuse_pointer()
-            # By its headers, before anything of it is in memory.
-            self._refuse_short(short_by_container(self.path))
-            info = soundfile.info(str(self.path))
-            if info.frames * info.channels > MAX_SAMPLES:
-                raise DatasetError(
-                    f"{self.path}: {info.duration / 3600:.1f} hours of audio are more than is read"
-                    f" at once ({MAX_SAMPLES / info.samplerate / info.channels / 3600:.1f} hours at"
-                    f" {info.samplerate} Hz and {info.channels} channels): cut it into pieces"
-                )
-            self._refuse_short(short_by_notes(info.extra_info))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: {_why(error)}") from None
-        try:
-            samples, sampling_rate = soundfile.read(str(self.path), dtype="float32")
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise DatasetError(f"{self.path}: damaged or cut short: {_why(error)}") from None
-        if samples.size == 0:
-            raise DatasetError(f"{self.path}: holds no audio")
-        if not np.isfinite(samples).all():
-            raise DatasetError(f"{self.path}: holds samples that are not finite")
-        return self._segment(samples, sampling_rate), sampling_rate
-
-    def _segment(self, samples: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
-        if self.end_s is None:
-            return samples[round(self.start_s * sampling_rate) :]
-        end = round(self.end_s * sampling_rate)
-        if len(samples) + 1 < end:
-            raise DatasetError(f"{self.path}: ends before {self.end_s:g} s")
-        return samples[round(self.start_s * sampling_rate) : end]
+            return audio.read(self.path, self.start_s, self.end_s)
+        except audio.AudioFileError as error:
+            raise DatasetError(str(error)) from None
 
     def content(self) -> str:
         """SHA-256 of the audio file, in hexadecimal.
@@ -111,19 +76,12 @@ class Utterance:
             DatasetError: The file can't be read, or Git LFS has not fetched it.
         """
         try:
-            self._refuse_pointer()
+            if pointer := lfs_pointer(self.path):
+                raise DatasetError(f"{self.path}: {pointer}")
             with self.path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise DatasetError(f"{self.path}: {error.strerror}") from None
-
-    def _refuse_pointer(self) -> None:
-        if pointer := lfs_pointer(self.path):
-            raise DatasetError(f"{self.path}: {pointer}")
-
-    def _refuse_short(self, missing: str | None) -> None:
-        if missing is not None:
-            raise DatasetError(f"{self.path}: cut short: {missing}")
 
 
 @dataclass(frozen=True)
@@ -221,12 +179,6 @@ class Dataset:
                 line += f"\0{utterance.speaker or ''}"
             digest.update(f"{line}\n".encode())
         return digest.hexdigest()
-
-
-def _why(error: Exception) -> str:
-    """The reason by itself; what libsndfile and the system say repeats the path."""
-    said = getattr(error, "error_string", None) or getattr(error, "strerror", None)
-    return str(said or error)
 
 
 def sorted_utterances(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:

@@ -19,9 +19,11 @@ import numpy as np
 from measurements import timing
 from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
-from measurements.devices import cuda_device, local_cpu
+from measurements.devices import cuda_device, local_cpu, torch_build
 from measurements.identity import check_study
+from measurements.microbenchmark import fingerprint_of
 from measurements.progress import Progress
+from measurements.protocols import with_cuts
 from measurements.records import (
     AdapterInfo,
     DatasetInfo,
@@ -106,12 +108,18 @@ class Evaluation(ABC):
             self.configuration,
             self.fingerprint,
             self.device.id,
-            self.PROTOCOL,
+            self._protocol(),
             self._adapter_identity(),
             weights=self._other_weights,
             seed=self._seed_identity(),
             language=self.dataset.language if self.configuration.task == "asr" else None,
         )
+
+    def _protocol(self) -> str:
+        c = self.configuration
+        if c.window_policy == "truncate":
+            return self.PROTOCOL
+        return with_cuts(self.PROTOCOL, self.dataset, c.speech_s)
 
     def _find_adapter(self, wanted: str | None) -> Adapter | None:
         adapted = self.configuration.adapter != "none" or wanted is not None
@@ -309,6 +317,7 @@ class Evaluation(ABC):
             flops_counted=flops,
             flops_per_audio_s=flops * len(results) / sum(r.audio_s for r in results),
             device=self.device,
+            fingerprint=fingerprint_of(self._device, self.device) if self.timing else None,
             weights_bytes=model.weights_bytes,
             software=software(),
             created_at=datetime.now(UTC),
@@ -383,5 +392,10 @@ def describe_device(device: object) -> DeviceInfo:
     if getattr(device, "type", "cpu") == "cuda":
         import torch
 
-        return cuda_device(torch.cuda.get_device_name(device))  # type: ignore[arg-type]
+        major, minor = torch.cuda.get_device_capability(device)  # type: ignore[arg-type]
+        return cuda_device(
+            torch.cuda.get_device_name(device),  # type: ignore[arg-type]
+            capability=f"{major}.{minor}",
+            library=torch_build(),
+        )
     return local_cpu()

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from measurements import counting, timing
-from measurements.datasets import Utterance
+from measurements.datasets import DatasetError, Utterance
 from measurements.evaluation.base import Evaluation, metric_from, spread_over_durations
 from measurements.progress import Progress
 from measurements.records import ErrorCounts, Measurement, Metric, UtteranceResult
 from measurements.scoring import (
     WordErrors,
     errors_of,
+    normalise,
     normaliser_of,
     word_error_rate,
     word_errors,
@@ -28,8 +29,11 @@ BATCH_AUDIO_S = 240.0
 class TranscriptionEvaluation(Evaluation):
     """One configuration of a Whisper model on transcribed speech."""
 
-    PROTOCOL = "asr-greedy-3"
+    PROTOCOL = "asr-greedy-4"
     PHASE = "transcribing"
+
+    _scorable = False
+    """Whether the references are known to hold a word; a part of them may still hold none."""
 
     @cached_property
     def transcriber(self) -> WhisperTranscriber:
@@ -47,10 +51,27 @@ class TranscriptionEvaluation(Evaluation):
 
     @cached_property
     def batches(self) -> list[list[Utterance]]:
-        """Utterances of similar length together, longest first."""
+        """Utterances of similar length together, longest first.
+
+        Raises:
+            DatasetError: No reference holds a word, so nothing could be scored.
+        """
+        if not self._scorable:
+            self._check_references()
         ordered = sorted(self.dataset.utterances, key=lambda u: (-u.duration_s(), u.id))
         size = max(1, int(BATCH_AUDIO_S / self.configuration.window_s))
         return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+    def _check_references(self) -> None:
+        """Refuses references without a word before hours of transcribing, not behind them."""
+        language = self.dataset.language
+        if not any(normalise(u.reference, language) for u in self.dataset.utterances):
+            raise DatasetError(
+                f"data set {self.dataset.name}: none of its {len(self.dataset.utterances)}"
+                " references holds a word after normalisation, so there is no word error rate;"
+                " nothing was transcribed"
+            )
+        self._scorable = True
 
     def run_batch(self, index: int) -> int:
         """Transcribes what is missing of a batch, scores and stores it."""
@@ -91,6 +112,11 @@ class TranscriptionEvaluation(Evaluation):
         results = self.store.utterances(self.key)
         errors = errors_of(results)
         speakers = self.dataset.speakers_of([r.utterance for r in results])
+        if not any(e.reference_words for e in errors):
+            raise DatasetError(
+                f"data set {self.dataset.name}: the references of the {len(results)} utterances"
+                " measured hold no word; their transcripts are kept, more utterances add to them"
+            )
         interval = word_error_rate(errors, speakers=speakers, seed=self.seed)
         timed = spread_over_durations(self.dataset.utterances, timing.UTTERANCES)
         # What is taken from others is neither timed nor counted.
@@ -102,6 +128,8 @@ class TranscriptionEvaluation(Evaluation):
             deletions=sum(e.deletions for e in errors),
             insertions=sum(e.insertions for e in errors),
             reference_words=sum(e.reference_words for e in errors),
+            empty_references=sum(not e.reference_words for e in errors),
+            empty_insertions=sum(e.insertions for e in errors if not e.reference_words),
         )
         audio_s = sum(r.audio_s for r in results)
         return self._keep(

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from measurements.store.tables import MeasurementRow, SweepRunRow, VerificationRow
+from measurements.store.tables import JudgementRow, MeasurementRow, SweepRunRow, VerificationRow
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,13 @@ class CountTables:
                 sweep_runs=_by_status(session, SweepRunRow),
             )
 
-    def verifications_state(self) -> tuple[int, datetime | None]:
-        """Changes whenever a verification does."""
+    def record_state(self) -> tuple[int, datetime | None, int]:
+        """Changes whenever a verification does, or a prediction is judged."""
         query = select(func.count(), func.max(VerificationRow.updated_at))
+        judged = select(func.count()).select_from(JudgementRow)
         with Session(self._engine) as session:
             number, newest = session.execute(query.select_from(VerificationRow)).one()
-            return number, newest
+            return number, newest, session.scalar(judged) or 0
 
 
 def _by_status(

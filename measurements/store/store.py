@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from measurements.records import DeviceTiming, Measurement, UtteranceResult
 from measurements.settings import without_password
 from measurements.store.counts import CountTables
 from measurements.store.engine import PATIENT_S, create_file, make_engine, migrating
+from measurements.store.judgements import JudgementTable
 from measurements.store.keys import KeyTable
 from measurements.store.sweeps import EVIDENCE, SweepTables
 from measurements.store.tables import (
@@ -25,7 +27,7 @@ from measurements.store.tables import (
 )
 from models_registry.configuration import Task
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 _REVISION = f"select number from revisions where name = '{EVIDENCE}'"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -41,7 +43,7 @@ class StoreError(RuntimeError):
     """The store can't be used; the message says what to do."""
 
 
-class Store(SweepTables, KeyTable, CountTables):
+class Store(SweepTables, KeyTable, CountTables, JudgementTable):
     """Measurements in SQLite or PostgreSQL.
 
     Rows of measurements are append-only and keyed by content: storing the same
@@ -248,9 +250,10 @@ class Store(SweepTables, KeyTable, CountTables):
         with Session(self._engine) as session:
             rows = session.execute(query.order_by(MeasurementRow.id)).all()
         sets = {fingerprint: (count or 0, key, said) for key, said, fingerprint, count in rows}
-        largest = sorted(sets.values(), reverse=True)[:_SETS_OF_A_STUDY]
-        found = [(said, self.utterances(key)) for _, key, said in largest]
-        return [(said, results) for said, results in found if results]
+        largest = sorted(sets.values(), reverse=True)
+        # What was taken in from elsewhere has no results of utterances.
+        read = ((said, self.utterances(key)) for _, key, said in largest)
+        return list(islice(((said, found) for said, found in read if found), _SETS_OF_A_STUDY))
 
     def device_timings(self, device: str | None = None) -> list[DeviceTiming]:
         """Timings of a device, or of all, oldest first."""

@@ -69,6 +69,17 @@ class VerificationRow(Base):
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 
+class JudgementRow(Base):
+    """What a measurement has shown of a saved prediction; append-only, one row a key."""
+
+    __tablename__ = "judgements"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study: Mapped[str] = mapped_column(String(200))
+    document: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class SweepRow(Base):
     """A sweep: what is to be measured."""
 

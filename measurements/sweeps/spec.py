@@ -25,10 +25,10 @@ from measurements.sweeps import designs
 from models_registry import MODELS, Configuration
 from models_registry.languages import known_language
 from planner.cost import utterance_flops
+from planner.ranges import Bound, Chance, Seed
 from planner.workload import DEFAULT_WORKLOAD
 
 Design = Literal["star", "grid", "iso-flops", "adaptive"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 LAYERS = ("stem", "middle", "output")
 """Words for a reduction layer, since models differ in their number of layers."""
@@ -65,8 +65,8 @@ class Speech(_Document):
 
     dataset: str
     subset: str | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    seed: Seed = 0
     language: Annotated[str, AfterValidator(known_language)] | None = None
     name: Annotated[str, Field(pattern=NAME)] | None = None
 
@@ -147,12 +147,12 @@ class SweepSpec(_Document):
     speech: tuple[Speech, ...]
     centre: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
-    budgets_gflops: tuple[Positive, ...] = ()
-    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    runs: Annotated[int, Field(ge=1)] | None = None
+    budgets_gflops: tuple[Bound, ...] = ()
+    tolerance: Chance = 0.05
+    runs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     timing: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @property
     def id(self) -> str:

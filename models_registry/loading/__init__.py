@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from models_registry.configuration import Configuration
 from models_registry.languages import ENGLISH, language_code, language_refusal
 from models_registry.loading.emotion import EmotionRecogniser
 from models_registry.loading.encoders import EmotionEncoder, encoder_from_folder
+from models_registry.loading.freed import trim_memory
 from models_registry.loading.precision import refused
 from models_registry.loading.readouts import load_readout
 from models_registry.loading.whisper import WhisperTranscriber, from_folder
@@ -103,9 +105,13 @@ def load(
         else:
             readouts = find_readouts(configuration, study, trained_by)
         folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-        return _with_readout(encoder_from_folder(folder, configuration, place, found), readouts)
+        encoder = encoder_from_folder(folder, configuration, place, found)
+        _give_back()
+        return _with_readout(encoder, readouts)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
-    return from_folder(folder, configuration, language, place, found)
+    transcriber = from_folder(folder, configuration, language, place, found)
+    _give_back()
+    return transcriber
 
 
 def load_encoder(
@@ -126,6 +132,12 @@ def load_encoder(
     _refuse_unsupported(configuration, place)
     folder = fetch(weights or default_source(configuration.model), configuration.architecture)
     return encoder_from_folder(folder, configuration, place)
+
+
+def _give_back() -> None:
+    """What loading has left over, cycles of objects included."""
+    gc.collect()
+    trim_memory()
 
 
 def refusal(configuration: Configuration, device: torch.device) -> str | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import (
@@ -23,7 +22,6 @@ from transformers import (
     WavLMModel,
     WhisperConfig,
     WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
@@ -39,6 +37,7 @@ from models_registry.architectures import (
 from models_registry.configuration import Configuration
 from models_registry.loading.adapters import merge_onto
 from models_registry.loading.audio import Waveform
+from models_registry.loading.checkpoint import read_model
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.precision import dtype_of, in_precision
 from models_registry.loading.random_weights import random_module
@@ -253,33 +252,44 @@ def encoder_from_folder(
     architecture = configuration.architecture
     checksum = weights_sha256(folder)
     _check_config(folder, architecture)
-    kind: Any = WhisperForConditionalGeneration
-    if isinstance(architecture, SpeechEncoderArchitecture):
-        kind = _CLASSES[architecture.kind][1]
     disable_progress_bar()
     # What is missing is told below; what is left over, a pre-training head, is no matter.
     set_verbosity_error()
-    try:
-        model, report = kind.from_pretrained(
-            folder,
-            use_safetensors=True,
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
+    if isinstance(architecture, WhisperArchitecture):
+        config = WhisperConfig.from_pretrained(folder, local_files_only=True)
+        config.encoder_layers = configuration.exit_layer or architecture.encoder_layers
+        # An adapter is merged in 32 bits.
+        dtype = torch.float32 if adapter else dtype_of(configuration.precision, device)
+        model, missing = read_model(
+            WhisperEncoder, folder, dtype, config=config, name_of=_encoder_name(config)
         )
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
-    missing = sorted(set(report["missing_keys"]) - {"masked_spec_embed"})
-    if missing:
-        raise WeightsError(f"{folder} lacks {len(missing)} weights, {missing[0]} among them")
+    else:
+        # Weight norm is computed in 32 bits.
+        model, missing = read_model(_CLASSES[architecture.kind][1], folder, torch.float32)
+    if lacking := sorted(missing - {"masked_spec_embed"}):
+        raise WeightsError(f"{folder} lacks {len(lacking)} weights, {lacking[0]} among them")
     return EmotionEncoder(
-        model.get_encoder() if kind is WhisperForConditionalGeneration else model,
+        model,
         _extractor(folder, architecture),
         configuration,
         device,
         checksum,
         lambda plain: plain if adapter is None else merge_onto(plain, folder, adapter),
     )
+
+
+def _encoder_name(config: Any) -> Callable[[str], str | None]:
+    """Names a Whisper checkpoint's tensors as its encoder does, without layers above the exit."""
+
+    def name_of(name: str) -> str | None:
+        _, encoder, own = name.partition("encoder.")
+        if not encoder or name.removeprefix("model.") != encoder + own:
+            return None
+        place = own.split(".")
+        above = place[0] == "layers" and int(place[1]) >= config.encoder_layers
+        return None if above else own
+
+    return name_of
 
 
 def encoder_with_random_weights(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models_registry.configuration import Precision
+from models_registry.loading.freed import trim_memory
 
 
 class RowwiseInt8Linear(nn.Module):
@@ -30,7 +31,9 @@ class RowwiseInt8Linear(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dynamic: Any = torch.ao.nn.quantized.dynamic.Linear
-            plain: Any = nn.Linear(linear.in_features, linear.out_features, bias=False)
+            plain: Any = nn.Linear(
+                linear.in_features, linear.out_features, bias=False, device="meta"
+            )
             plain.weight = linear.weight
             plain.qconfig = torch.ao.quantization.default_dynamic_qconfig
             self.kernel = dynamic.from_float(plain)
@@ -70,7 +73,7 @@ def refused(precision: Precision, device: torch.device) -> str | None:
 
 
 def in_precision(model: Any, precision: Precision, device: torch.device) -> Any:
-    """A model in 32 bits brought to its device and precision; it is changed in place.
+    """A loaded model brought to its device and precision; it is changed in place.
 
     int8 on a CPU quantises activations row by row; on CUDA int8 and int4 are weights
     alone (torchao), since decoding waits for them and not for arithmetic.
@@ -110,9 +113,19 @@ def _plain(tensor: Any) -> list[Tensor]:
 
 
 def quantise(model: Any) -> Any:
-    """Replaces every linear layer of a model by one in 8 bits, in place (CPU)."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Linear:
-                setattr(module, name, RowwiseInt8Linear(child))
+    """Replaces every linear layer of a model by one in 8 bits, in place (CPU).
+
+    One after another, the largest last: the weights of each are released before the next is
+    quantised.
+    """
+    places = [
+        (module, name)
+        for module in model.modules()
+        for name, child in module.named_children()
+        if type(child) is nn.Linear
+    ]
+    places.sort(key=lambda place: getattr(*place).weight.numel())
+    for module, name in places:
+        setattr(module, name, RowwiseInt8Linear(getattr(module, name)))
+        trim_memory()
     return model

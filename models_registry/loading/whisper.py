@@ -30,6 +30,7 @@ from models_registry.loading.audio import (
     speech_seconds,
     to_waveform,
 )
+from models_registry.loading.checkpoint import read_model
 from models_registry.loading.clock import PassCounts, PhaseClock
 from models_registry.loading.decoding import DecodingRules, greedy
 from models_registry.loading.encoder import (
@@ -186,7 +187,8 @@ class WhisperTranscriber:
         """The pieces that one forward pass each takes, by the window policy."""
         c = self.configuration
         if c.window_policy == "truncate":
-            pieces = [Piece(waveform[: int(c.window_s * WAVEFORM_HZ)])]
+            heard = waveform[: int(c.window_s * WAVEFORM_HZ)]
+            pieces = [Piece(heard, speech_seconds(heard))]
         else:
             pieces = cut_at_quiet_places(waveform, c.speech_s)
         return [_Window(piece, c.frames_for(piece.duration_s)) for piece in pieces]
@@ -209,7 +211,7 @@ class WhisperTranscriber:
             return False
         *said, last = window.tokens
         return last != self.rules.end_of_text or went_wrong(
-            self._text(window), said, speech_seconds(window.piece.waveform)
+            self._text(window), said, window.piece.speech_s
         )
 
     def _states(self, batch: Sequence[Waveform], frames: int, clock: PhaseClock) -> Tensor:
@@ -334,12 +336,11 @@ def from_folder(
         raise WeightsError(f"{folder} has no tokenizer.json")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     disable_progress_bar()
-    try:
-        model = WhisperForConditionalGeneration.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, local_files_only=True
-        )
-    except OSError as error:
-        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    # An adapter is merged in 32 bits.
+    dtype = torch.float32 if adapter else dtype_of(configuration.precision, device)
+    model, missing = read_model(WhisperForConditionalGeneration, folder, dtype)
+    if missing:
+        raise WeightsError(f"{folder} lacks {len(missing)} weights, {min(missing)} among them")
     # Sinusoids, which transformers fixes when it makes a model and forgets when it reads one.
     model.model.encoder.embed_positions.requires_grad_(False)
     if adapter is not None:

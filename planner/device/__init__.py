@@ -7,6 +7,7 @@ from planner.device.evidence import (
     TYPICAL_CUDA,
     DeviceEvidence,
     DeviceRates,
+    Doubt,
     MemoryPeak,
     TimedRun,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "DeviceEvidence",
     "DeviceModel",
     "DeviceRates",
+    "Doubt",
     "MemoryPeak",
     "Timed",
     "TimedRun",

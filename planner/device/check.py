@@ -112,6 +112,8 @@ def _predicted(
     """Error of each configuration's median, and whether it is inside the interval."""
     measured: dict[tuple[Configuration, object], list[TimedRun]] = {}
     for run in runs:
+        if run.slowdown_log_sd:
+            continue
         measured.setdefault((run.configuration, run.passes), []).append(run)
     for (configuration, _), repeats in measured.items():
         centre, sd = model.log_seconds(run_work(repeats[0]), configuration)

@@ -47,12 +47,28 @@ class TimedRun:
         configuration: What ran, its batch size included.
         passes: Encoder frames and decoded tokens of every forward pass; no tokens where
             there is no decoder.
-        phases_s: Wall seconds by phase, of all of them.
+        phases_s: Seconds by phase, of all of them.
+        slowdown_log_sd: By how much the log of these seconds may be too large, since other
+            work slowed the device down; 0 on a quiet one.
     """
 
     configuration: Configuration
     passes: tuple[tuple[int, int], ...]
     phases_s: Mapping[str, float]
+    slowdown_log_sd: float = 0.0
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why timings of a device may not hold on the machine that they are used for.
+
+    Attributes:
+        log_sd: Spread that it adds to the log of a time.
+        reason: What differs, as a sentence.
+    """
+
+    log_sd: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,8 @@ class DeviceEvidence:
         native: Precisions that it computes in, where that is known.
         kind: ``cpu`` or ``cuda``, where that is known.
         memory_bytes: Memory that it has, where that is known.
+        instruction_sets: Those that decide how fast each precision is (CPU), if known.
+        doubt: Why its timings may not hold; None if nothing speaks against them.
     """
 
     rates: DeviceRates
@@ -89,3 +107,5 @@ class DeviceEvidence:
     native: frozenset[Precision] | None = None
     kind: str | None = None
     memory_bytes: float | None = None
+    instruction_sets: frozenset[str] = frozenset()
+    doubt: Doubt | None = None

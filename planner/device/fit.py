@@ -68,7 +68,13 @@ class Units:
         return found + self.misfit_sd**2
 
 
-def fit_units(amounts: Array, taken: Array, prior: Prior, rng: np.random.Generator) -> Units:
+def fit_units(
+    amounts: Array,
+    taken: Array,
+    prior: Prior,
+    rng: np.random.Generator,
+    extra_log_sd: Array | float = 0.0,
+) -> Units:
     """Fits the units of a sum.
 
     Args:
@@ -76,17 +82,21 @@ def fit_units(amounts: Array, taken: Array, prior: Prior, rng: np.random.Generat
         taken: What they took, shape ``(rows,)``, positive.
         prior: Of the units' logarithms.
         rng: Draws the refits.
+        extra_log_sd: Spread of the log of each row beyond the fit's own, shape ``(rows,)``;
+            such rows weigh less, and say nothing of what the sum misses.
     """
     if not len(taken):
         return Units(prior.mean, np.diag(np.square(prior.sd)), 0.0)
     form, log_taken = SumOfWork(), np.log(taken)
+    extra = np.broadcast_to(np.square(extra_log_sd), taken.shape)
+    plain = extra == 0 if (extra == 0).any() else np.ones(len(taken), dtype=bool)
     misfit_sd, best = _FIRST_MISFIT_SD, prior.mean[None]
     for _ in range(_ROUNDS):
-        weights = np.full((1, len(taken)), 1 / misfit_sd**2)
+        weights = 1 / (misfit_sd**2 + extra)[None]
         best = solve(form, amounts, log_taken, weights, prior, best)
-        residual = log_taken - form.log_value(best, amounts)[0]
+        residual = (log_taken - form.log_value(best, amounts)[0])[plain]
         misfit_sd = max(1.4826 * float(np.median(np.abs(residual))), MIN_MISFIT_SD)
-    weights = rng.exponential(size=(BAGS, len(taken))) / misfit_sd**2
+    weights = rng.exponential(size=(BAGS, len(taken))) / (misfit_sd**2 + extra)
     means = prior.mean + prior.sd * rng.standard_normal((BAGS, len(prior.mean)))
     # Some at a time: the derivatives of thousands of runs take a megabyte for each refit.
     parts = zip(

@@ -48,7 +48,7 @@ def stretch(
         groups: What each run belongs to.
 
     Returns:
-        At least 1; none with fewer than three groups.
+        At least 1; None with fewer than three groups, or no run on a quiet device.
     """
     order = sorted(set(groups), key=repr)
     if len(order) < LEAST_GROUPS:
@@ -56,6 +56,7 @@ def stretch(
     place = {group: index % FOLDS for index, group in enumerate(order)}
     folds = np.array([place[group] for group in groups])
     seconds = np.zeros(len(runs))
+    slowdown = np.array([run.slowdown_log_sd for run in runs])
     for phase in PHASES:
         ran = np.array([phase in run.phases_s for run in runs])
         if not ran.any():
@@ -66,14 +67,18 @@ def stretch(
             SumOfWork(),
             amounts[phase][ran],
             np.log(taken),
-            left_in / units[phase].misfit_sd ** 2,
+            left_in / (units[phase].misfit_sd ** 2 + np.square(slowdown[ran])),
             priors[phase],
             np.tile(units[phase].log, (len(left_in), 1)),
         )
         seconds[ran] += np.einsum("rk,rk->r", amounts[phase][ran], np.exp(logs[folds[ran]]))
     repeats: dict[Hashable, list[int]] = {}
     for row, run in enumerate(runs):
+        if run.slowdown_log_sd:
+            continue
         repeats.setdefault((run.configuration, run.passes), []).append(row)
+    if not repeats:
+        return None
     off = []
     for rows in repeats.values():
         measured = float(np.median([sum(runs[row].phases_s.values()) for row in rows]))

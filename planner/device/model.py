@@ -18,7 +18,7 @@ from models_registry.configuration import Configuration, Precision
 from planner.arrays import Array
 from planner.cost.memory import BYTES_PER_WEIGHT
 from planner.curves.solver import Prior
-from planner.device.evidence import DeviceEvidence, DeviceRates, TimedRun
+from planner.device.evidence import DeviceEvidence, DeviceRates, Doubt, TimedRun
 from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
 from planner.device.held_out import shape_of, stretch
 from planner.device.precisions import NONE, Offset, moved
@@ -109,6 +109,7 @@ class DeviceModel:
         source: What its times rest on, in words.
         power_source: What its power rests on.
         memory_bytes: Memory that it has, where that is known.
+        doubt: Why its times may not hold on the machine that they are used for.
     """
 
     device: str
@@ -121,6 +122,7 @@ class DeviceModel:
     source: str
     power_source: str
     memory_bytes: float | None = None
+    doubt: Doubt | None = None
 
     def log_seconds(self, amounts: Work, configuration: Configuration) -> tuple[Array, Array]:
         """Mean and standard deviation of log seconds, each of shape ``(rows,)``.
@@ -132,15 +134,19 @@ class DeviceModel:
         fitted = self.fits[configuration.precision]
         log_s, sd = fitted.log_seconds(amounts)
         known = shape_of(configuration) in fitted.shapes
-        return log_s, sd * (fitted.stretch if known else fitted.stretch_of_others)
+        sd = sd * (fitted.stretch if known else fitted.stretch_of_others)
+        return log_s, sd if self.doubt is None else np.hypot(sd, self.doubt.log_sd)
 
     def source_of(self, precision: Precision) -> str:
         """What its times at a precision rest on."""
         own = self.fits[precision].source
-        return f"{self.source}; {precision} {own}" if own else self.source
+        source = f"{self.source}; {precision} {own}" if own else self.source
+        return source if self.doubt is None else f"{source}; {self.doubt.reason}"
 
     def covers(self, configuration: Configuration) -> bool:
-        """Whether models as wide and as deep were timed at its precision."""
+        """Whether models as wide and as deep were timed at its precision, on this machine."""
+        if self.doubt is not None:
+            return False
         timed = self.fits[configuration.precision].shapes
         sizes = zip(shape_of(configuration), zip(*timed, strict=True), strict=False)
         return bool(timed) and all(min(known) <= own <= max(known) for own, known in sizes)
@@ -203,7 +209,8 @@ def fit_device(
         for phase in PHASES:
             ran = [place for place, run in enumerate(chosen) if phase in run.phases_s]
             seconds = np.array([max(chosen[place].phases_s[phase], 1e-7) for place in ran])
-            units[phase] = fit_units(amounts[phase][ran], seconds, priors[phase], rng)
+            slowdown = np.array([chosen[place].slowdown_log_sd for place in ran])
+            units[phase] = fit_units(amounts[phase][ran], seconds, priors[phase], rng, slowdown)
         fits[precision] = _stretched(PrecisionFit(units, len(chosen)), chosen, amounts, priors)
         timed |= _timed(fits[precision], chosen, amounts)
         priors = {phase: Prior(units[phase].log, priors[phase].sd) for phase in PHASES}
@@ -230,6 +237,7 @@ def fit_device(
         else f"{known.rates.source}, never timed",
         power_source=power_source,
         memory_bytes=known.memory_bytes,
+        doubt=known.doubt,
     )
 
 
@@ -295,11 +303,13 @@ def _memory(known: DeviceEvidence, seed: int) -> Units:
 def _timed(
     fit: PrecisionFit, runs: Sequence[TimedRun], amounts: Work
 ) -> dict[Configuration, Timed]:
+    """Of each configuration that was timed on a quiet device, how far the fit is off."""
     fitted = np.sum([fit.units[phase].total(amounts[phase]) for phase in PHASES], axis=0)
     measured = np.array([sum(run.phases_s.values()) for run in runs])
     places: dict[Configuration, list[int]] = {}
     for place, run in enumerate(runs):
-        places.setdefault(run.configuration, []).append(place)
+        if not run.slowdown_log_sd:
+            places.setdefault(run.configuration, []).append(place)
     found = {}
     for configuration, rows in places.items():
         ratios = np.log(measured[rows] / fitted[rows])

@@ -26,6 +26,13 @@ UNKNOWN_SD = 0.75
 ELSEWHERE_SD = 0.5
 """The same beside what one device's twins spread by: another device has other kernels."""
 
+_ACCELERATES: Mapping[Precision, frozenset[str]] = {
+    "bf16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
+    "fp16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+    "int8": frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}),
+}
+"""Instruction sets that compute in a format; without any of them it is emulated, and slow."""
+
 _LEAST_TWINS = 5
 
 _Twin = tuple[Configuration, tuple[tuple[int, int], ...]]
@@ -74,7 +81,11 @@ def learn(device: str, devices: Mapping[str, DeviceEvidence]) -> dict[Precision,
     seconds = {name: _seconds(known.runs) for name, known in others.items()}
     found: dict[Precision, Offset] = {}
     for precision in BYTES_PER_WEIGHT:
-        twins = {name: list(_twins(own, precision)) for name, own in seconds.items()}
+        twins = {
+            name: list(_twins(own, precision))
+            for name, own in seconds.items()
+            if _computes_alike(precision, asked, others[name])
+        }
         enough = {name: own for name, own in twins.items() if len(own) >= _LEAST_TWINS}
         if precision != "fp32" and enough:
             found[precision] = _offset(precision, enough)
@@ -102,6 +113,14 @@ def moved(
         )
         for phase, prior in priors.items()
     }
+
+
+def _computes_alike(precision: Precision, one: DeviceEvidence, other: DeviceEvidence) -> bool:
+    """Whether both processors have instructions for a format, or neither; True if unknown."""
+    if not one.instruction_sets or not other.instruction_sets:
+        return True
+    able = _ACCELERATES.get(precision, frozenset())
+    return bool(able & one.instruction_sets) == bool(able & other.instruction_sets)
 
 
 def _seconds(runs: Iterable[TimedRun]) -> dict[Precision, dict[_Twin, dict[str, float]]]:

@@ -64,8 +64,9 @@ def work(
     tokens_out = whisper.reduced(frames, token_stride)
     steps = output_tokens - windows
     d, layers = a.d_model, a.decoder_layers
-    # Every step reads the decoder's weights and the LM head once.
-    weights = (layers * (8 * d * d + 2 * d * a.ffn) + a.vocab_size * d) * (
+    # Every step reads the decoder's weights and the LM head once: four matrices of
+    # self-attention, and two of cross-attention, whose keys and values were made in the prefill.
+    weights = (layers * (6 * d * d + 2 * d * a.ffn) + a.vocab_size * d) * (
         BYTES_PER_WEIGHT[precision]
     )
     # Keys and values of the encoder, and of half the tokens on average.

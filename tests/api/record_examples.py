@@ -26,7 +26,9 @@ REQUESTS = {
     "predict": {
         "configurations": [
             {"model": "base", "window_s": 20, "token_stride": 2, "reduction_layer": 3}
-        ]
+        ],
+        "device": "nvidia-l4",
+        "usd_per_device_hour": 0.8,
     },
     "startVerification": {
         "question": {**SMALL, "alternatives": 0},

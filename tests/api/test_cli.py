@@ -14,7 +14,7 @@ from api.cli.main import app
 from measurements.datasets import Utterance
 from measurements.store import Store
 from models_registry import load, read_plan
-from tests.conftest import RECOMMENDATION_KEYS, needs_weights
+from tests.conftest import RECOMMENDATION_KEYS, needs_base_weights, needs_weights
 
 runner = CliRunner()
 
@@ -168,7 +168,7 @@ def test_emotions_are_not_planned_for_read_books():
     ("arguments", "exit_code", "said"),
     [
         (["recommend"], 2, "at least one budget"),
-        (["recommend", "--gflops", "-1"], 2, "greater than 0"),
+        (["recommend", "--gflops", "-1"], 2, "greater than"),
         (["recommend", "--gflops", "nan"], 2, "finite"),
         (["recommend", "--gflops", "9", "--relax", "gflop=+9%"], 2, "did you mean gflops"),
         (["recommend", "--gflops", "9", "--relax", "gflops=9"], 2, "gflops=+20%"),
@@ -281,6 +281,8 @@ def test_lists():
     "command",
     [
         "recommend",
+        "predict",
+        "judge",
         "pareto",
         "coverage",
         "cost",
@@ -314,7 +316,7 @@ def test_version():
     [
         ["--gflops", "200"],
         ["--target-wer", "0.06"],
-        ["--rtf", "20", "--device", "local"],
+        ["--rtf", "1000", "--device", "local"],
     ],
 )
 def test_a_process_of_its_own_answers(question):
@@ -448,6 +450,7 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
 QUICK = {
     "cost": ["--model", "whisper-tiny"],
     "recommend": ["--gflops", "200"],
+    "predict": ["--model", "tiny", "--save", "predictions.json"],
     "pareto": [],
     "export": ["--gflops", "200"],
     "export --schema": [],
@@ -527,3 +530,83 @@ def test_weights_let_what_is_not_here_be_verified(tmp_path, monkeypatch):
     ((verification, weights),) = begun
     assert verification.configuration.model == "whisper-small"
     assert (verification.max_runs, weights.path) == (1, tmp_path)
+
+
+def german(folder, rows=("ein Satz", "noch ein Satz")):
+    """A manifest of silence that is said to be German speech."""
+    import soundfile
+
+    for index, _ in enumerate(rows):
+        soundfile.write(folder / f"{index}.wav", [0.0] * 8000, 16_000)
+    file = folder / "anrufe.csv"
+    lines = [f"{index}.wav,{text}" for index, text in enumerate(rows)]
+    file.write_text("\n".join(["audio,text", *lines]) + "\n")
+    return f"manifest:{file}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["measure", "--model", "tiny.en", "--language", "de"], "English only"),
+        (["measure", "--model", "base", "--language", "germann"], "did you mean de"),
+        (["measure", "--model", "base", "--language", "ja"], "without spaces"),
+        (["measure", "--model", "base", "--name", "a/b"], "is no name"),
+        (["adapt", "--model", "tiny.en", "--rank", "2", "--language", "de"], "English only"),
+        (["sweep", "--model", "base", "--language", "xx", "--queue"], "unknown language"),
+        (["sweep", "--model", "tiny.en", "--language", "de", "--queue"], "English only"),
+        (["verify", "--gflops", "50", "--language", "de"], "asr-anrufe-de"),
+        (["verify", "--gflops", "50", "--language", "xx"], "unknown language"),
+    ],
+)
+def test_a_language_is_taken_wherever_a_data_set_is(tmp_path, words, said):
+    refused = run(*words, "--dataset", german(tmp_path))
+    assert refused.exit_code in (2, 4), refused.stdout
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_transcript_in_a_language_that_a_model_does_not_know_is_refused(tmp_path):
+    german(tmp_path)
+    refused = run("transcribe", "--model", "tiny.en", "--language", "de", str(tmp_path / "0.wav"))
+    assert refused.exit_code == 2
+    assert "English only" in refused.stderr
+
+
+@pytest.mark.real
+@needs_weights
+def test_what_is_assumed_of_a_language_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{tmp_path / 'store.db'}")
+    words = ("measure", "--model", "tiny.en", "--dataset", german(tmp_path), "--no-timing")
+    plain = run(*words)
+    assert plain.exit_code == 0, plain.stderr
+    assert "assumed English (en)" in plain.stdout
+    document = ask(*words)
+    assert (document["language"], document["language_assumed"]) == ("en", True)
+    assert any("--language" in remark for remark in document["remarks"])
+    stated = ask(*words, "--language", "English")
+    assert (stated["language_assumed"], stated["remarks"]) == (False, [])
+    assert stated["key"] == document["key"]
+
+
+@pytest.mark.real
+@needs_weights
+@needs_base_weights
+def test_a_german_study_is_planned_for_in_german(tmp_path, monkeypatch):
+    """From the measurement to the plan that transcribes: German all the way."""
+    monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{tmp_path / 'store.db'}")
+    speech = ("--dataset", german(tmp_path), "--language", "de")
+    ask("measure", "--model", "base", "--window-s", "10", *speech, "--no-timing")
+    about = ("--gflops", "100", "--study", "asr-anrufe-de")
+    answer = ask("recommend", *about)
+    assert answer["study"]["language"] == "de"
+    offered = [answer["recommendation"], *answer["recommendation"]["alternatives"]]
+    names = {one["configuration"]["model"] for one in offered}
+    assert names and not any(name.endswith(".en") or "distil" in name for name in names)
+    refused = run("recommend", *about, "--model", "tiny.en")
+    assert refused.exit_code == 3
+    assert "English only" in refused.stderr
+    plan = tmp_path / "plan.yaml"
+    assert run("recommend", *about, "--model", "base", "--output", str(plan)).exit_code == 0
+    assert read_plan(plan).language == "de"
+    heard = ask("transcribe", "--plan", str(plan), str(tmp_path / "0.wav"))
+    assert (heard["language"], heard["language_assumed"]) == ("de", False)

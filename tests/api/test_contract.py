@@ -70,7 +70,7 @@ NAMES = {
     "study": [None, "asr-demo", "asr-librispeech-test-other", "ser-crema-d", "ser-emodb-de"],
     "model": ["tiny.en", "base", "large-v3", "wav2vec2-base", "hubert-base"],
     "models": [None, ["base"], ["tiny", "hubert-base"], ["wav2vec2-base"], ["hubert-base"]],
-    "device": [None, "local", "nvidia-l4", "cpu-amd-epyc-2t"],
+    "device": [None, "local", "nvidia-l4", "cpu-amd-epyc-avx2-2t-f97b39"],
     "dataset": ["demo"],
     "verify": ["never", "auto", "always"],
 }

@@ -101,7 +101,7 @@ def test_target_and_workload(client):
     ("body", "said"),
     [
         (question(colour="red"), "colour"),
-        (question(budget={"gflops_per_utterance": -5}), "greater than 0"),
+        (question(budget={"gflops_per_utterance": -5}), "greater than"),
         (question(budget={"gflops_per_utterance": "many"}), "number"),
         (question(budget={"watts": 5}), "watts"),
         (question(task="sing"), "task"),
@@ -554,6 +554,8 @@ def test_wrong_method(client):
             "nothing-to-verify",
         ),
         ({"question": question(task="ser"), "dataset": "demo"}, "insufficient-data"),
+        ({"dataset": "demo", "language": "de"}, "dataset"),
+        ({"dataset": "demo", "dataset_name": "mine"}, "dataset"),
         (
             {"question": question(study="asr-demo", budget={"gflops_per_utterance": 0.1})},
             "no-feasible-configuration",
@@ -565,6 +567,27 @@ def test_verifications_that_can_t_be(client, fields, code):
     response = client.post("/v1/verifications", json=body)
     assert response.status_code == 422
     assert response.json()["type"].endswith(code)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("language", "germann"), ("dataset_name", "a/b"), ("dataset_name", "")]
+)
+def test_a_language_or_a_name_that_is_none_is_named(client, field, value):
+    body = {"question": question(study="asr-demo"), "dataset": "demo", field: value}
+    response = client.post("/v1/verifications", json=body)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
+
+
+def test_the_runs_of_a_recommendation_take_a_language(client):
+    asked = {"verify": "always", "dataset": "demo", "language": "German"}
+    refused = client.post("/v1/recommendations", params=asked, json=question(study="asr-demo"))
+    assert (refused.status_code, refused.json()["type"].split("/")[-1]) == (422, "dataset")
+    assert "not in German" in refused.json()["detail"]
+    unknown = client.post(
+        "/v1/recommendations", params={"language": "xx"}, json=question(study="asr-demo")
+    )
+    assert (unknown.status_code, unknown.json()["type"].split("/")[-1]) == (422, "unknown-name")
 
 
 @pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
@@ -754,6 +777,9 @@ def test_a_sweep_is_named_by_its_content_and_can_be_cancelled(client):
         ({"axes": {"adapter+rank": [["none", None], ["lora", 8]]}}, 422, "no adapter trained"),
         ({"device": "cuda:x"}, 400, "device"),
         ({"device": "gpu"}, 400, "device"),
+        ({"speech": [{"dataset": "demo", "language": "germann"}]}, 400, "did you mean de"),
+        ({"speech": [{"dataset": "demo", "language": "de"}]}, 422, "is in English"),
+        ({"speech": [{"dataset": "demo", "name": "a/b"}]}, 400, "name"),
     ],
 )
 def test_sweeps_that_can_t_be(client, change, status, said):

@@ -254,7 +254,7 @@ def test_metrics_say_that_the_store_is_away(tmp_path, monkeypatch):
     with TestClient(create_app(settings)) as client:
         headers = {"Authorization": f"Bearer {KEY}"}
         assert samples(client, **headers)["speechplan_store_up",] == 1
-        for name in ("counts", "api_keys", "revision", "verifications_state"):
+        for name in ("counts", "api_keys", "revision", "record_state"):
             monkeypatch.setattr(Store, name, away)
         found = samples(client, **headers)
     assert found["speechplan_store_up",] == 0

@@ -19,7 +19,7 @@ pytest.importorskip("peft")
 
 from api.cli.main import app  # noqa: E402
 from measurements.adaptation.examples import Example, split_by_speaker  # noqa: E402
-from measurements.adaptation.records import Hyperparameters, read_record  # noqa: E402
+from measurements.adaptation.records import Hyperparameters, adapter_key, read_record  # noqa: E402
 from measurements.adaptation.run import adapt  # noqa: E402
 from measurements.adaptation.speech import SpeechLesson  # noqa: E402
 from measurements.adaptation.trainer import Trainer, TrainingError  # noqa: E402
@@ -284,6 +284,37 @@ def test_no_held_out_speaker_is_trained_on():
     one = replace(speech, utterances=speech.utterances[:1])
     with pytest.raises(DatasetError, match="two speakers"):
         split_by_speaker(one, 0.2, 0)
+
+
+def test_speakers_that_are_told_later_are_held_out(pico):
+    """The same key answered with an adapter that was held against speakers it had heard."""
+    manifest = pico / "speech" / "speech.csv"
+    told = manifest.read_text()
+    manifest.write_text("".join(f"{line.rsplit(',', 1)[0]}\n" for line in told.splitlines()))
+    before = train(pico)
+    assert before.data.held_out_speakers == ("",)
+    manifest.write_text(told)
+    after = train(pico)
+    assert after.key != before.key
+    assert after.data.held_out_speakers and "" not in after.data.held_out_speakers
+    assert train(pico) == after
+    speech = open_dataset(f"manifest:{manifest}")
+    assert after.data.fingerprint == before.data.fingerprint == speech.fingerprint()
+
+
+def test_keys_of_english_adapters_stay_and_others_are_of_their_own(pico):
+    def key(**said):
+        return adapter_key(Configuration(**LORA), "weights", "data", STEPS, "p", **said)
+
+    assert key() == key(language="en") == key(language=None)
+    assert len({key(), key(language="de"), key(speakers={"a": "x"})}) == 3
+
+
+def test_an_english_model_is_not_trained_on_german(pico):
+    german = open_dataset(f"manifest:{pico / 'speech' / 'speech.csv'}", language="de")
+    adapted = Configuration(**{**LORA, "model": "tiny.en"})
+    with pytest.raises(DatasetError, match="English only"):
+        adapt(adapted, german, STEPS, device="cpu")
 
 
 def test_tight_windows_fit_the_speech_and_repeat(pico):

@@ -144,3 +144,25 @@ def test_the_real_corpora(kind, folder, clips, speakers, six):
     assert len(dataset.utterances) == clips
     assert len({u.speaker for u in dataset.utterances}) == speakers
     assert len(open_dataset(f"{kind}:{root}", "six-class").utterances) == six
+
+
+def test_files_that_macos_writes_for_itself_are_passed_over(tmp_path):
+    root = corpus(tmp_path, "wav/03a01Fa.wav", "wav/16b10Lc.flac")
+    whole = open_dataset(f"emodb:{root}")
+    (root / "wav" / "._03a01Fa.wav").write_bytes(b"\0\5\x16\7")
+    (root / "wav" / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    assert open_dataset(f"emodb:{root}").utterances == whole.utterances
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_clip_of_crema_d_under_two_names_is_counted_once(tmp_path, alike):
+    """Counted twice it weighs double; and its twin may be trained on while it is tested."""
+    names = ("1040_ITH_SAD_X.wav", "1040_ITH_SAD_XX.wav", "1040_ITH_SAD_HI.wav")
+    root = corpus(tmp_path, *(f"AudioWAV/{name}" for name in names))
+    if not alike:
+        soundfile.write(root / "AudioWAV" / names[0], np.ones(1600), 16_000)
+    dataset = open_dataset(f"crema-d:{root}")
+    assert [u.id for u in dataset.utterances] == ["1040_ITH_SAD_HI", "1040_ITH_SAD_XX"]
+    (said,) = dataset.remarks
+    assert "1040_ITH_SAD_X.wav is left out" in said
+    assert ("not the same" in said) == (not alike)

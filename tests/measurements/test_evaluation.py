@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -9,8 +10,9 @@ pytest.importorskip("transformers")
 
 from measurements import counting, timing
 from measurements.counting import FlopCountError, check
-from measurements.datasets import open_dataset
+from measurements.datasets import DatasetError, open_dataset
 from measurements.evaluation import evaluation_of
+from measurements.scoring import normaliser_of
 from measurements.store import Store
 from models_registry import Configuration, load
 from models_registry.loading.audio import to_waveform
@@ -93,6 +95,52 @@ def test_a_measurement_says_all_about_itself(store):
     assert measurement.peak_memory_bytes > 150e6
     assert measurement.software["torch"]
     assert json.loads(measurement.model_dump_json())["provenance"] == "speechplan measure x"
+
+
+def with_noise(folder, references):
+    """A manifest of quiet noise, and of a spoken sentence where there is a third reference."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    rows = ["audio,text"]
+    for number, reference in enumerate(references):
+        path = folder / f"{number}.wav"
+        if number < 2:
+            soundfile.write(path, 0.01 * rng.standard_normal(32_000), 16_000)
+        else:
+            soundfile.write(path, *open_dataset("demo").utterances[0].audio())
+        rows.append(f"{path.name},{reference}")
+    (folder / "m.csv").write_text("\n".join(rows), encoding="utf-8")
+    return open_dataset(f"manifest:{folder / 'm.csv'}")
+
+
+def test_clips_without_words_are_scored_with_the_rest(store, tmp_path):
+    """All was transcribed and then refused: resamples of such clips alone divide by zero."""
+    said = open_dataset("demo").utterances[0].reference
+    speech = with_noise(tmp_path, ["[noise]", "(silence)", f'"{said}"'])
+    measurement = evaluation_of(CONFIGURATION, speech, store, timing=False).run()
+    metric, errors = measurement.metric, measurement.errors
+    heard = {r.utterance: r.insertions for r in store.utterances(measurement.key)}
+    assert errors.empty_references == 2
+    assert errors.empty_insertions == sum(
+        r.insertions for r in store.utterances(measurement.key) if not r.reference_words
+    )
+    assert sum(heard.values()) == errors.insertions
+    wrong = errors.substitutions + errors.deletions + errors.insertions
+    assert metric.value == pytest.approx(wrong / errors.reference_words)
+    assert metric.lower < metric.upper
+    assert metric.se > 0
+    assert normaliser_of("en") in metric.method
+
+
+def test_references_without_a_word_are_refused_before_anything_is_transcribed(store, tmp_path):
+    evaluation = evaluation_of(
+        CONFIGURATION, with_noise(tmp_path, ["[noise]", "..."]), store, timing=False
+    )
+    with pytest.raises(DatasetError, match="none of its 2 references holds a word"):
+        evaluation.run()
+    assert store.utterances(evaluation.key) == []
+    assert "transcriber" not in vars(evaluation)
 
 
 def test_counting_on_a_real_run_equals_the_closed_form_and_a_wrong_one_is_noticed():

@@ -18,7 +18,7 @@ from measurements.exchange import (
 )
 from measurements.flat_rows import to_row
 from measurements.store import Store
-from measurements.studies import all_measurements, studies
+from measurements.studies import all_measurements, evidence_for, studies
 
 ROW = {
     **{"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base"},
@@ -182,7 +182,7 @@ def test_a_row_is_one_measurement_whatever_it_is_written_in(tmp_path):
         ({"lower": "0.1", "upper": "0.3"}, "level", "missing"),
         ({"lower": "0.1", "level": 0.9}, "upper", "missing"),
         ({"level": 0.9}, "lower", "missing"),
-        ({"lower": "0.1", "upper": "0.3", "level": 95}, "level", "less than 1"),
+        ({"lower": "0.1", "upper": "0.3", "level": 95}, "level", "less than"),
         ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": 0.005}, "se", "0.051"),
         ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": 0.2}, "se", "0.051"),
         ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": "0.070"}, "se", "0.051"),
@@ -202,7 +202,7 @@ def test_what_is_wrong_is_named_by_row_and_field(change, field, said):
         ({"metric": {"name": "wer", "value": 0.2, "lower": 0.5, "upper": 0.1}}, "metric", "above"),
         ({"metric": {"name": "wer", "value": 0.2, "lower": 0.3}}, "metric", "lower 0.3 is above"),
         ({"metric": {"name": "wer", "value": float("nan")}}, "metric.value", "finite"),
-        ({"metric": {"name": "wer", "value": 0.2, "level": 95}}, "metric.level", "less than 1"),
+        ({"metric": {"name": "wer", "value": 0.2, "level": 95}}, "metric.level", "less than"),
         ({"flops_counted": -1e9}, "flops_counted", "greater than or equal to 0"),
         ({"rtf": {"total": -0.1}}, "rtf.total", "greater than or equal to 0"),
         ({"rtf": {"total": float("inf")}}, "rtf.total", "finite"),
@@ -236,6 +236,20 @@ def test_files_that_are_none_say_so(tmp_path, name, content, said):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=said):
         from_rows(read_rows(file))
+
+
+def test_rows_in_other_languages_and_the_keys_of_english_ones(store):
+    """Keys of rows that say nothing of a language are those of before it could be said."""
+    german, english, plain = from_rows(
+        [{**ROW, "language": "German"}, {**ROW, "language": "en"}, ROW]
+    )
+    assert (german.dataset.language, english.dataset.language) == ("de", "en")
+    assert german.key != english.key == plain.key
+    assert plain.key == "10c9400ff3e0b16c8a966792433052bda5842bd4d72433dd9df41aff9f38f2c1"
+    assert to_row(german)["language"] == "de"
+    assert wrong([{**ROW, "language": "xx"}]) == [(1, "language")]
+    take_in([{**ROW, "study": "asr-calls-de", "language": "de"}], store)
+    assert evidence_for("asr", "asr-calls-de", store).language == "de"
 
 
 # --- units and intervals ---

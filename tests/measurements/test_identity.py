@@ -12,7 +12,6 @@ from measurements.catalogue import catalogue
 from measurements.commands import adapt_command, measure_command
 from measurements.datasets import open_dataset
 from measurements.evaluation import evaluation_of
-from measurements.evaluation.transcription import TranscriptionEvaluation
 from measurements.records import measurement_key
 from measurements.sweeps import Speech, SweepSpec
 from measurements.sweeps.runner import Sweep
@@ -25,6 +24,11 @@ pytestmark = pytest.mark.usefixtures("nano_models")
 EMOTION = {"task": "ser", "model": "nano-whisper", "window_s": 1.0}
 
 
+CATALOGUE_PROTOCOL = "asr-greedy-3"
+"""Of the catalogue's rows, which were scored before typographic characters were made plain; theirs
+are plain. Runs of the same speech now have keys of their own and take their place."""
+
+
 def test_keys_of_the_catalogue_stay():
     """A key that changes is a measurement that is made again, and stored twice."""
     rows = [m for m in catalogue() if m.study == "asr-librispeech-mini-test-other"]
@@ -32,7 +36,7 @@ def test_keys_of_the_catalogue_stay():
     for m in rows:
         parts = (m.configuration, m.dataset.fingerprint, m.device.id)
         adapter = m.adapter.key if m.adapter else None
-        assert m.key == measurement_key(*parts, TranscriptionEvaluation.PROTOCOL, adapter)
+        assert m.key == measurement_key(*parts, CATALOGUE_PROTOCOL, adapter)
 
 
 def test_other_weights_are_another_measurement(

@@ -29,7 +29,7 @@ def test_a_gpu_is_called_as_its_data_sheet(driver, name):
 @pytest.mark.parametrize(
     ("device", "precisions"),
     [
-        ("cpu-amd-epyc-2t", {"fp32", "int8", "bf16"}),
+        ("cpu-amd-epyc-avx2-2t-f97b39", {"fp32", "int8", "bf16"}),
         ("nvidia-h200", {"fp32", "fp16", "bf16", "int8"}),
         ("nvidia-t4", {"fp32", "fp16", "int8"}),
         (None, {"fp32", "int8", "bf16"}),

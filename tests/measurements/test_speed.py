@@ -92,3 +92,12 @@ def test_what_was_timed_before_or_never_is_no_prediction(store):
     nowhere = BOX.model_copy(update={"id": "cpu-elsewhere-9t"})
     elsewhere = measured(Configuration(model="tiny"), samples(1), nowhere)
     assert speed_of(elsewhere, store, 0.9) is None
+
+
+def test_a_run_beside_other_work_judges_nothing(store):
+    """Catches predictions that are said to be wrong since the machine was busy."""
+    run = measured(Configuration(model="base", window_s=12), samples(3), key="busy")
+    speed = speed_of(run.model_copy(update={"others_cpu_share": 0.86}), store, 0.9)
+    assert speed.inside is None
+    assert "86" in speed.contention
+    assert speed_of(run, store, 0.9).inside is False

@@ -26,7 +26,7 @@ from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.question import Budget, Question
 from tests.conftest import needs_weights
 
-pytestmark = [pytest.mark.real, needs_weights]
+pytestmark = [pytest.mark.real, needs_weights, pytest.mark.usefixtures("quiet_machine")]
 
 QUESTION = Question(
     study="asr-demo", budget=Budget(gflops_per_utterance=60), models=("tiny.en", "base")
@@ -90,7 +90,7 @@ def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
     """``local`` is another name of the device that was timed."""
     known = Configuration(model="tiny.en", window_s=15)
     measured = evaluation_of(known, open_dataset("demo").limited(4), store).run()
-    asked = QUESTION.model_copy(update={"budget": Budget(rtf=50), "device": "local"})
+    asked = QUESTION.model_copy(update={"budget": Budget(rtf=500), "device": "local"})
     verification = verifications.create(asked, store, limit=4)
     assert verification.rival == measured.key
     assert verification.question.device == "local"

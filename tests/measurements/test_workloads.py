@@ -22,7 +22,7 @@ def test_a_folder_is_scanned_and_what_is_no_audio_left_out(tmp_path):
     found = workload_from(tmp_path, tokens_per_audio_s=2)
     assert sorted(found.durations_s) == [2, 5]
     assert found.tokens_per_audio_s == 2
-    assert "1 that could not be read" in found.source
+    assert "1 left out: broken.wav: " in found.source
 
 
 def test_tables_and_json_say_the_same(tmp_path):
@@ -96,6 +96,19 @@ def test_what_is_no_workload_is_named(tmp_path, name, content):
         workload_from(path)
 
 
+def test_macos_metadata_is_no_recording_and_a_pointer_is_named(tmp_path):
+    audio(tmp_path / "a.wav", 2)
+    for name in ("._a.wav", "__MACOSX/a.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    found = workload_from(tmp_path)
+    assert found.durations_s == (2,)
+    assert "could not be read" not in found.source
+    (tmp_path / "a.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DatasetError, match="git lfs pull"):
+        workload_from(tmp_path)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("columns", [("duration_s", "weight"), ("weight", "duration_s")])
@@ -146,3 +159,36 @@ def test_what_could_be_another_workload_is_refused_by_its_line(tmp_path, name, c
     with pytest.raises(DatasetError) as caught:
         workload_from(path)
     assert str(caught.value).startswith(f"{path}:{said}")
+
+
+def test_every_recording_counts_or_is_named(tmp_path):
+    """Formats that are measured were passed over without a word, and those that are not."""
+    for name in ("a.aiff", "b.au", "c.FLAC", "d.wav"):
+        audio(tmp_path / name, 3)
+    audio(tmp_path / "e.wav", 3)
+    (tmp_path / "e.wav").rename(tmp_path / "by content")
+    for name in ("f.m4a", "g.vox", "h.raw", "i.wav"):
+        (tmp_path / name).write_bytes(b"is none")
+    (tmp_path / "._a.aiff").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "notes.txt").write_text("is none")
+    found = workload_from(tmp_path)
+    assert found.durations_s == (3,) * 5
+    assert "5 recordings" in found.source
+    assert "4 left out: f.m4a: " in found.source
+    assert "g.vox" in found.source
+    assert "1 more" in found.source
+    assert "._a" not in found.source
+
+
+def test_a_workload_has_the_durations_that_are_there(tmp_path):
+    """A FLAC file without a length made 163,000,000,000,000 GFLOPs of two recordings."""
+    whole = tmp_path / "a.flac"
+    audio(whole, 4)
+    raw = whole.read_bytes()
+    whole.write_bytes(raw[:21] + bytes([raw[21] & 0xF0]) + bytes(20) + raw[42:])
+    audio(tmp_path / "cut.flac", 4)
+    cut = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(cut[: len(cut) - 20])
+    found = workload_from(tmp_path)
+    assert found.durations_s == (4,)
+    assert "1 left out: cut.flac: damaged or cut short" in found.source

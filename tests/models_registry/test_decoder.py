@@ -1,11 +1,15 @@
 """The decoder that is fed token by token, against the one of transformers."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from models_registry import MODELS  # noqa: E402
 from models_registry.loading.decoder import IncrementalDecoder  # noqa: E402
+from planner.device.work import KINDS, work  # noqa: E402
 
 LENGTHS = (30, 30, 17, 4)
 TOKENS = torch.tensor([[5, 9, 2], [5, 9, 2], [7, 7, 1], [3, 8, 8]])
@@ -71,3 +75,32 @@ def test_rows_that_stay_go_on_undisturbed(model, states, kept):
     for place, row in enumerate(kept):
         expected = alone(model, states[row], TOKENS[row])[2]
         torch.testing.assert_close(found[place], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_step_reads_the_weights_that_the_latency_model_charges(model, states):
+    """Catches keys and values of the encoder charged at every step: they are made once."""
+    read = []
+    with torch.inference_mode():
+        decoder = IncrementalDecoder(model, states[:1], 10)
+        decoder.step(torch.tensor([[5]]))
+        hooks = [
+            linear.register_forward_hook(lambda m, *_: read.append(m.weight.numel()))
+            for linear in model.modules()
+            if isinstance(linear, torch.nn.Linear)
+        ]
+        decoder.step(torch.tensor([[7]]))
+    for hook in hooks:
+        hook.remove()
+    architecture = replace(
+        MODELS.get("whisper-tiny"), d_model=16, ffn=32, decoder_layers=2, vocab_size=60
+    )
+    charged = work(
+        architecture,
+        frames=30,
+        token_stride=1,
+        reduction_layer=None,
+        precision="fp32",
+        windows=1,
+        output_tokens=2,
+    )["decode"][0, KINDS["decode"].index("weight byte")]
+    assert charged == 4 * sum(read)

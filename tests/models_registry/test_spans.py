@@ -16,6 +16,17 @@ def test_the_loudest_second_is_found_between_silence():
     assert abs(start - 40_000) <= HOP_SAMPLES
 
 
+def test_an_offset_is_not_loud():
+    """Silence was as loud as speech beside it, and words were left for it."""
+    rng = np.random.default_rng(1)
+    clip = np.zeros(5 * 16_000, dtype=np.float32)
+    clip[40_000:56_000] = rng.normal(0, 0.01, 16_000)
+    clip += rng.normal(0, 0.001, len(clip)).astype(np.float32)
+    for window_s in (0.5, 1.0):
+        plain, moved = loudest_span(clip, window_s), loudest_span(clip + np.float32(0.05), window_s)
+        np.testing.assert_allclose(moved, plain + 0.05, atol=1e-6)
+
+
 def test_the_very_end_can_be_the_loudest():
     clip = np.zeros(16_100, dtype=np.float32)
     clip[-50:] = 1

@@ -232,3 +232,10 @@ def test_what_can_t_be_loaded_says_why():
 def test_unknown_devices_are_refused(checkpoint):
     with pytest.raises(UnsupportedConfigurationError, match="none of auto, cpu"):
         load(Configuration(model="whisper-nano"), weights=PathSource(checkpoint), device="tpu")
+
+
+def test_weights_that_git_lfs_has_not_fetched_are_named_as_such(tmp_path):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (tmp_path / "model.safetensors").write_bytes(pointer)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: a Git LFS pointer.*git lfs pull"):
+        fetch(PathSource(tmp_path), MODELS.get("tiny"))

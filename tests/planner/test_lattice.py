@@ -100,3 +100,13 @@ def test_labels():
     assert [both[i] for i in range(5)] == ["b", "a", "b", "c", "b"]
     assert Labels.of([]).mask("a").tolist() == []
     assert np.array_equal(labels.take(np.array([2])).codes, [0])
+
+
+def test_tasks_do_not_share_rows():
+    """Catches a timing of an encoder that answers for recognition by the same model."""
+    shared = {"model": "base", "window_s": 10.0}
+    asr = Configuration(**shared)
+    ser = Configuration(task="ser", **shared)
+    assert Lattice.of([asr]).hashes[0] != Lattice.of([ser]).hashes[0]
+    assert Lattice.of([asr]).rows_of([ser, asr]).tolist() == [-1, 0]
+    assert Lattice.of([ser]).rows_of([ser, asr]).tolist() == [0, -1]

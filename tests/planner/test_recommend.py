@@ -310,9 +310,9 @@ def test_with_a_target_what_may_reach_it_more_cheaply_is_to_be_run(unsure):
         ({"task": "ser", "target_wer": 0.5}, "for ser name target_ua"),
         ({"task": "ser", "target_ua": 0.5, "trials": 9}, "ser is searched whole"),
         ({"target_wer": 0.1, "minimise": "rtf"}, "belongs to a device"),
-        ({"target_wer": 1.5}, "less than 1"),
-        ({"budget": {"gflops_per_utterance": -1}}, "greater than 0"),
-        ({"budget": {"gflops_per_utterance": float("nan")}}, "greater than 0|finite"),
+        ({"target_wer": 1.5}, "less than"),
+        ({"budget": {"gflops_per_utterance": -1}}, "greater than"),
+        ({"budget": {"gflops_per_utterance": float("nan")}}, "finite"),
         ({"budget": {"watts": 3}}, "Extra inputs"),
     ],
 )

@@ -10,12 +10,12 @@ from planner.recommend import Planner
 from planner.space import candidates
 
 
-def evidence(task, *models):
+def evidence(task, *models, language="en"):
     observations = tuple(
         Observation(str(n), "world", Configuration(task=task, model=m), 0.1, 0.01, "measured", "")
         for n, m in enumerate(models)
     )
-    return Evidence(task=task, study="world", observations=observations)
+    return Evidence(task=task, study="world", observations=observations, language=language)
 
 
 CHOICES = (
@@ -56,3 +56,35 @@ def test_models_that_can_and_those_to_measure_are_named():
         Planner(evidence("ser", "tiny")).front(FrontQuestion(task="ser", models=("hubert-base",)))
     assert unknown.value.details["models"] == ["whisper-tiny"]
     assert unknown.value.details["measure"] == [{"task": "ser", "model": "hubert-base"}]
+
+
+ENGLISH_ONLY = {name for name in MODELS.names() if name.endswith(".en") or "distil" in name}
+
+
+def test_a_german_study_is_offered_no_english_model():
+    known = evidence("asr", "tiny", "tiny.en", language="de")
+    offered = {candidates(known)[row].model for row in range(len(candidates(known)))}
+    assert offered and not offered & ENGLISH_ONLY
+    emotions = evidence("ser", "tiny.en", language="de")
+    assert {candidates(emotions)[0].model} == {"whisper-tiny.en"}
+
+
+def test_why_an_english_model_is_not_feasible_is_said():
+    planner = Planner(evidence("asr", "tiny", "tiny.en", language="de"))
+    question = Question(budget=Budget(gflops_per_utterance=100), models=("tiny.en",))
+    with pytest.raises(
+        NoFeasibleConfigurationError, match=r"world: whisper-tiny\.en.*German"
+    ) as no:
+        planner.recommend(question)
+    assert no.value.details["binding"] == "language"
+    assert not set(no.value.details["models"]) & ENGLISH_ONLY
+    with pytest.raises(NoFeasibleConfigurationError, match="English only"):
+        planner.predict([Configuration(model="tiny.en")])
+    with pytest.raises(NoFeasibleConfigurationError, match="English only"):
+        planner.search(
+            question.model_copy(update={"models": None}),
+            lambda trial: Configuration(
+                model="tiny.en", window_s=trial.suggest_float("w", 5, 30, step=1)
+            ),
+            trials=4,
+        )

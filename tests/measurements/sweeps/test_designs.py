@@ -117,7 +117,7 @@ def test_specifications_that_make_no_sense(changes, said):
 @pytest.mark.parametrize(
     ("axes", "said"),
     [
-        ({"window_s": (10, 31)}, "tiny.en at window_s=31: window_s 31 is above the 30 s"),
+        ({"window_s": (10, 31)}, "tiny.en at window_s=31: window_s: 31 is above the 30 s"),
         ({"reduction_layer+token_stride": (("top", 2),)}, "'top' is no number nor stem, middle"),
         ({"precision": ("fp4",)}, "at precision=fp4: precision: Input should be 'fp32'"),
     ],
