@@ -60,7 +60,8 @@ class CostResponse(Schema):
         gflops: FLOPs in units of 1e9.
         convention: How they were counted.
         breakdown: FLOPs by component.
-        memory_bytes: Weights, caches and activations together.
+        memory_bytes: Of a process on a CPU that serves the configuration with torch: the
+            runtime, weights, caches, activations and what loading takes beyond them.
         memory_breakdown: The same by part.
         output_tokens: Tokens decoded (ASR).
         configuration: What was counted.

@@ -27,12 +27,14 @@ from models_registry.loading import torch_device
 from models_registry.loading.audio import Waveform
 from models_registry.loading.clock import BatchTimeable
 from models_registry.loading.encoders import encoder_with_random_weights
-from models_registry.loading.precision import dtype_of
 from models_registry.loading.whisper import with_random_weights
 from planner.cost import memory_bytes
 
 PROTOCOL = "calibration-1"
 """Part of a timing's key: raised when the timings would change."""
+
+MEMORY_PROTOCOL = "trimmed-1"
+"""How memory was taken: freed memory goes back to the system before the model runs."""
 
 RANDOM_WEIGHTS = "random weights"
 
@@ -246,7 +248,8 @@ def time_configuration(
         baseline_memory_bytes=baseline,
         peak_memory_bytes=peak.peak_bytes,
         peak_allocated_bytes=peak.allocated_bytes,
-        predicted_memory_bytes=memory_bytes(configuration, output_tokens(configuration) or 0),
+        predicted_memory_bytes=_closed_form(configuration, device),
+        memory_protocol=MEMORY_PROTOCOL,
         joules_per_audio_second=(
             joules / sum(s.audio_s for s in counted) if counter and counted else None
         ),
@@ -260,15 +263,16 @@ def time_configuration(
 
 def _too_large(configuration: Configuration, device: torch.device) -> str | None:
     free = free_bytes(device)
-    parts = memory_bytes(configuration, output_tokens(configuration) or 0)
+    parts = _closed_form(configuration, device)
     needed = sum(parts.values()) * _MEMORY_MARGIN
-    if configuration.precision in ("int8", "int4"):
-        # Quantising starts from the full weights and a copy of them.
-        full = dtype_of(configuration.precision, device).itemsize
-        needed += 2 * full * configuration.architecture.parameters
     if free is None or needed <= free:
         return None
     return f"needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+
+
+def _closed_form(configuration: Configuration, device: torch.device) -> dict[str, int]:
+    tokens = output_tokens(configuration) or 0
+    return memory_bytes(configuration, tokens, device.type, retried=0)
 
 
 def _noise(configuration: Configuration) -> list[Waveform]:

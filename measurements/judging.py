@@ -252,6 +252,8 @@ def _value_on_device(
     if device is None or device.id != saved.device:
         return f"not measured on {saved.device}"
     if quantity == "memory_gib":
+        if device.kind == "cuda":
+            return "measured without the CUDA context"
         peak = measured.peak_memory_bytes
         return "memory was not measured" if peak is None else peak / GIB
     if not measured.timings:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -11,6 +14,13 @@ import torch
 from models_registry.loading.freed import trim_memory
 
 _STATUS = Path("/proc/self/status")
+_SERVER = """
+import models_registry.loading, soundfile
+status = open("/proc/self/status").read().split("VmRSS:")[1]
+print(status.split()[0])
+"""
+"""A process that is about to load a model; it prints its resident KiB."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -62,6 +72,23 @@ def used_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.memory_reserved(device))
     return _status("VmRSS")
+
+
+@lru_cache(maxsize=1)
+def measuring_bytes() -> int | None:
+    """Resident memory that this process holds for measuring alone; None if it can't be told.
+
+    The first call has to come before a model is loaded: it compares this process with one that
+    has only imported what loads models.
+    """
+    own = _status("VmRSS")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _SERVER], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return None if own is None else max(own - int(done.stdout) * 1024, 0)
 
 
 def free_bytes(device: torch.device) -> int | None:

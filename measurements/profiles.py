@@ -23,6 +23,7 @@ from measurements.records import DeviceInfo, DeviceTiming, Measurement, Record, 
 from measurements.settings import Settings
 from models_registry.configuration import Precision
 from models_registry.devices import CPU_PRECISIONS, DEVICES, Device
+from planner.cost import memory_bytes
 from planner.device import (
     CPU_LAYER_S,
     CUDA_LAYER_S,
@@ -262,9 +263,16 @@ def _memory(record: DeviceTiming | Measurement) -> Iterator[MemoryPeak]:
     """What a calibration took; a measurement's process holds other things too."""
     if isinstance(record, Measurement) or not record.predicted_memory_bytes:
         return
+    kind = _device_of(record).kind
+    if kind == "cpu" and record.memory_protocol is None:
+        return
     if record.peak_memory_bytes is not None and record.baseline_memory_bytes is not None:
+        # As the closed form is now, of windows that never run away. A calibration's peak is taken
+        # after loading; on CUDA torch keeps reserved what that took.
+        tokens = record.output_tokens or 0
+        parts = memory_bytes(record.configuration, tokens, kind, retried=0)
         yield MemoryPeak(
-            predicted=sum(record.predicted_memory_bytes.values()),
+            predicted=sum(parts.values()) - (parts["loading"] if kind == "cpu" else 0),
             measured=record.peak_memory_bytes - record.baseline_memory_bytes,
         )
 

@@ -264,8 +264,9 @@ class Measurement(Record):
         processor_speed: Of the processors meanwhile, as a share of the fastest seen: below
             a half a neighbour on the same host slowed them down.
         weights_bytes: What the loaded weights take, quantised ones as they are packed.
-        peak_memory_bytes: Peak resident memory of the process while timed (CPU)
-            or peak reserved (CUDA).
+        peak_memory_bytes: Peak resident memory of the process from loading to the last timed
+            run, without what it holds for measuring alone (CPU), or peak reserved while timed
+            (CUDA).
         peak_allocated_bytes: What tensors took of it (CUDA).
         joules_per_audio_second: Energy of the whole board while timed, by NVML; none
             where it is not counted.
@@ -341,6 +342,8 @@ class DeviceTiming(Record):
         peak_memory_bytes: Peak while it ran: resident (CPU) or reserved (CUDA).
         peak_allocated_bytes: What tensors took of it (CUDA).
         predicted_memory_bytes: Closed form, by part.
+        memory_protocol: How memory was taken; none of timings whose process kept what loading
+            had freed, so that their peaks on a CPU say nothing of a configuration.
         joules_per_audio_second: Energy of the whole board, by NVML; none where it is
             not counted.
         others_cpu_share: Share of the machine's processors that other processes took
@@ -366,6 +369,7 @@ class DeviceTiming(Record):
     peak_memory_bytes: int | None = None
     peak_allocated_bytes: int | None = None
     predicted_memory_bytes: dict[str, int] = Field(default_factory=dict)
+    memory_protocol: str | None = None
     joules_per_audio_second: float | None = None
     others_cpu_share: Amount | None = None
     processor_speed: Amount | None = None

@@ -14,6 +14,7 @@ from measurements.devices import LOCAL, former_id, local_device
 from measurements.pairing import shared_removed
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
 from measurements.records import Measurement, Metric
+from measurements.runtime_memory import runtime_memory
 from measurements.scoring import normaliser_of
 from measurements.statistics import LEAST_ERRORS, counts_se
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
@@ -164,6 +165,7 @@ def evidence_for(
         ),
         workload=_workload(task, name, [m for m in known if m.study == name]),
         devices=device_evidence([*known, *all_device_timings(store)], probed=device),
+        runtimes=runtime_memory(),
         runnable=frozenset(
             a.name
             for a in MODELS

@@ -56,8 +56,9 @@ class CostReport(Answer):
         gflops_per_audio_second: GFLOPs for a second of audio.
         convention: How FLOPs are counted.
         breakdown: FLOPs of a recording by component.
-        memory_bytes: Bytes by part: weights, caches, activations.
-        memory_gib: All of them, in GiB.
+        memory_bytes: Bytes by part: the runtime with what its allocator keeps, weights, caches,
+            activations, and what loading takes beyond them.
+        memory_gib: All of them, in GiB: the process on a CPU, what it holds of a GPU on CUDA.
         parameters: Parameters of the model.
         rtf: Seconds of computing per second of audio on ``device``.
         rtf_by_phase: The same by phase.

@@ -10,13 +10,14 @@ import numpy as np
 from models_registry import MODELS
 from models_registry.architectures import FRAMES_PER_SECOND, WhisperArchitecture
 from models_registry.configuration import Configuration, Precision
-from planner.arrays import Array, Index
+from planner.arrays import Array, Index, Mask
 from planner.cost import (
     END_OF_TEXT,
     Convention,
     Passes,
     memory_bytes,
     passes_of,
+    retried_together,
     utterance_flops,
     whisper_memory,
     whisper_utterance_flops,
@@ -27,10 +28,21 @@ from planner.lattice import Lattice
 from planner.workload import Workload
 
 
-def memory_of(configuration: Configuration, workload: Workload) -> dict[str, int]:
-    """Bytes by part, for the most that a window of the workload can hold."""
+def memory_of(
+    configuration: Configuration, workload: Workload, kind: str = "cpu", retries: float = 0.0
+) -> dict[str, int]:
+    """Bytes by part of the closed form, for the most that a window of the workload can hold.
+
+    Args:
+        configuration: What runs.
+        workload: On what.
+        kind: Of the device, ``cpu`` or ``cuda``.
+        retries: Share of windows that are run again.
+    """
     longest_s = min(configuration.speech_s, float(workload.durations.max()))
-    return memory_bytes(configuration, END_OF_TEXT + workload.tokens_per_audio_s * longest_s)
+    tokens = END_OF_TEXT + workload.tokens_per_audio_s * longest_s
+    retried = float(retried_together(retries, configuration.batch_size))
+    return memory_bytes(configuration, tokens, kind, retried=retried)
 
 
 @dataclass(frozen=True)
@@ -68,12 +80,12 @@ class Group:
         total: Array = counted.total
         return total
 
-    def memory_bytes(self, workload: Workload, batch_size: int) -> Array:
+    def memory_bytes(self, workload: Workload, kind: str, batch_size: int) -> Array:
         """Bytes for the most that a window can hold, shape ``(n,)``."""
         whisper = self._whisper()
         if whisper is None:
             rows = (c.model_copy(update={"batch_size": batch_size}) for c in self.lattice)
-            return np.array([sum(memory_of(c, workload).values()) for c in rows])
+            return np.array([sum(memory_of(c, workload, kind).values()) for c in rows])
         speech_s = self.lattice.speech_s[:, None]
         longest_s = np.minimum(speech_s, workload.durations.max())
         truncates = self.lattice.labels["window_policy"][0] == "truncate"
@@ -86,6 +98,9 @@ class Group:
             reduction_layer=self._reduction_layers(),
             output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
             batch_size=batch_size,
+            retried=retried_together(self.retries[:, None], batch_size),
+            adapted=self._adapted(),
+            kind=kind,
         )
         total = np.asarray(sum(parts.values()), dtype=np.float64)
         return total.ravel()
@@ -143,6 +158,10 @@ class Group:
         if isinstance(architecture, WhisperArchitecture) and self.lattice.task == "asr":
             return architecture
         return None
+
+    def _adapted(self) -> Mask:
+        """Rows with an adapter, shape ``(n, 1)``."""
+        return ~self.lattice.labels["adapter"].mask("none")[:, None]
 
     def _column(self, name: str) -> Array:
         return self.lattice.numbers[name][:, None]

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from models_registry.configuration import Configuration
+from models_registry.configuration import Configuration, Precision
 from planner.arrays import Array, Index, Mask
 from planner.cost_groups import Group, groups_of
-from planner.device import DeviceModel, Timed, unmeasured_log_bytes
+from planner.device import DeviceModel, RuntimeMemory, Timed
+from planner.device.memory import fit_own, log_process_bytes, runtime_of
 from planner.device.work import in_batch
 from planner.evidence import Evidence
 from planner.interpolation import along_windows
@@ -134,23 +135,27 @@ def all_costs(
     retries = rates[place]
     none = np.zeros(len(lattice))
     gflops = counted.alone(lambda group: group.flops(workload, question.convention) / 1e9)
-    memory = counted.in_batches(lambda group: partial(group.memory_bytes, workload))
+    kind = "cpu" if device is None else device.kind
+    own = counted.in_batches(lambda group: partial(group.memory_bytes, workload, kind))
+    runtimes = runtimes_of(lattice, evidence, device)
     heard_s = lattice.numbers["window_s"]
     audio_s = np.full(len(lattice), workload.mean_audio_s) if lattice.task == "asr" else heard_s
     centre: dict[CostName, Array] = {
         "gflops_per_utterance": gflops,
         "gflops_per_audio_second": gflops / audio_s,
-        "memory_gib": memory / GIB,
         "parameters": lattice.parameters,
     }
     log_sd: dict[CostName, Array] = dict.fromkeys(centre, none)
-    log_bytes = unmeasured_log_bytes if device is None else device.log_bytes
-    log_peak, log_sd["memory_gib"] = log_bytes(memory)
+    log_peak, log_sd["memory_gib"] = log_process_bytes(
+        own,
+        fit_own((), kind) if device is None else device.memory,
+        *_by_precision(lattice, lambda p: (runtimes[p].bytes, runtimes[p].log_sd)),
+    )
     centre["memory_gib"] = np.exp(log_peak) / GIB
     measured: dict[CostName, Mask] = {}
     covered = dict.fromkeys(centre, np.ones(len(lattice), dtype=bool))
-    if device is None or not device.peaks:
-        covered["memory_gib"] = np.zeros(len(lattice), dtype=bool)
+    (known_runtime,) = _by_precision(lattice, lambda p: (float(runtimes[p].measured),))
+    covered["memory_gib"] = (known_runtime > 0) & (device is not None)
     if device is None:
         return Costs(centre, log_sd, measured, covered, retries)
     known = counted.alone(lambda group: np.full(len(group.rows), device.covers(group.lattice[0])))
@@ -213,6 +218,24 @@ class _Timings:
         rows, log_ratio = along_windows(lattice, known, [device.timed[c].log_ratio for c in known])
         own = {row: device.timed[c] for c, row in place if row >= 0}
         return cls(own, rows, log_ratio, device.doubt is None)
+
+
+def runtimes_of(
+    lattice: Lattice, evidence: Evidence, device: DeviceModel | None
+) -> dict[Precision, RuntimeMemory]:
+    """The runtime by precision of the rows: without a device that of a CPU is assumed."""
+    kind = "cpu" if device is None else device.kind
+    names: tuple[Precision, ...] = lattice.labels["precision"].names  # type: ignore[assignment]
+    return {name: runtime_of(evidence.runtimes, kind, name) for name in names}
+
+
+def _by_precision(
+    lattice: Lattice, values: Callable[[Precision], tuple[float, ...]]
+) -> tuple[Array, ...]:
+    """Values that a precision has, as columns of shape ``(n,)``."""
+    labels = lattice.labels["precision"]
+    found = np.array([values(name) for name in labels.names])  # type: ignore[arg-type]
+    return tuple(found[labels.codes].T)
 
 
 def _log_seconds(

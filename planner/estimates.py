@@ -9,7 +9,7 @@ import numpy as np
 from planner.answer import ComponentFlops, CostReport, Deployment, Estimate, Prediction
 from planner.cost import utterance_flops
 from planner.cost_groups import memory_of
-from planner.costing import GIB, rtf_by_phase, timed_audio_s
+from planner.costing import GIB, rtf_by_phase, runtimes_of, timed_audio_s
 from planner.evidence import METRIC_OF, Evidence
 from planner.landscape import Landscape
 from planner.quality import on_the_axes
@@ -136,9 +136,28 @@ class Estimates:
 
     def _memory(self, row: int) -> Estimate:
         device = self._landscape.device
-        peaks = "no" if device is None or not device.peaks else device.peaks
-        where = "" if device is None else f" on {device.device}"
-        return self._cost("memory_gib", row, f"closed form, {peaks} measured peaks{where}")
+        runtime = runtimes_of(self._landscape.lattice, self._evidence, device)[
+            self._landscape.lattice[row].precision
+        ]
+        said = [f"closed form and the runtime: {runtime.source}"]
+        if device is None:
+            said.append(f"{runtime.engine} on a CPU, since no device is named")
+        elif device.peaks:
+            said.append(f"{device.peaks} measured peaks on {device.device}")
+        return self._cost("memory_gib", row, "; ".join(said))
+
+    def _memory_parts(self, row: int) -> dict[str, int]:
+        """Bytes by part, which add up to the prediction: the runtime's are what remains."""
+        device = self._landscape.device
+        kind = "cpu" if device is None else device.kind
+        own = memory_of(
+            self._landscape.lattice[row],
+            self._workload,
+            kind,
+            float(self._landscape.costs.retries[row]),
+        )
+        total = float(self._landscape.costs.centre["memory_gib"][row]) * GIB
+        return {"runtime": round(total) - sum(own.values()), **own}
 
     def _counted(self, name: CostName, row: int) -> Estimate:
         how = "registry" if name == "parameters" else f"closed form, {self._question.convention}"
@@ -175,7 +194,7 @@ class Estimates:
                 ComponentFlops(component=name, flops=float(value))
                 for name, value in flops.components.items()
             ),
-            memory_bytes=memory_of(configuration, self._workload),
+            memory_bytes=self._memory_parts(row),
             memory_gib=float(centre["memory_gib"][row]),
             parameters=configuration.architecture.parameters,
             rtf=None if device is None else self._on_device("rtf", row),

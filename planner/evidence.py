@@ -10,6 +10,7 @@ from models_registry import MODELS
 from models_registry.configuration import Configuration, Task
 from models_registry.languages import ENGLISH, language_refusal
 from planner.device.evidence import DeviceEvidence
+from planner.device.memory import RuntimeMemory
 from planner.workload import DEFAULT_WORKLOAD, Workload
 
 METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
@@ -81,6 +82,7 @@ class Evidence:
         observations: Of every study of the task.
         workload: Recordings of the study, for questions that name none.
         devices: What is known of devices, by id.
+        runtimes: Memory of the runtimes, by engine, kind of device and precision.
         runnable: Models whose weights are on this machine.
         here: Device of this machine, where it is known.
         language: Language of the study's speech.
@@ -91,6 +93,7 @@ class Evidence:
     observations: tuple[Observation, ...]
     workload: Workload = DEFAULT_WORKLOAD
     devices: Mapping[str, DeviceEvidence] = field(default_factory=dict)
+    runtimes: tuple[RuntimeMemory, ...] = ()
     runnable: frozenset[str] = frozenset()
     here: str | None = None
     language: str = ENGLISH

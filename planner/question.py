@@ -58,8 +58,8 @@ class Budget(BaseModel):
         latency_p50_s: Seconds until a recording of median duration is done; with a batch,
             until all of it is.
         latency_p95_s: The same for a recording longer than 95 % of them.
-        memory_gib: Weights, caches and activations, in GiB; never more than a named device
-            has.
+        memory_gib: GiB of the process that serves it: its peak of resident memory (CPU), or
+            what it holds of the device (CUDA); never more than a named device has.
         parameters: Parameters of the model.
         usd_per_audio_hour: Price of an hour of audio: of all devices that keep up, where the
             workload says how often recordings come, and of one at full use otherwise.

@@ -291,9 +291,12 @@ def show_measurement(measurement: Measurement) -> None:
         )
     if measurement.joules_per_audio_second is not None:
         console.print(f"  {measurement.joules_per_audio_second:.3g} J per second of audio, by NVML")
-    sizes = ("weights", measurement.weights_bytes), ("peak memory", measurement.peak_memory_bytes)
-    if taken := [f"{name} {size_text(size)}" for name, size in sizes if size is not None]:
-        console.print(f"  {', '.join(taken)}")
+    cuda = measurement.device is not None and measurement.device.kind == "cuda"
+    whose = "reserved, beside the CUDA context" if cuda else "as of a process that serves it alone"
+    if measurement.weights_bytes is not None:
+        console.print(f"  weights {size_text(measurement.weights_bytes)}")
+    if measurement.peak_memory_bytes is not None:
+        console.print(f"  peak memory {size_text(measurement.peak_memory_bytes)}, {whose}")
     if measurement.adapter is not None:
         console.print(f"  adapter {measurement.adapter.key[:16]}")
     console.print(f"  data {(dataset.fingerprint or '')[:16]}, key {measurement.key[:16]}")

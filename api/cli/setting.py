@@ -32,7 +32,7 @@ COSTS = {
     "rtf": "Computing seconds per second of audio.",
     "latency_p50_s": "Seconds for a recording of median length.",
     "latency_p95_s": "Seconds for one longer than 95 % of them.",
-    "memory_gib": "Weights, caches and activations in GiB.",
+    "memory_gib": "GiB of the process at its peak (CPU), or of the device that it holds (CUDA).",
     "parameters": "Parameters of the model.",
     "usd_per_audio_hour": "USD per hour of audio.",
     "joules_per_audio_second": "Joules per second of audio.",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from api.schemas import CostResponse
+from measurements.runtime_memory import runtime_memory
 from models_registry import Configuration
 from planner.answer import ComponentFlops
 from planner.cost import Convention, Flops, memory_bytes, pass_flops
 from planner.cost.unmerged import adapter_bytes, adapter_flops
 from planner.cost.whisper import SEED_OUTPUT_TOKENS
+from planner.device.memory import runtime_of
 
 
 def cost_of(
@@ -33,7 +35,8 @@ def cost_of(
     flops = pass_flops(
         configuration, output_tokens=output_tokens, convention=convention, classes=classes
     )
-    memory = memory_bytes(configuration, output_tokens)
+    runtime = runtime_of(runtime_memory(), "cpu", configuration.precision)
+    memory = {"runtime": round(runtime.bytes), **memory_bytes(configuration, output_tokens)}
     if not merged:
         if convention != "counted-1":
             raise ValueError(f"convention {convention} does not cover an adapter that is unmerged")

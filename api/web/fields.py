@@ -51,7 +51,11 @@ BUDGETS = {
     "latency_p95_s": _budget(
         "latency_p95_s", "Latency, p95", "Of a recording longer than 95 % of them."
     ),
-    "memory_gib": _budget("memory_gib", "Memory", "Weights, caches and activations."),
+    "memory_gib": _budget(
+        "memory_gib",
+        "Memory",
+        "Peak of the process, its runtime included; on CUDA what it holds of the device.",
+    ),
     "usd_per_audio_hour": _budget("usd_per_audio_hour", "Price", "Needs the device's price."),
     "latency_p50_s": _budget("latency_p50_s", "Latency, p50", "Of a recording of median length."),
     "gflops_per_audio_second": _budget(

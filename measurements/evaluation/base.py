@@ -8,7 +8,8 @@ import json
 import platform
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from measurements.adaptation.records import read_record
 from measurements.datasets import Dataset, Utterance
 from measurements.devices import cuda_device, local_cpu, torch_build
 from measurements.identity import check_study
+from measurements.memory import MemoryMeter, measuring_bytes
 from measurements.microbenchmark import fingerprint_of
 from measurements.progress import Progress
 from measurements.protocols import with_cuts
@@ -94,6 +96,7 @@ class Evaluation(ABC):
         self.seed = seed
         self.timing = timing
         self._prefixes: PrefixCache | None = None
+        self._loading_peak: int | None = None
         self._device = torch_device(device)
         self._weights = weights
         self._command = command
@@ -301,12 +304,13 @@ class Evaluation(ABC):
         # Another process may have begun the study meanwhile.
         check_study(self.dataset, self.store)
         name, interval, about = metric
-        held = self._prefixes.bytes_on(self._device.type) if self._prefixes else 0
         times = (
-            timing.measured_fields(model, timed, seed=self.seed, held_bytes=held)
+            timing.measured_fields(model, timed, seed=self.seed, held_bytes=self._held_bytes() or 0)
             if self.timing
             else {}
         )
+        if self.timing and self._device.type == "cpu":
+            times["peak_memory_bytes"] = self._peak_bytes(times["peak_memory_bytes"])
         measurement = Measurement(
             key=self.key,
             study=self.dataset.study,
@@ -326,6 +330,29 @@ class Evaluation(ABC):
         )
         self.store.add_measurement(measurement)
         return self.store.measurement(self.key) or measurement
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Notes the peak of memory while a model is loaded on a CPU."""
+        if self._device.type != "cpu" or not self.timing:
+            yield
+            return
+        held, meter = self._held_bytes(), MemoryMeter(self._device)
+        yield
+        peak = meter.read().peak_bytes
+        self._loading_peak = None if peak is None or held is None else peak - held
+
+    def _held_bytes(self) -> int | None:
+        """Memory on the device that is no part of serving the configuration, if it is known."""
+        shared = self._prefixes.bytes_on(self._device.type) if self._prefixes else 0
+        own = measuring_bytes() if self._device.type == "cpu" else 0
+        return None if own is None else shared + own
+
+    def _peak_bytes(self, timed: int | None) -> int | None:
+        """Peak of a process that serves the configuration, from loading on, if it is known."""
+        if timed is None or self._held_bytes() is None:
+            return None
+        return max(timed, self._loading_peak or 0)
 
     def _adapter_info(self) -> AdapterInfo | None:
         return read_record(self.adapter.folder).info() if self.adapter else None

@@ -151,12 +151,13 @@ class EmotionEvaluation(Evaluation):
         )
 
     def _adapted(self, record: TrainingRecord, root: Path) -> EmotionRecogniser:
-        model = load(
-            self.configuration,
-            device=str(self._device),
-            weights=self._weights,
-            adapter=root / record.key,
-        )
+        with self._loading():
+            model = load(
+                self.configuration,
+                device=str(self._device),
+                weights=self._weights,
+                adapter=root / record.key,
+            )
         assert isinstance(model, EmotionRecogniser)
         return model
 
@@ -283,4 +284,5 @@ class EmotionEvaluation(Evaluation):
         return EmotionRecogniser(encoder, readout, self.labels), None
 
     def _encoder(self, configuration: Configuration) -> EmotionEncoder:
-        return load_encoder(configuration, device=str(self._device), weights=self._weights)
+        with self._loading():
+            return load_encoder(configuration, device=str(self._device), weights=self._weights)

@@ -38,13 +38,14 @@ class TranscriptionEvaluation(Evaluation):
     @cached_property
     def transcriber(self) -> WhisperTranscriber:
         """The loaded model."""
-        transcriber = load(
-            self.configuration,
-            device=str(self._device),
-            weights=self._weights,
-            language=self.dataset.language,
-            adapter=self.adapter.folder if self.adapter else None,
-        )
+        with self._loading():
+            transcriber = load(
+                self.configuration,
+                device=str(self._device),
+                weights=self._weights,
+                language=self.dataset.language,
+                adapter=self.adapter.folder if self.adapter else None,
+            )
         assert isinstance(transcriber, WhisperTranscriber)
         transcriber.share(self._prefixes, str(self._weights))
         return transcriber

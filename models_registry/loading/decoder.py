@@ -47,13 +47,19 @@ class IncrementalDecoder:
                 pad_sequence(list(torch.split(projected, lengths)), batch_first=True)
             )
 
+        longest = max(lengths)
+        # All that is kept goes first: projections are freed one after another then, instead of
+        # leaving a hole of their size between two caches.
         self._cross = [
             (
-                by_row(layer.encoder_attn.k_proj(together)).permute(0, 2, 3, 1).contiguous(),
-                by_row(layer.encoder_attn.v_proj(together)).transpose(1, 2).contiguous(),
+                together.new_empty(rows, self._heads, size, longest),
+                together.new_empty(rows, self._heads, longest, size),
             )
-            for layer in self._decoder.layers
+            for _ in self._decoder.layers
         ]
+        for layer, (keys, values) in zip(self._decoder.layers, self._cross, strict=True):
+            keys.copy_(by_row(layer.encoder_attn.k_proj(together)).permute(0, 2, 3, 1))
+            values.copy_(by_row(layer.encoder_attn.v_proj(together)).transpose(1, 2))
         self._padding = None
         if not alike:
             behind = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]

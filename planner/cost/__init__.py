@@ -10,7 +10,7 @@ from models_registry.architectures import (
 from models_registry.configuration import Configuration
 from planner.cost import speech_encoder, whisper
 from planner.cost.conventions import CONVENTIONS, DESCRIPTIONS, Convention, Flops, Number
-from planner.cost.memory import memory_bytes, whisper_memory
+from planner.cost.memory import memory_bytes, retried_together, whisper_memory
 from planner.cost.passes import Passes, passes_of
 from planner.workload import Workload
 
@@ -23,6 +23,7 @@ __all__ = [
     "memory_bytes",
     "pass_flops",
     "passes_of",
+    "retried_together",
     "utterance_flops",
     "whisper_memory",
     "whisper_utterance_flops",

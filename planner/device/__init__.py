@@ -11,7 +11,8 @@ from planner.device.evidence import (
     MemoryPeak,
     TimedRun,
 )
-from planner.device.model import DeviceModel, Timed, fit_device, unmeasured_log_bytes
+from planner.device.memory import RuntimeMemory
+from planner.device.model import DeviceModel, Timed, fit_device
 from planner.device.work import PHASES
 
 __all__ = [
@@ -25,8 +26,8 @@ __all__ = [
     "DeviceRates",
     "Doubt",
     "MemoryPeak",
+    "RuntimeMemory",
     "Timed",
     "TimedRun",
     "fit_device",
-    "unmeasured_log_bytes",
 ]

@@ -3,8 +3,8 @@
 Each phase takes ``sum over its kinds of work of amount / (utilisation * rate)``: the
 roofline of the device, and how much of it is reached. Utilisations are fitted to timed
 runs of that device, by precision; priors around a typical device hold where it was timed
-little or not at all, and widen the answer accordingly. Peak memory is the closed form,
-times and plus what was measured beyond it.
+little or not at all, and widen the answer accordingly. Its memory is in
+:mod:`planner.device.memory`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from planner.curves.solver import Prior
 from planner.device.evidence import DeviceEvidence, DeviceRates, Doubt, TimedRun
 from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
 from planner.device.held_out import shape_of, stretch
+from planner.device.memory import fit_own
 from planner.device.precisions import NONE, Offset, moved
 from planner.device.work import PHASES, Work, run_work, stacked
 from planner.threads import on_one_thread
@@ -33,9 +34,6 @@ _ALIKE = 0.1
 
 _UNSEEN_STRETCH = 2.0
 """Of models of another shape, where too few shapes were timed to tell."""
-
-_MEMORY = Prior(np.log([1.03, 20e6]), np.array([0.05, 1.0]))
-"""The closed form within a twentieth, and some 20 MB beside it that no part explains."""
 
 _DRAWN, _DRAWN_SD = 0.7, 0.25
 """Share of its stated power that a busy device draws, and the spread of its log."""
@@ -102,13 +100,14 @@ class DeviceModel:
         device: Its id.
         fits: By precision: kernels differ, so utilisations do.
         timed: Configurations that were timed.
-        memory: Bytes, of the closed form's and of nothing.
+        memory: What a byte of the closed form takes, and beside it the first run.
         peaks: Measured peaks that they were fitted to.
         power_w: Watts while it runs and the spread of their log, where known.
         runs: Timed runs that it was fitted to.
         source: What its times rest on, in words.
         power_source: What its power rests on.
         memory_bytes: Memory that it has, where that is known.
+        kind: ``cpu`` or ``cuda``.
         doubt: Why its times may not hold on the machine that they are used for.
     """
 
@@ -122,6 +121,7 @@ class DeviceModel:
     source: str
     power_source: str
     memory_bytes: float | None = None
+    kind: str = "cpu"
     doubt: Doubt | None = None
 
     def log_seconds(self, amounts: Work, configuration: Configuration) -> tuple[Array, Array]:
@@ -155,20 +155,6 @@ class DeviceModel:
         """Median seconds by phase, each of shape ``(rows,)``."""
         units = self.fits[precision].units
         return {phase: units[phase].total(amounts[phase]) for phase in PHASES}
-
-    def log_bytes(self, predicted: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the log of a peak, by the closed form's bytes."""
-        return _log_bytes(self.memory, predicted)
-
-
-def unmeasured_log_bytes(predicted: Array) -> tuple[Array, Array]:
-    """The same of a peak on no device in particular."""
-    return _log_bytes(Units(_MEMORY.mean, np.diag(np.square(_MEMORY.sd)), 0.0), predicted)
-
-
-def _log_bytes(memory: Units, predicted: Array) -> tuple[Array, Array]:
-    amounts = np.column_stack([predicted, np.ones_like(predicted)])
-    return np.log(memory.total(amounts)), np.sqrt(memory.variance(amounts))
 
 
 @on_one_thread
@@ -228,7 +214,7 @@ def fit_device(
         device=device,
         fits=fits,
         timed=timed,
-        memory=_memory(known, seed),
+        memory=fit_own(known.memory, known.kind or "cpu", seed),
         peaks=len(known.memory),
         power_w=power,
         runs=len(runs),
@@ -237,6 +223,7 @@ def fit_device(
         else f"{known.rates.source}, never timed",
         power_source=power_source,
         memory_bytes=known.memory_bytes,
+        kind=known.kind or "cpu",
         doubt=known.doubt,
     )
 
@@ -292,12 +279,6 @@ def _priors(rates: DeviceRates) -> dict[str, Prior]:
         "prefill": prior((layer, 0.8), (flop, 0.5)),
         "decode": prior((layer, 0.8), (byte, 0.7), (byte, 1.0), (flop, 0.7)),
     }
-
-
-def _memory(known: DeviceEvidence, seed: int) -> Units:
-    amounts = np.array([[peak.predicted, 1.0] for peak in known.memory]).reshape(-1, 2)
-    taken = np.array([max(peak.measured, 1.0) for peak in known.memory])
-    return fit_units(amounts, taken, _MEMORY, np.random.default_rng(seed))
 
 
 def _timed(

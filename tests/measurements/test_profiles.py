@@ -2,10 +2,14 @@
 
 import pytest
 
+from measurements.catalogue import device_timings
 from measurements.devices import cuda_device
 from measurements.profiles import all_device_timings, device_evidence
+from measurements.runtime_memory import runtime_memory
 from measurements.studies import evidence_for
+from planner.cost import memory_bytes
 from planner.device.check import from_data_sheet
+from planner.errors import NoFeasibleConfigurationError
 from planner.question import Budget, Question
 from planner.recommend import Planner
 
@@ -51,3 +55,67 @@ def test_a_gpu_that_is_known_by_its_data_sheet_alone_is_covered_in_every_format(
     assert set(checks) == {"fp32", "fp16", "bf16", "int8", "int4"}
     for precision, check in checks.items():
         assert check.coverage >= 0.8, precision
+
+
+def timing(kind, **update):
+    """A timing of the catalogue in which weights are quantised, with memory that is made up."""
+    found = next(
+        t
+        for t in device_timings()
+        if t.device.kind == kind and t.configuration.precision == "int8" and t.output_tokens
+    )
+    memory = {"baseline_memory_bytes": 600_000_000, "peak_memory_bytes": 900_000_000}
+    return found.model_copy(update=memory | update)
+
+
+def peaks_of(record):
+    return device_evidence([record])[record.device.id].memory
+
+
+def test_a_peak_is_what_a_timing_took_beyond_its_process_and_no_loading():
+    record = timing("cpu", memory_protocol="trimmed-1")
+    (peak,) = peaks_of(record)
+    parts = memory_bytes(record.configuration, record.output_tokens, retried=0)
+    assert peak.measured == 300_000_000
+    assert peak.predicted == parts["weights"] + parts["kv_cache"] + parts["activations"]
+    # torch keeps reserved on a GPU what quantising took there.
+    gpu = timing("cuda")
+    (peak,) = peaks_of(gpu)
+    parts = memory_bytes(gpu.configuration, gpu.output_tokens, "cuda", retried=0)
+    assert peak.predicted == sum(parts.values())
+
+
+def test_peaks_of_processes_that_kept_what_was_freed_are_left_out():
+    """Catches timings of before that double what int8 takes."""
+    assert peaks_of(timing("cpu", memory_protocol=None)) == ()
+    assert peaks_of(timing("cpu", memory_protocol="trimmed-1", peak_memory_bytes=None)) == ()
+
+
+def test_the_runtime_of_torch_is_known_with_a_source_and_of_a_gpu_it_is_an_estimate():
+    known = {(one.engine, one.kind, one.precision): one for one in runtime_memory()}
+    for precision in ("fp32", "bf16", "int8"):
+        one = known["torch", "cpu", precision]
+        assert one.measured
+        assert "torch 2" in one.source
+        assert 3e8 < one.bytes < 9e8
+        assert 0.03 < one.log_sd < 0.4
+    gpu = known["torch", "cuda", None]
+    assert not gpu.measured
+    assert gpu.log_sd >= 0.3
+
+
+@pytest.mark.parametrize("device", [None, "cpu-amd-epyc-avx2-2t-f97b39", "nvidia-t4"])
+def test_three_tenths_of_a_gib_hold_no_whisper_base(device):
+    """As they were said to with certainty: the runtime was left out."""
+    evidence = evidence_for("asr", STUDY, None)
+    question = Question(budget=Budget(memory_gib=0.45), models=("base",), device=device, risk=0.001)
+    with pytest.raises(NoFeasibleConfigurationError):
+        Planner(evidence).recommend(question)
+    answer = Planner(evidence).recommend(
+        question.model_copy(update={"budget": Budget(memory_gib=3)})
+    )
+    memory = answer.predictions["memory_gib"]
+    assert 0.45 < memory.lower < memory.mean < memory.upper < 3
+    assert set(answer.costs.memory_bytes) == {
+        "runtime", "weights", "kv_cache", "activations", "loading",
+    }  # fmt: skip

@@ -15,6 +15,7 @@ from measurements.memory import (  # noqa: E402
     MemoryMeter,
     PeakMemory,
     free_bytes,
+    measuring_bytes,
     release,
     used_bytes,
 )
@@ -242,3 +243,16 @@ def test_the_peak_is_of_what_was_freed_again():
     release(CPU)
     assert used_bytes(CPU) - before < 50e6
     assert 1e6 < free_bytes(CPU) < 1e14
+
+
+def test_what_is_held_for_measuring_is_no_part_of_a_server():
+    """Catches a peak that grows with what the measuring process happens to hold."""
+    held = np.ones(40_000_000)
+    measuring_bytes.cache_clear()
+    before = measuring_bytes()
+    assert held.nbytes < before < used_bytes(CPU)
+    more = np.ones(40_000_000)
+    assert measuring_bytes() == before, "it was told once, before a model was loaded"
+    measuring_bytes.cache_clear()
+    assert measuring_bytes() - before == pytest.approx(more.nbytes, rel=0.3)
+    measuring_bytes.cache_clear()

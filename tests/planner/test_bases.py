@@ -5,7 +5,8 @@ import pytest
 
 from models_registry import Configuration
 from models_registry.devices import DEVICES as SHEETS
-from planner.device import DeviceEvidence, DeviceRates, MemoryPeak
+from planner.costing import GIB
+from planner.device import DeviceEvidence, DeviceRates, MemoryPeak, RuntimeMemory
 from planner.evidence import Evidence
 from planner.question import Budget, Question
 from planner.recommend import Planner
@@ -15,6 +16,7 @@ from tests.planner.test_recommend import STAR, observed
 
 RATES = DeviceRates(2e11, 2e10, 5e-4, "made up")
 PEAKS = tuple(MemoryPeak(size, 1.1 * size) for size in np.geomspace(1e8, 1e9, 12))
+RUNTIME = RuntimeMemory("torch", "cpu", None, 500e6, 0.1, measured=True, source="a test")
 TIMED = tuple(runs(TRAINED, np.random.default_rng(0)))
 STUDIED = Workload(durations_s=(4.0, 9.5), tokens_per_audio_s=3.0)
 TIMED_ONE = Configuration(model="tiny.en", window_s=10)
@@ -31,6 +33,7 @@ def evidence(**fields):
             "sheet": DeviceEvidence(RATES),
             "half": DeviceEvidence(RATES, native=frozenset({"fp32", "fp16"})),
         },
+        runtimes=(RUNTIME,),
         runnable=frozenset({"whisper-tiny.en"}),
         **fields,
     )
@@ -99,15 +102,19 @@ def test_a_time_that_was_never_measured_here_calls_for_a_run_where_it_decides(pl
 def test_memory_has_an_interval_and_says_what_it_rests_on(planner):
     """Catches a closed form that is held with 100 %, on a device or on none."""
     for device, basis, said in (
-        (None, "extrapolated", "closed form, no measured peaks"),
-        ("box", "interpolated", "closed form, 12 measured peaks on box"),
+        (None, "extrapolated", "no device is named"),
+        ("box", "interpolated", "12 measured peaks on box"),
     ):
-        asked = question(device=device, memory_gib=0.5)
+        asked = question(device=device, memory_gib=1.0)
         answer = planner.recommend(asked)
         memory = answer.predictions["memory_gib"]
         assert memory.lower < memory.mean < memory.upper
         assert memory.basis == basis
-        assert memory.provenance == said
+        assert said in memory.provenance
+        assert RUNTIME.source in memory.provenance
+        parts = answer.costs.memory_bytes
+        assert sum(parts.values()) == pytest.approx(memory.mean * GIB, abs=1)
+        assert parts["runtime"] >= RUNTIME.bytes
         assert memory.mean == pytest.approx(answer.costs.memory_gib)
         costs, row = costs_of(planner, answer.configuration, asked)
         assert costs.holding("memory_gib", memory.mean, row) == pytest.approx(0.5)

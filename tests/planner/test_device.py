@@ -8,7 +8,6 @@ from planner.device import (
     PHASES,
     DeviceEvidence,
     DeviceRates,
-    MemoryPeak,
     TimedRun,
     fit_device,
 )
@@ -149,16 +148,6 @@ def test_encoders_alone_are_predicted_from_their_runs():
     centre, spread = fit("d", made).log_seconds(amounts, asked)
     truth = np.log(amounts["encoder"][0] @ [3e-4, 1 / 1.1e11])
     assert abs(centre[0] - truth) < min(0.15, 3 * spread[0])
-
-
-def test_peaks_of_memory_are_the_closed_form_s_and_what_lies_beside_it():
-    sizes = np.array([3e7, 1.5e8, 4e8, 1e9, 3e9])
-    peaks = tuple(MemoryPeak(size, 1.02 * size + 3e7) for size in sizes)
-    model = fit_device("d", DeviceEvidence(RATES, memory=peaks))
-    centre, spread = model.log_bytes(np.array([6e7, 2e9]))
-    np.testing.assert_allclose(np.exp(centre), [1.02 * 6e7 + 3e7, 1.02 * 2e9 + 3e7], rtol=0.05)
-    never = fit_device("d", DeviceEvidence(RATES)).log_bytes(np.array([6e7, 2e9]))[1]
-    assert (spread < never).all()
 
 
 def test_power_is_what_was_counted_or_a_share_of_what_is_stated():

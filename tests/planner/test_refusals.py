@@ -62,7 +62,7 @@ def test_two_relaxations_are_answered_at_once_too(planner):
     assert details["relaxed_together"]["memory_gib"] <= 10
     assert "100 GFLOPs and 10 GiB it would be" in said
     answer = planner.recommend(
-        Question(budget=Budget(gflops_per_utterance=60, memory_gib=0.3), relax=relax)
+        Question(budget=Budget(gflops_per_utterance=60, memory_gib=0.95), relax=relax)
     )
     assert any(r.startswith("At once, ") for r in answer.reasons)
 
