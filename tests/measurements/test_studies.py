@@ -86,8 +86,21 @@ def test_an_imported_standard_error_is_answered(store):
 )
 def test_what_is_not_said_comes_of_counts_or_of_a_wide_default(store, told, least, most):
     """Standard errors of the log error."""
-    row = {**(EMOTION if "ua" in told else ROW), **told}
-    (found,) = imported(store, row).in_study
+    task, name = ("ser", "ua") if "ua" in told else ("asr", "wer")
+    sizes = {k: v for k, v in told.items() if k in ("utterances", "reference_words")}
+    stated = {k: v for k, v in told.items() if k in ("se", "lower", "upper", "level")}
+    store.add_measurement(
+        Measurement(
+            key="0" * 64,
+            study=f"{task}-mine",
+            configuration=Configuration(task=task, model="base", window_s=3),
+            source="measured",
+            provenance="x",
+            dataset=DatasetInfo(name="m", **sizes),
+            metric=Metric(name=name, value=told[name], **stated),
+        )
+    )
+    (found,) = evidence_for(task, f"{task}-mine", store).in_study
     assert least < found.log_se < most
 
 
