@@ -12,6 +12,8 @@ from litestar.datastructures.headers import Accept
 
 from api.problems import invalid, problem
 from api.schemas import MOST_ROWS, ImportRequest
+from measurements.cells import TableError
+from measurements.flat_rows import COLUMNS
 from measurements.row_formats import rows_of
 
 JSON = MediaType.JSON.value
@@ -69,10 +71,12 @@ class RowsRequest(Request[Any, Any, Any]):
 
 def _rows(content: bytes, suffix: str) -> ImportRequest:
     try:
-        rows: list[Any] = list(islice(rows_of(content, suffix), MOST_ROWS + 1))
+        rows: list[Any] = list(islice(rows_of(content, suffix, COLUMNS), MOST_ROWS + 1))
+    except TableError as error:
+        raise invalid(error.column or "", error.reason, error.line) from None
     except ValueError as error:
         raise invalid("", str(error)) from None
     if not 0 < len(rows) <= MOST_ROWS:
         raise invalid("rows", f"1 to {MOST_ROWS}, not {'more' if rows else 'none'}")
-    # As they are: a row that is no mapping is named with all others that are wrong.
+    # As they are: a row that can't be read is named with all others that are wrong.
     return ImportRequest.model_construct(rows=rows)

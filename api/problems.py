@@ -56,10 +56,13 @@ def problem(
     )
 
 
-def invalid(field: str, message: str) -> ProblemDetailsException:
-    """A request with a field or a parameter that is not valid."""
-    errors = [{"field": field, "message": message}]
-    return problem(400, *_NAMES[400], _said(errors[0]), {"errors": errors})
+def invalid(field: str, message: str, line: int | None = None) -> ProblemDetailsException:
+    """A request with a field, a parameter or a line of its body that is not valid."""
+    error: dict[str, Any] = {"field": field, "message": message}
+    detail = _said(error)
+    if line is not None:
+        error["line"], detail = line, f"line {line}: {detail}"
+    return problem(400, *_NAMES[400], detail, {"errors": [error]})
 
 
 def not_found(what: str, identifier: str) -> ProblemDetailsException:
@@ -144,7 +147,10 @@ def _from_dataset(error: DatasetError) -> ProblemDetailsException:
 
 
 def _from_rows(error: RowsError) -> ProblemDetailsException:
-    errors = [asdict(wrong) for wrong in error.errors[:100]]
+    errors = [
+        {name: said for name, said in asdict(wrong).items() if said is not None}
+        for wrong in error.errors[:100]
+    ]
     return problem(
         422, "rows", "Rows are no measurements; none was stored", str(error), {"errors": errors}
     )

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from measurements.coverage import Covered
+from measurements.datasets import NAME
 from measurements.measured_curves import MeasuredCurve
 from measurements.profiles import DeviceProfile
 from measurements.records import Measurement
 from models_registry import Configuration
 from models_registry.configuration import Task
+from models_registry.languages import known_language
 from planner.answer import ComponentFlops, Front, Prediction, Recommendation, StudySummary
 from planner.cost import Convention
 from planner.curves.along import FittedCurve
@@ -132,6 +143,8 @@ class PredictionsRequest(Schema):
         study: Study to predict for; the task's default when left out.
         dataset: Data set whose study is meant, instead of its name.
         subset: Part of the data set.
+        language: Language of the data set's speech, by code or name, if the data does not say it.
+        dataset_name: Short name of the data set, and so of its study, instead of its own.
         device: Device that time, energy and money belong to; ``local`` is this machine. They are
             left out without one.
         usd_per_device_hour: Price of the device.
@@ -150,6 +163,8 @@ class PredictionsRequest(Schema):
     study: str | None = None
     dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    language: Annotated[str, Field(max_length=100), AfterValidator(known_language)] | None = None
+    dataset_name: Annotated[str, Field(pattern=NAME)] | None = None
     device: str | None = None
     usd_per_device_hour: Price | None = None
     device_watts: Watts | None = None
@@ -176,8 +191,10 @@ class PredictionsRequest(Schema):
         ]
         if others:
             raise ValidationError.from_exception_data(type(self).__name__, others)
-        if self.subset is not None and self.dataset is None:
-            raise ValueError("subset is a part of a data set: name that")
+        of_dataset = ("subset", "language", "dataset_name")
+        stated = [name for name in of_dataset if getattr(self, name) is not None]
+        if stated and self.dataset is None:
+            raise ValueError(f"{' and '.join(stated)} is of a data set: name that")
         self.setting()
         return self
 
@@ -313,9 +330,11 @@ class ImportRequest(Schema):
     """Measurements that were made elsewhere, as flat rows or as whole records.
 
     Attributes:
-        rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua`` as a
-            fraction, and the fields of its configuration. A row of a known ``key``, flat or
-            whole, has to say what is known under it.
+        rows: A flat row names ``study``, ``dataset``, ``provenance``, ``wer`` or ``ua``, their
+            ``unit`` (``fraction`` or ``percent``, unless the parameter ``unit`` says it of all
+            rows; fractions if neither does and all figures are below 1), and the fields of its
+            configuration. A row of a known ``key``, flat or whole, has to say what is known
+            under it.
     """
 
     rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ROWS)]
@@ -327,10 +346,17 @@ class Imported(Schema):
     Attributes:
         stored: Rows that were new.
         known: Rows that were there already.
+        remarks: What to know of them, such as a WER above 100 %; left out if there is nothing.
     """
 
     stored: int
     known: int
+    remarks: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = serialise(self)
+        return found if self.remarks else {k: v for k, v in found.items() if k != "remarks"}
 
 
 class Health(Schema):

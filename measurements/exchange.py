@@ -1,39 +1,41 @@
 """Measurements in and out of files: CSV, JSONL, Parquet; every row valid, or none stored.
 
-A row is flat: the fields of a configuration, ``wer`` or ``ua`` as a fraction, and where it
-comes from. JSONL is written as whole records, which come back as they were; it is read
+A row is flat: the fields of a configuration, ``wer`` or ``ua`` in a unit that is named, and
+where it comes from. JSONL is written as whole records, which come back as they were; it is read
 either way. CSV and Parquet are tables for reading elsewhere: a row that was written to one
 is taken in again only where its key is known.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from measurements.catalogue import catalogue
-from measurements.records import DatasetInfo, Fraction, Measurement, Metric, Record, Source
+from measurements.cells import Row, TableError
+from measurements.figures import ASK, WRITTEN, FigureError, Unit, default_unit, unit_of
+from measurements.flat_rows import (
+    COLUMNS,
+    WRITTEN_ONLY,
+    WrongColumnsError,
+    as_written,
+    given_of,
+    measurement_of,
+    to_row,
+)
+from measurements.records import Measurement
 from measurements.row_formats import SUFFIXES, rows_of, table_of
 from measurements.studies import named_task, study_tasks
-from models_registry import Configuration, UnknownNameError
+from models_registry import UnknownNameError
 
 if TYPE_CHECKING:
     from measurements.store import Store
-
-_MOST_WER = 5.0
-"""Above it a percentage was meant."""
-
-_WRITTEN_ONLY = frozenset({"gflops_per_utterance", "rtf", "device", "created_at"})
-"""Columns that a table is written with but that make no record: a rate is nothing without
-its phases and its device."""
 
 _BY_RUN = frozenset(
     {
@@ -50,7 +52,6 @@ _BY_RUN = frozenset(
         "peak_memory_bytes",
         "peak_allocated_bytes",
         "joules_per_audio_second",
-        "fingerprint",
         "adapter",
         "software",
         "created_at",
@@ -60,25 +61,26 @@ _BY_RUN = frozenset(
 
 _KEY = re.compile("[0-9a-f]{64}")
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-
 
 @dataclass(frozen=True)
 class RowError:
     """What is wrong with a row.
 
     Attributes:
-        row: Its number, from 1; headers don't count.
+        row: Its number, from 1; headers and blank lines don't count.
         field: The column.
         message: What is wrong with it.
+        line: Line of the file that it begins in; none of rows that are of no text file.
     """
 
     row: int
     field: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"row {self.row}, {self.field}: {self.message}"
+        line = "" if self.line is None else f" (line {self.line})"
+        return f"row {self.row}, {self.field}{line}: {self.message}"
 
 
 class RowsError(ValueError):
@@ -94,44 +96,23 @@ class RowsError(ValueError):
         self.errors = tuple(errors)
 
 
-class _WrongColumnsError(ValueError):
-    """What is wrong with a row, by column."""
-
-    def __init__(self, said: Mapping[str, str]) -> None:
-        super().__init__("; ".join(said))
-        self.said = said
-
-
-class _Row(Record):
-    """What a row says beside its configuration."""
-
-    study: Name
-    dataset: Name
-    provenance: Annotated[str, Field(min_length=1, max_length=2000)]
-    wer: Annotated[float, Field(ge=0, le=_MOST_WER, allow_inf_nan=False)] | None = None
-    ua: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    se: Fraction | None = None
-    lower: Fraction | None = None
-    upper: Fraction | None = None
-    level: Annotated[float, Field(gt=0, lt=1)] | None = None
-    utterances: Annotated[int, Field(ge=1)] | None = None
-    reference_words: Annotated[int, Field(ge=1)] | None = None
-    source: Source = "measured"
-
-
 class _Known:
     """What rows are held against: catalogue, store, and the rows before.
 
     Args:
         rows: The rows that come.
         store: The store; none leaves the catalogue.
+
+    Attributes:
+        unit: Of rows that name none and have no key; None if it has to be asked for.
     """
 
     def __init__(self, rows: Sequence[object], store: Store | None) -> None:
-        named = [row.get("key") for row in rows if isinstance(row, dict)]
+        named = [row.get("key") for row in rows if isinstance(row, Mapping)]
         stored = store.measurements_of(filter(_well_formed, named)) if store else {}
         self._by_key = {m.key: m for m in catalogue()} | stored
         self._tasks = study_tasks(store)
+        self.unit = default_unit(filter(_is_unstated, rows))
 
     def get(self, key: object) -> Measurement | None:
         """The measurement of a key."""
@@ -146,12 +127,17 @@ class _Known:
         study, task = measurement.study, measurement.configuration.task
         of_study = self._tasks.setdefault(study, named_task(study) or task)
         if of_study != task:
-            raise _WrongColumnsError({"study": f"{study} is about {of_study}, not {task}"})
+            raise WrongColumnsError({"study": f"{study} is about {of_study}, not {task}"})
         return self._by_key.setdefault(measurement.key, measurement)
 
 
-def take_in(rows: Iterable[object], store: Store) -> tuple[int, int]:
+def take_in(rows: Iterable[object], store: Store, unit: Unit | None = None) -> tuple[int, int]:
     """Stores what is new among rows, all of it or none.
+
+    Args:
+        rows: The rows.
+        store: Where they are stored.
+        unit: Of the figures of flat rows that don't name one.
 
     Returns:
         How many were stored, and how many were known already.
@@ -159,13 +145,49 @@ def take_in(rows: Iterable[object], store: Store) -> tuple[int, int]:
     Raises:
         RowsError: A row is no measurement; all of what is wrong is named.
     """
-    found = from_rows(rows, store)
+    return keep(from_rows(rows, store, unit), store)
+
+
+def keep(found: Sequence[Measurement], store: Store) -> tuple[int, int]:
+    """Stores measurements.
+
+    Returns:
+        How many were stored, and how many were known already.
+    """
     built_in = {m.key for m in catalogue()}
     stored = store.add_measurements(m for m in found if m.key not in built_in)
     return stored, len(found) - stored
 
 
-def read_rows(path: Path) -> Iterable[object]:
+def assumption_of(rows: Sequence[object], found: Sequence[Measurement]) -> str | None:
+    """What to say of rows that were taken as fractions since they name no unit.
+
+    Args:
+        rows: The rows, of which none was said otherwise.
+        found: Their measurements.
+    """
+    plain = (row.cells if isinstance(row, Row) else row for row in rows)
+    pairs = zip(plain, found, strict=True)
+    assumed = [m.metric for row, m in pairs if _is_unstated(row)]
+    if not assumed:
+        return None
+    ends = [100 * pick(metric.value for metric in assumed) for pick in (min, max)]
+    shown = " to ".join(dict.fromkeys(f"{end:.4g} %" for end in ends))
+    return f"no unit is named, taken as fractions: {assumed[0].name.upper()} {shown}"
+
+
+def remarks_of(found: Sequence[Measurement]) -> tuple[str, ...]:
+    """What to say of measurements that were taken in."""
+    high = [m.metric.value for m in found if m.metric.name == "wer" and m.metric.value > 1]
+    if not high:
+        return ()
+    return (
+        f"{len(high)} of {len(found)} rows have a WER above 100 %, up to {100 * max(high):g} %:"
+        " more errors than words",
+    )
+
+
+def read_rows(path: Path) -> list[object]:
     """The rows of a file, by its ending.
 
     Raises:
@@ -174,10 +196,11 @@ def read_rows(path: Path) -> Iterable[object]:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: the name has to end in {', '.join(SUFFIXES)}")
     try:
-        content = path.read_bytes()
+        return list(rows_of(path.read_bytes(), path.suffix, COLUMNS))
+    except TableError as error:
+        raise ValueError(error.of(path)) from None
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    return rows_of(content, path.suffix)
 
 
 def write_file(measurements: Sequence[Measurement], path: Path) -> None:
@@ -205,7 +228,9 @@ def content_of(measurements: Sequence[Measurement], suffix: str) -> bytes:
     return table_of([to_row(m) for m in measurements], suffix)
 
 
-def from_rows(rows: Iterable[object], store: Store | None = None) -> list[Measurement]:
+def from_rows(
+    rows: Iterable[object], store: Store | None = None, unit: Unit | None = None
+) -> list[Measurement]:
     """Measurements of rows, flat or whole; the known one where a row's key is known.
 
     Whole records keep their keys. A key is not made from the record again, which does not
@@ -214,76 +239,96 @@ def from_rows(rows: Iterable[object], store: Store | None = None) -> list[Measur
     is known.
 
     Args:
-        rows: The rows.
+        rows: The rows: of a table, of JSON, or errors in place of those that can't be read.
         store: What is known beside the catalogue.
+        unit: Of the figures of flat rows that don't name one. Left out, they are fractions if
+            all of these rows are below 1, and otherwise refused.
 
     Raises:
         RowsError: A row is none; all of what is wrong is named.
     """
-    rows = list(rows)
-    known = _Known(rows, store)
+    placed = list(rows)
+    plain = [row.cells if isinstance(row, Row) else row for row in placed]
+    known = _Known(plain, store)
     found, errors = [], []
-    for number, row in enumerate(rows, 1):
+    for number, (place, row) in enumerate(zip(placed, plain, strict=True), 1):
+        line = place.line if isinstance(place, Row | TableError) else None
         try:
-            found.append(_measurement(row, known))
-        except ValidationError as error:
-            errors += [
-                RowError(number, ".".join(map(str, one["loc"])) or "row", _said(one["msg"]))
-                for one in error.errors(include_url=False)
-            ]
-        except UnknownNameError as error:
-            errors.append(RowError(number, error.kind, str(error)))
-        except _WrongColumnsError as error:
-            errors += [RowError(number, field, said) for field, said in error.said.items()]
+            found.append(_measurement(row, known, unit))
         except ValueError as error:
-            errors.append(RowError(number, "row", str(error)))
+            errors += [RowError(number, *said, line) for said in _wrong(error)]
+        except UnknownNameError as error:
+            errors.append(RowError(number, error.kind, str(error), line))
     if errors:
-        raise RowsError(errors)
+        raise RowsError(list(_asked_once(errors)))
     return found
 
 
-def to_row(measurement: Measurement) -> dict[str, Any]:
-    """A measurement as a flat row."""
-    m = measurement
-    return {
-        "key": m.key,
-        "study": m.study,
-        **m.configuration.model_dump(mode="json"),
-        m.metric.name: m.metric.value,
-        "se": m.metric.se,
-        "lower": m.metric.lower,
-        "upper": m.metric.upper,
-        "level": m.metric.level,
-        "dataset": m.dataset.name,
-        "utterances": m.dataset.utterances,
-        "reference_words": m.dataset.reference_words,
-        "source": m.source,
-        "provenance": m.provenance,
-        "gflops_per_utterance": None if m.flops_counted is None else m.flops_counted / 1e9,
-        "rtf": m.rtf.get("total"),
-        "device": None if m.device is None else m.device.id,
-        "created_at": None if m.created_at is None else m.created_at.isoformat(),
-    }
+def _wrong(error: ValueError) -> Iterator[tuple[str, str]]:
+    """What is wrong with a row: columns, and what to say of them."""
+    if isinstance(error, ValidationError):
+        for one in error.errors(include_url=False):
+            yield ".".join(map(str, one["loc"])) or "row", one["msg"].removeprefix("Value error, ")
+    elif isinstance(error, WrongColumnsError):
+        yield from error.said.items()
+    elif isinstance(error, TableError):
+        yield error.column or "row", error.reason
+    else:
+        yield "row", str(error)
 
 
-def _measurement(row: object, known: _Known) -> Measurement:
-    if not isinstance(row, dict):
+def _asked_once(errors: Sequence[RowError]) -> Iterator[RowError]:
+    """The errors, those of a unit that is missing in many rows as one."""
+    asked = [error for error in errors if error.message == ASK]
+    for error in errors:
+        if error.message != ASK:
+            yield error
+        elif error is asked[0]:
+            more = "" if len(asked) == 1 else f" ({len(asked)} rows name none)"
+            yield replace(error, message=f"{ASK}{more}")
+
+
+def _measurement(row: object, known: _Known, unit: Unit | None) -> Measurement:
+    if isinstance(row, TableError):
+        raise row
+    if not isinstance(row, Mapping):
         raise ValueError("no object with named fields")
     if isinstance(row.get("configuration"), dict):
+        if unit not in (None, WRITTEN):
+            raise WrongColumnsError({"unit": f"a whole record is in {WRITTEN}s, not in {unit}"})
         found = Measurement.model_validate(row)
         earlier = known.get(found.key)
         wrong = _wrong_of_record(found, earlier)
     else:
-        given = {k: v for k, v in row.items() if not _missing(v)}
-        found = _of_table(given)
-        earlier = known.get(given.get("key", found.key))
+        given = given_of(row)
+        earlier = known.get(given.get("key"))
+        assumed = known.unit if earlier is None else WRITTEN
+        found = measurement_of(given, _unit(given, unit, assumed), known=earlier is not None)
+        earlier = earlier or (None if "key" in given else known.get(found.key))
         wrong = _wrong_of_table(given, found, earlier)
     if wrong:
-        raise _WrongColumnsError(wrong)
+        raise WrongColumnsError(wrong)
     task = found.configuration.task
     if (task == "asr") != (found.metric.name == "wer"):
         raise ValueError(f"task {task} is measured in the other metric")
     return earlier or known.add(found)
+
+
+def _unit(given: Mapping[str, Any], declared: Unit | None, assumed: Unit | None) -> Unit:
+    try:
+        found = unit_of(given.get("unit"), declared) or assumed
+    except FigureError as error:
+        raise WrongColumnsError({error.column: str(error)}) from None
+    if found is None:
+        raise WrongColumnsError({"unit": ASK})
+    return found
+
+
+def _is_unstated(row: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a row is flat and says neither its unit nor its key."""
+    if not isinstance(row, Mapping) or "configuration" in row:
+        return False
+    return not row.get("unit") and not row.get("key")
 
 
 def _wrong_of_record(found: Measurement, earlier: Measurement | None) -> dict[str, str]:
@@ -302,11 +347,11 @@ def _wrong_of_table(
     """What is wrong with a flat row, by column."""
     if earlier is None:
         unknown = given.get("key", found.key) != found.key
-        dropped = {k: _NOT_OF_TABLES for k in given if k in _WRITTEN_ONLY}
+        dropped = {k: _NOT_OF_TABLES for k in given if k in WRITTEN_ONLY}
         return ({"key": _UNKNOWN_KEY} if unknown else {}) | dropped
-    said = to_row(found) | {k: _number(v) for k, v in given.items() if k in _WRITTEN_ONLY}
+    said = to_row(found) | {k: as_written(v) for k, v in given.items() if k in WRITTEN_ONLY}
     kept = to_row(earlier)
-    compared = [k for k in given if k != "key"]
+    compared = [k for k in given if k not in ("key", "unit")]
     return {k: _OTHERWISE for k in compared if not _agree(said.get(k), kept.get(k))}
 
 
@@ -326,57 +371,3 @@ def _agree(said: object, kept: object) -> bool:
 
 def _well_formed(key: object) -> TypeGuard[str]:
     return isinstance(key, str) and _KEY.fullmatch(key) is not None
-
-
-def _of_table(row: Mapping[str, Any]) -> Measurement:
-    """The measurement that a flat row makes."""
-    given = {k: v for k, v in row.items() if k != "key" and k not in _WRITTEN_ONLY}
-    fields = {k: _number(given.pop(k)) for k in list(given) if k in Configuration.model_fields}
-    if "model" not in fields:
-        raise ValueError("a column model is needed")
-    said = _Row.model_validate(given)
-    if (said.wer is None) == (said.ua is None):
-        raise ValueError("exactly one of wer and ua is needed, as a fraction")
-    fields.setdefault("task", "asr" if said.ua is None else "ser")
-    configuration = Configuration.model_validate(fields)
-    content = json.dumps([configuration.key, said.model_dump(mode="json")], sort_keys=True)
-    return Measurement(
-        key=hashlib.sha256(f"imported\0{content}".encode()).hexdigest(),
-        study=said.study,
-        configuration=configuration,
-        source=said.source,
-        provenance=said.provenance,
-        dataset=DatasetInfo(
-            name=said.dataset,
-            utterances=said.utterances,
-            reference_words=said.reference_words,
-        ),
-        metric=Metric(
-            name="wer" if said.ua is None else "ua",
-            value=said.wer if said.wer is not None else said.ua or 0.0,
-            se=said.se,
-            lower=said.lower,
-            upper=said.upper,
-            level=said.level,
-        ),
-    )
-
-
-def _number(value: object) -> object:
-    """A cell of a CSV file as the number that it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return int(number) if number.is_integer() else number
-
-
-def _missing(value: object) -> bool:
-    # What is not there is not a number in a Parquet file written by pandas.
-    return value is None or value == "" or value != value
-
-
-def _said(message: str) -> str:
-    return message.removeprefix("Value error, ")

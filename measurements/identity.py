@@ -94,10 +94,14 @@ def _shared(dataset: Dataset, known: _Known) -> int:
 
 def _same_audio(utterance: Utterance, known: UtteranceResult | Utterance) -> bool:
     content = _content(known)
+    if content is not None and utterance.content() == content:
+        return True
+    # Read where it differs too: a damaged file is told as such.
+    duration_s = utterance.duration_s()
     if content is not None:
-        return utterance.content() == content
+        return False
     assert isinstance(known, UtteranceResult)
-    return abs(utterance.duration_s() - known.audio_s) < _RESAMPLED_S
+    return abs(duration_s - known.audio_s) < _RESAMPLED_S
 
 
 def _content(known: UtteranceResult | Utterance) -> str | None:

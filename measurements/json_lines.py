@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from measurements.tables import Row, TableError, check_text, decoded, lines_of
+from measurements.cells import Row, TableError, check_text, decoded, lines_of
 
 _BLANKS = " \t\r\n"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
+from measurements.json_lines import read_json_lines
+from measurements.tables import read_csv
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -17,17 +18,21 @@ _MOST_BYTES = 1 << 28
 _AT_ONCE = 64
 
 
-def rows_of(content: bytes, suffix: str) -> Iterator[object]:
-    """The rows of a file, read one by one; what is broken is no mapping.
+def rows_of(content: bytes, suffix: str, known: Collection[str] | None = None) -> Iterator[object]:
+    """The rows of a file, read one by one; an error stands for one that is broken.
 
     Args:
         content: Of the file.
         suffix: One of :data:`SUFFIXES`.
+        known: Names that the columns of a CSV file may have; any when left out.
 
     Raises:
-        ValueError: It is not of that format, or what reads it is not installed.
+        TableError: It is not of that format.
+        ValueError: The same of Parquet, or what reads it is not installed.
     """
-    return _READERS[suffix](content)
+    if suffix == ".csv":
+        return read_csv(content, known).rows
+    return read_json_lines(content) if suffix == ".jsonl" else _from_parquet(content)
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], suffix: str) -> bytes:
@@ -40,33 +45,12 @@ def table_of(rows: Sequence[Mapping[str, Any]], suffix: str) -> bytes:
     return (_to_csv if suffix == ".csv" else _to_parquet)(rows, columns)
 
 
-def _from_csv(content: bytes) -> Iterator[object]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
-    try:
-        for row in csv.DictReader(io.StringIO(text, newline="")):
-            yield "cells" if None in row or None in row.values() else row
-    except csv.Error as error:
-        raise ValueError(f"not CSV: {error}") from None
-
-
 def _to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _from_jsonl(content: bytes) -> Iterator[object]:
-    for line in content.splitlines():
-        if line.strip():
-            try:
-                yield from_json(line, allow_inf_nan=False)
-            except ValueError:
-                yield "no JSON"
 
 
 def _from_parquet(content: bytes) -> Iterator[object]:
@@ -104,6 +88,3 @@ def _pyarrow() -> tuple[Any, Any]:
     except ImportError:
         raise ValueError("Parquet needs pyarrow: pip install 'speechplan[parquet]'") from None
     return pyarrow, pyarrow.parquet
-
-
-_READERS = {".csv": _from_csv, ".jsonl": _from_jsonl, ".parquet": _from_parquet}

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from measurements.cells import Row, TableError, checked, decoded, lines_of, number_of
 from measurements.datasets.base import DatasetError, content_of
 from measurements.json_lines import json_value
-from measurements.tables import Row, TableError, checked, decoded, lines_of, number_of, read_csv
+from measurements.tables import read_csv
 from planner.workload import TOKENS_PER_AUDIO_S, Workload
 
 COLUMNS = {"duration_s": "durations_s", "weight": "weights"}

@@ -46,7 +46,7 @@ class InvalidConfigurationsError(PlannerError):
         errors: What is wrong, by the path of the field.
     """
 
-    code = "invalid-configurations"
+    code = "invalid-request"
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         said = "; ".join(f"{field}: {message}" for field, message in errors.items())

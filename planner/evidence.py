@@ -42,6 +42,7 @@ class Observation:
         trials: Words or clips that the error was counted over, where known.
         speech: Fingerprint of the speech, where known; the same speech is no second sample.
         runs: Measurements that were pooled in it.
+        disagree: Whether they differ by more than their noise.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Observation:
     trials: float | None = None
     speech: str | None = None
     runs: int = 1
+    disagree: bool = False
 
     @property
     def log_se(self) -> float:

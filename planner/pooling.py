@@ -34,8 +34,9 @@ def pooled(runs: Sequence[Observation]) -> Observation:
     Errors are added up over words, or over clips in SER: a run weighs as much as it is long.
     Where the length of one is not known, runs are weighed by inverse variance. A spread that is
     wider than the runs' own noise is a variance between runs, after DerSimonian and Laird
-    ("Meta-analysis in clinical trials", 1986), and widens the standard error. Runs on the same
-    speech are no further words: they are averaged before.
+    ("Meta-analysis in clinical trials", 1986), and widens the standard error, but not what of it
+    is the configuration's own: other speech moves all configurations. Runs on the same speech are
+    no further words: they are averaged before.
 
     Args:
         runs: One or more; of configurations that differ in batch size at most.
@@ -68,8 +69,8 @@ def pooled(runs: Sequence[Observation]) -> Observation:
         error_se=float(np.sqrt(np.square(share) @ (variance + between))),
         paired_se=(
             None
-            if all(s.paired_se is None for s in samples)
-            else float(np.sqrt(np.square(share) @ (own + between)))
+            if not between and all(s.paired_se is None for s in samples)
+            else float(np.sqrt(np.square(share) @ own))
         ),
         log_sds=None,
         trials=sum(s.trials or 0 for s in samples) if all(s.trials for s in samples) else None,
@@ -137,4 +138,5 @@ def _joined(mean: Observation, runs: Sequence[Observation], *, disagree: bool) -
         windows=sum(run.windows or 0 for run in counted) if counted else None,
         retried=sum(run.retried or 0 for run in counted) if counted else None,
         runs=number,
+        disagree=disagree,
     )

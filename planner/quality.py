@@ -207,10 +207,10 @@ class QualityModel:
     def _spread(self, observation: Observation) -> tuple[float, float, float]:
         """Standard errors of an observation's log error: its own below and above, and shared.
 
-        One that was never paired with the others is known with all of its spread alone, which
-        the study's common one is a part of.
+        Of one that was never paired with the others, or of several runs, all of the spread is
+        known, which the study's common one is a part of.
         """
-        if observation.paired_se is not None:
+        if observation.paired_se is not None and observation.runs == 1:
             return observation.own_log_se, observation.own_log_se, self._common_sd
         total = observation.log_sds or (observation.log_se, observation.log_se)
         shared = min(self._common_sd, _MOST_SHARED * min(total))
@@ -285,9 +285,14 @@ def _common_sd(observations: Sequence[Observation]) -> float:
     """Spread of log error that everything measured on a study's speech shares.
 
     The speech is a sample; another sample would move all of it up or down. It
-    widens every interval and cancels between configurations.
+    widens every interval and cancels between configurations. Where none was paired with another,
+    it is what runs of one configuration on several samples disagreed by, if most have such.
     """
-    shared = [o.log_se**2 - o.own_log_se**2 for o in observations if o.paired_se is not None]
+    shared = [
+        o.log_se**2 - o.own_log_se**2
+        for o in observations
+        if o.paired_se is not None and o.runs == 1
+    ] or [o.log_se**2 - o.own_log_se**2 for o in observations]
     return float(np.sqrt(max(np.median(shared), 0.0))) if shared else 0.0
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _MORE = 0.1
 
+_TOLD = 3
+"""Configurations of a kind that are named."""
+
 _BASIS = {
     "measured": "Measured",
     "published": "Published",
@@ -59,6 +62,7 @@ def reasons(
     )
     if question.target_error is None:
         yield from _best_observed(table, chosen)
+    yield from _disagreeing(table, chosen, evidence)
     if question.workload is not None:
         row = table.lattice.take(np.array([chosen]))
         yield from in_words(row, question.workload, evidence.workload)
@@ -104,6 +108,14 @@ def _best_observed(table: Table, chosen: int) -> Iterator[str]:
         f" {metric_value(table.question.task, float(quality.mean[row]))}; this is predicted to be"
         f" better with {better:.0%}."
     )
+
+
+def _disagreeing(table: Table, chosen: int, evidence: Evidence) -> Iterator[str]:
+    """Configurations whose runs the study's level is unsure by, unless the choice says so."""
+    own = table.quality.provenance(chosen)
+    found = [o for o in evidence.in_study if o.disagree and o.provenance != own]
+    for observation in found[:_TOLD]:
+        yield f"{observation.configuration.label()}: {observation.provenance}."
 
 
 def _next_step(table: Table, chosen: int, step: Elasticity) -> str:

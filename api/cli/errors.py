@@ -67,7 +67,7 @@ def _planner(error: Any) -> tuple[int, str, str, dict[str, Any]]:
         "insufficient-data": TOO_LITTLE_DATA,
         "nothing-to-verify": TOO_LITTLE_DATA,
         "invalid-data": USAGE,
-        "invalid-configurations": USAGE,
+        "invalid-request": USAGE,
     }.get(error.code, OTHER)
     return exit_code, error.code, str(error), error.details
 

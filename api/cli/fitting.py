@@ -9,7 +9,7 @@ import typer
 
 from api.cli import completing, options
 from api.cli.errors import handled, usage
-from api.cli.output import console, print_json
+from api.cli.output import console, print_json, show_remarks
 from api.cli.stores import existing_store
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def fit(
 
     Of a study these are the curves that its answers come from: all studies of the task meet in
     them, through an offset each. Of a table, the error may be of anything that is positive and
-    better when lower.
+    better when lower. A column that can't be an axis and rows that repeat another in every column
+    are left out with a warning.
 
     \b
     speechplan fit --study asr-librispeech-test-other
@@ -65,11 +66,13 @@ def fit(
     with handled(as_json):
         if (table is None) == (study is None):
             usage("name either a CSV file or --study")
+        warnings: tuple[str, ...] = ()
         if table is None:
             assert study is not None
             model, name = _of_study(study, alone, seed)
         else:
-            model, name = _of_table(table, error, axis or (), group or (), error_se, seed), error
+            name = error
+            model, warnings = _of_table(table, error, axis or (), group or (), error_se, seed)
         if plot is not None:
             from api.charts import draw
             from api.fitted_chart import fitted_chart
@@ -77,8 +80,9 @@ def fit(
             at = None if study is None else {"study": study}
             draw(fitted_chart(model, name=name, at=at), plot)
         if as_json:
-            print_json(model.summary())
+            print_json({**model.summary().model_dump(mode="json"), "warnings": warnings})
             return
+        show_remarks((f"warning: {said}" for said in warnings), quiet=as_json)
         typer.echo(model.report())
         if plot is not None:
             console.print(f"drawn in {plot}")
@@ -106,11 +110,12 @@ def _of_table(
     groups: list[str] | tuple[()],
     error_se: str | None,
     seed: int,
-) -> ScalingModel:
+) -> tuple[ScalingModel, tuple[str, ...]]:
     from measurements.curve_table import read_curve_table
     from planner.curves import fit as fit_curves
 
     read = read_curve_table(path, error=error, axes=axes, groups=groups, error_se=error_se)
-    return fit_curves(
+    model = fit_curves(
         read.axes, read.error, error_se=read.error_se, groups=read.groups or None, seed=seed
     )
+    return model, read.warnings

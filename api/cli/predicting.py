@@ -57,6 +57,8 @@ def predict(
         ),
     ] = None,
     subset: options.Subset = None,
+    language: options.Language = None,
+    name: options.Name = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +87,8 @@ def predict(
             configurations=configurations,
             dataset=dataset,
             subset=subset,
+            language=language,
+            dataset_name=name,
             **predicting(given, configurations[0].task),
         )
         planning = PlanningService(existing_store())

@@ -270,10 +270,10 @@ def transcribe(
         loading = _options(planned, plan, weights=weights, adapter=adapter_key, language=language)
         spoken = LANGUAGES.get(language_code(loading["language"]))
         assumed = language is None and (plan is None or planned.study is None)
-        if assumed and not as_json:
-            typer.echo(assumed_text(spoken.code), err=True)
         recordings = [Utterance(str(file), file, "") for file in audio]
         sounds = [recording.audio() for recording in recordings]
+        if assumed and not as_json:
+            typer.echo(assumed_text(spoken.code), err=True)
         loaded = load(
             configuration,
             device=device,

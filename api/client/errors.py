@@ -129,7 +129,7 @@ class RowsError(ProblemError):
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """``row``, ``field`` and what is wrong, of each."""
+        """``row``, ``field``, what is wrong and the ``line`` of a file, of each."""
         found: list[dict[str, Any]] = self._member("errors", [])
         return found
 

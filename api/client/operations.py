@@ -140,7 +140,7 @@ class Download(_Method, Generic[Parameters]):
 
 
 class _Uploads(Protocol[Result_co]):
-    def __call__(self, content: bytes, *, media_type: str = JSONL) -> Result_co: ...
+    def __call__(self, content: bytes, *, media_type: str = JSONL, **named: Any) -> Result_co: ...
 
 
 class Upload(_Method, Generic[Result]):
@@ -151,7 +151,8 @@ class Upload(_Method, Generic[Result]):
         content = inspect.Parameter(
             "content", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=bytes
         )
-        super().__init__(takes.route, own.replace(parameters=[content, _MEDIA_TYPE]))
+        named = [one for one in own.parameters.values() if one.kind is one.KEYWORD_ONLY]
+        super().__init__(takes.route, own.replace(parameters=[content, *named, _MEDIA_TYPE]))
         self.__doc__ = f"Call :meth:`{takes.route.described.__name__}` with a file's content."
 
     @overload
@@ -167,9 +168,10 @@ class Upload(_Method, Generic[Result]):
         if client is None:
             return self
 
-        def upload(content: bytes, *, media_type: str = JSONL) -> Any:
+        def upload(content: bytes, *, media_type: str = JSONL, **named: Any) -> Any:
             headers = {"Content-Type": media_type}
-            return client._call(replace(self.route.call(None), headers=headers, body=content))
+            call = self.route.call(None, **named)
+            return client._call(replace(call, headers=headers, body=content))
 
         return self._bound(upload)
 

@@ -38,6 +38,7 @@ from api.schemas import (
     StudiesResponse,
     StudyInfo,
 )
+from measurements.figures import Unit
 from measurements.records import Measurement, Source
 from measurements.sweeps.spec import SweepSpec
 from models_registry import Plan
@@ -355,8 +356,12 @@ class Routes:
         """A measurement: what was run, on what speech, and what came out."""
 
     @post("/v1/measurements")
-    def import_measurements(self, request: ImportRequest) -> Imported:
+    def import_measurements(self, request: ImportRequest, *, unit: Unit | None = None) -> Imported:
         """Store measurements that were made elsewhere, all of them or none.
+
+        Args:
+            request: The measurements.
+            unit: Of the figures of flat rows that don't name it: ``fraction`` or ``percent``.
 
         Raises:
             RowsError: Some are no measurements.

@@ -19,6 +19,7 @@ from api.revisions import ETAG, UNCHANGED, IfNoneMatch
 from api.schemas import Imported, ImportRequest, MeasurementsPage
 from api.strict import TAKES
 from measurements import exchange
+from measurements.figures import Unit
 from measurements.records import Measurement, Source
 from measurements.store import Store
 from models_registry.configuration import Task
@@ -108,12 +109,25 @@ class MeasurementController(Controller):
         raises=[],
         sync_to_thread=True,
     )
-    def take_in(self, data: JSONBody[ImportRequest], store: NamedDependency[Store]) -> Imported:
+    def take_in(
+        self,
+        data: JSONBody[ImportRequest],
+        store: NamedDependency[Store],
+        unit: Annotated[
+            Unit | None,
+            QueryParameter(description="Unit of WER, UA, se, lower and upper in all flat rows"),
+        ] = None,
+    ) -> Imported:
         """All rows are stored, or none: what is wrong is named row by row.
 
         In JSON, or in a file as ``GET`` answers, by Content-Type; application/x-ndjson and
         application/x-jsonlines are taken as application/jsonl. JSON Lines hold all of a
-        measurement, or flat rows as tables do.
+        measurement, or flat rows as tables do. Whether figures of flat rows are fractions or in
+        percent is said by a column ``unit`` or the parameter; it may be left out where all of them
+        are fractions below 1.
         """
-        new, known = exchange.take_in(data.rows, store)
-        return Imported(stored=new, known=known)
+        found = exchange.from_rows(data.rows, store, unit)
+        new, known = exchange.keep(found, store)
+        assumed = None if unit else exchange.assumption_of(data.rows, found)
+        remarks = (*filter(None, [assumed]), *exchange.remarks_of(found))
+        return Imported(stored=new, known=known, remarks=remarks)

@@ -181,7 +181,13 @@ class PlanningService:
     def _study_of(self, asked: PredictionsRequest, setting: Setting) -> str:
         """The study of the data set that is named."""
         assert asked.dataset is not None
-        speech = open_dataset(asked.dataset, asked.subset)
+        speech = open_dataset(
+            asked.dataset,
+            asked.subset,
+            task=setting.task,
+            language=asked.language,
+            called=asked.dataset_name,
+        )
         found = study_of_dataset(speech, asked.dataset, setting.task, self._store)
         if asked.study not in (None, found):
             raise DatasetError(

@@ -63,9 +63,9 @@ def read(
     with _named(path), _opened(path) as source:
         for rate, block in source.blocks(start_s, stop_s):
             sound.add(rate, block)
-        samples = sound.samples()
-        if stop_s is not None and len(samples) + 1 < round((stop_s - start_s) * sound.rate):
+        if stop_s is not None and sound.frames + 1 < round((stop_s - start_s) * sound.rate):
             raise ValueError(f"ends before {stop_s:g} s")
+        samples = sound.samples()
         refuse_cancelling(samples, sound.rate)
     return (samples[:, 0] if samples.shape[1] == 1 else samples), sound.rate
 
@@ -102,7 +102,7 @@ class _Sound:
     def __init__(self) -> None:
         self.rate = 0
         self._held: Block = np.empty((0, 1), dtype=np.float32)
-        self._frames = 0
+        self.frames = 0
 
     def add(self, rate: int, block: Block) -> None:
         if not self.rate:
@@ -110,7 +110,7 @@ class _Sound:
         if not np.isfinite(block).all():
             raise ValueError("holds samples that are not finite")
         channels = self._held.shape[1]
-        behind = self._frames + len(block)
+        behind = self.frames + len(block)
         if behind * channels > MAX_SAMPLES:
             hours = MAX_SAMPLES / channels / rate / 3600
             raise ValueError(
@@ -119,8 +119,8 @@ class _Sound:
             )
         if behind > len(self._held):
             self._held.resize((max(behind, len(self._held) * 3 // 2), channels), refcheck=False)
-        self._held[self._frames : behind] = block
-        self._frames = behind
+        self._held[self.frames : behind] = block
+        self.frames = behind
 
     def samples(self) -> Block:
         """What was added.
@@ -128,9 +128,9 @@ class _Sound:
         Raises:
             ValueError: That is nothing.
         """
-        if not self._frames:
+        if not self.frames:
             raise ValueError("holds no audio")
-        return self._held[: self._frames]
+        return self._held[: self.frames]
 
 
 class _Source:
@@ -151,10 +151,8 @@ class _Source:
                 if not part.exact or file.frames >= _UNKNOWN_FRAMES:
                     return None
                 if self._kind is FLAC and file.frames:
-                    # A file that was cut short has its length from before.
+                    # A file that was cut short states its length from before: this fails then.
                     file.seek(file.frames - 1)
-                    if len(file.read(1)) != 1:
-                        raise ValueError("damaged or cut short")
                 total += file.frames / file.samplerate
         return total
 

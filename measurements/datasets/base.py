@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from measurements import audio
-from measurements.tables import TableError, decoded
+from measurements.cells import TableError, decoded
 from models_registry.files import lfs_pointer
 from models_registry.languages import assumed_text
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from measurements.cells import TableError, checked
 from measurements.datasets.base import (
     Dataset,
     DatasetError,
@@ -18,7 +19,7 @@ from measurements.datasets.base import (
     sorted_utterances,
 )
 from measurements.datasets.emotions import emotion_dataset, named_clips
-from measurements.tables import TableError, checked, read_csv
+from measurements.tables import read_csv
 
 EMOTIONS = {
     "W": "anger",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from measurements.cells import lines_of
 from measurements.datasets.base import (
     Dataset,
     DatasetError,
@@ -12,7 +13,6 @@ from measurements.datasets.base import (
     sorted_utterances,
     text_of,
 )
-from measurements.tables import lines_of
 from models_registry.files import is_system_file
 
 

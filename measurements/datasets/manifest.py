@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from measurements.cells import Row, TableError, checked
 from measurements.datasets.base import (
     Dataset,
     DatasetError,
@@ -26,7 +27,7 @@ from measurements.datasets.base import (
 from measurements.datasets.segments import COLUMNS as SEGMENT_COLUMNS
 from measurements.datasets.segments import SegmentError, segment_of
 from measurements.json_lines import read_json_lines
-from measurements.tables import Row, TableError, checked, read_csv, unknown_column
+from measurements.tables import read_csv, unknown_column
 from models_registry import UnknownNameError
 from models_registry.languages import ENGLISH, described, language_code
 

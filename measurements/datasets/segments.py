@@ -7,8 +7,8 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
+from measurements.cells import number_of
 from measurements.datasets.base import Utterance
-from measurements.tables import number_of
 
 COLUMNS = ("offset", "duration", "start", "end")
 """Seconds: where a segment begins (``offset`` or ``start``), ends, and how long it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -249,9 +250,10 @@ class Store(SweepTables, KeyTable, CountTables, JudgementTable):
         with Session(self._engine) as session:
             rows = session.execute(query.order_by(MeasurementRow.id)).all()
         sets = {fingerprint: (count or 0, key, said) for key, said, fingerprint, count in rows}
-        largest = sorted(sets.values(), reverse=True)[:_SETS_OF_A_STUDY]
-        found = [(said, self.utterances(key)) for _, key, said in largest]
-        return [(said, results) for said, results in found if results]
+        largest = sorted(sets.values(), reverse=True)
+        # What was taken in from elsewhere has no results of utterances.
+        read = ((said, self.utterances(key)) for _, key, said in largest)
+        return list(islice(((said, found) for said, found in read if found), _SETS_OF_A_STUDY))
 
     def device_timings(self, device: str | None = None) -> list[DeviceTiming]:
         """Timings of a device, or of all, oldest first."""

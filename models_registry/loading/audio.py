@@ -104,7 +104,8 @@ def cut_at_quiet_places(
 ) -> list[Piece]:
     """Splits a waveform into pieces of at most ``longest_s``, nothing lost.
 
-    Pieces are about equally long; each cut is moved to the quietest 0.2 s nearby.
+    Pieces are about equally long; each cut is moved to the quietest 0.2 s nearby, of several
+    to the nearest.
     Where even that is no pause, the next piece begins early, by ``OVERLAP_S`` or
     a quarter of ``longest_s``, so that the word that was cut is whole in one of them.
 
@@ -128,7 +129,10 @@ def cut_at_quiet_places(
         reach = min(longest - target, target // 4)
         first = (start + target - max(reach, target // 4)) // _HOP
         behind = max((start + target + reach) // _HOP - _SPAN_HOPS, first + 1)
-        quietest = first + int(loudness.spans[first:behind].argmin())
+        nearby = loudness.spans[first:behind]
+        quiet = first + np.flatnonzero(nearby == nearby.min())
+        wanted = (start + target) // _HOP - _SPAN_HOPS // 2
+        quietest = int(quiet[np.abs(quiet - wanted).argmin()])
         cut = min((quietest + _SPAN_HOPS // 2) * _HOP, start + longest)
         pieces.append(piece(cut))
         paused = loudness.spans[quietest] <= loudness.pause

@@ -12,11 +12,13 @@ from litestar.testing import TestClient
 
 from api.app import create_app
 from api.examples import PLACE
+from measurements.row_formats import table_of
 from measurements.settings import Settings
 
 QUESTION = {"task": "asr", "budget": {"gflops_per_utterance": 200}}
 SMALL = {"study": "asr-demo", "budget": {"gflops_per_utterance": 60}}
 ROW = {"study": "calls", "dataset": "calls", "provenance": "our own runs", "model": "base"}
+FIGURES = {"wer": 0.12, "unit": "fraction"}
 REQUESTS = {
     "recommend": {**QUESTION, "alternatives": 1},
     "makePlan": QUESTION,
@@ -38,7 +40,7 @@ REQUESTS = {
         "speech": [{"dataset": "demo", "limit": 20}],
         "axes": {"window_s": [10, 15, 20]},
     },
-    "importMeasurements": {"rows": [{**ROW, "window_s": 20, "wer": 0.12}]},
+    "importMeasurements": {"rows": [{**ROW, "window_s": 20, **FIGURES}]},
 }
 STUDY = "asr-librispeech-test-other-lora32"
 PARAMETERS = {
@@ -60,6 +62,7 @@ PARAMETERS = {
     "limit": 20,
     "wait_s": 60,
     "seed": 0,
+    "unit": "percent",
     "Idempotency-Key": "deploy-2026-11-24",
     "If-Match": '"0.1.0-0"',
     "If-None-Match": '"0.1.0-0"',
@@ -147,8 +150,8 @@ def record(folder):
                 for kind in ("application/jsonl", "text/csv")
             },
             "importMeasurements": {
-                "application/jsonl": json.dumps(ROW | {"wer": 0.12}) + "\n",
-                "text/csv": f"{','.join([*ROW, 'wer'])}\n{','.join([*ROW.values(), '0.12'])}\n",
+                "application/jsonl": json.dumps(ROW | FIGURES) + "\n",
+                "text/csv": table_of([ROW | FIGURES], ".csv").decode(),
             },
         }
         responses = {name: cut(answer) for name, answer in responses.items()}

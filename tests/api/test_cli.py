@@ -103,7 +103,19 @@ def test_measurements_go_out_and_come_back(tmp_path, monkeypatch):
     wrong.write_text("study,dataset,provenance,model,wer\na,b,c,tiny,12\n")
     result = run("import", str(wrong))
     assert result.exit_code == 2
-    assert "row 1, wer" in result.stderr
+    assert "row 1, unit (line 2)" in result.stderr
+    result = run("import", str(wrong), "--unit", "fraction")
+    assert result.exit_code == 2
+    assert "row 1, wer (line 2)" in result.stderr
+    assert ask("import", str(wrong), "--unit", "percent") == {"stored": 1, "known": 0}
+    wrong.write_text("study,dataset,provenance,model,wer,unit\na,b,c,base,1.2,fraction\n")
+    assert "120 %" in ask("import", str(wrong))["remarks"][0]
+    assert "120 %" in run("import", str(wrong)).stdout
+    wrong.write_text("study,dataset,provenance,model,wer\na,b,c,base,0.12\n")
+    assert "taken as fractions: WER 12 %" in run("import", str(wrong)).stdout
+    wrong.write_text("study,werr\n")
+    result = run("import", str(wrong))
+    assert (result.exit_code, f"{wrong}:1: werr: " in result.stderr) == (2, True)
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path, monkeypatch):
@@ -269,6 +281,8 @@ def test_lists():
     "command",
     [
         "recommend",
+        "predict",
+        "judge",
         "pareto",
         "coverage",
         "cost",
@@ -436,6 +450,7 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
 QUICK = {
     "cost": ["--model", "whisper-tiny"],
     "recommend": ["--gflops", "200"],
+    "predict": ["--model", "tiny", "--save", "predictions.json"],
     "pareto": [],
     "export": ["--gflops", "200"],
     "export --schema": [],

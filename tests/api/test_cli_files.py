@@ -169,7 +169,7 @@ def test_a_table_is_fitted_like_the_library_does(table, tmp_path):
     n, t, source, wer = zip(*rows, strict=True)
     numbers = {"parameters": [float(v) for v in n], "window_s": [float(v) for v in t]}
     model = fit(numbers, [float(v) for v in wer], groups={"source": source})
-    assert model.summary().model_dump(mode="json") == found
+    assert found == {**model.summary().model_dump(mode="json"), "warnings": []}
     assert model.report() in run(*arguments).stdout
     drawn = json.loads(chart.read_text())
     assert len(drawn["concat"]) == 2
@@ -181,7 +181,10 @@ def test_a_table_is_fitted_like_the_library_does(table, tmp_path):
         ((), "either a CSV file or --study"),
         (("{table}", "--study", STUDY), "either a CSV file or --study"),
         (("{table}", "--error", "ua"), "no column 'ua'; there are parameters"),
-        (("{table}", "--error", "wer", "--axis", "source"), "row 1, source: 'a' is not a positive"),
+        (
+            ("{table}", "--error", "wer", "--axis", "source"),
+            "results.csv:2: source: 'a' is no number",
+        ),
         (("none.csv", "--error", "wer"), "none.csv: No such file"),
         (("--study", "nope"), "unknown study"),
         (("{table}", "--error", "wer", "--plot", "fit.gif"), ".png, .svg"),
@@ -192,6 +195,45 @@ def test_what_can_t_be_fitted_is_said_in_a_line(table, arguments, said):
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_copied_rows_change_no_fit(tmp_path):
+    """A row predicted from its own copy made intervals narrow and chose other forms."""
+    lines = ["1e7,.21", "3e7,.13", "1e8,.10", "3e8,.062", "8e8,.055"]
+    copied = [*lines, "10000000.0,0.21", *lines * 4]
+    found = []
+    for name, rows in (("one.csv", lines), ("copied.csv", copied)):
+        file = tmp_path / name
+        file.write_text("\n".join(["parameters,error", *rows]))
+        found.append(ask("fit", str(file)))
+    assert found[0].pop("warnings") == []
+    (warning,) = found[1].pop("warnings")
+    assert "21 of 26 rows" in warning
+    assert found[0] == found[1]
+    assert "warning: 21 of 26 rows" in run("fit", str(file)).stdout
+    seeds = [f"{row},{seed}" for seed in (1, 2) for row in lines]
+    file.write_text("\n".join(["parameters,error,seed", *seeds]))
+    repeated = ask("fit", str(file), "--axis", "parameters")
+    assert repeated["observations"] == 10
+    assert "5 of 10 rows repeat another in parameters, error" in repeated["warnings"][0]
+
+
+def test_a_column_that_is_left_out_is_named_with_its_line(tmp_path):
+    """One empty cell, and the error was said to depend on less."""
+    file = tmp_path / "blank.csv"
+    lines = ["1e7;10;.21;a", "3e7;20;.13;a", "1e8;10;.10;b", "3e8;;.062;b", "8e8;20;.055;b"]
+    file.write_text("\n".join(["parameters;window_s;error;who", *lines]))
+    found = ask("fit", str(file))
+    assert [axis["axis"] for axis in found["axes"]] == ["parameters"]
+    separated, window, who = found["warnings"]
+    assert "semicolons" in separated
+    assert "window_s" in window and "line 5: is empty" in window
+    assert "who" in who and "group" in who
+    refused = run("fit", str(file), "--axis", "window_s")
+    assert (refused.exit_code, f"{file}:5: window_s: is empty" in refused.stderr) == (2, True)
+    file.write_text("parameters;error\n1e7;0,21\n3e7;0,13\n")
+    refused = run("fit", str(file))
+    assert (refused.exit_code, "is 0.21 meant" in refused.stderr) == (2, True)
 
 
 def test_a_study_s_curves_are_those_that_answers_come_from():
@@ -261,8 +303,8 @@ def test_a_name_in_a_report_is_text(tmp_path, monkeypatch):
     """A study called like a tag stays a name."""
     monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{tmp_path / 'own.db'}")
     rows = tmp_path / "rows.csv"
-    lines = [f"<script>x</script>,d,p,base,{w},0.{w}" for w in (10, 20, 30)]
-    rows.write_text("\n".join(["study,dataset,provenance,model,window_s,wer", *lines]))
+    lines = [f"<script>x</script>,d,p,base,{w},0.{w},fraction" for w in (10, 20, 30)]
+    rows.write_text("\n".join(["study,dataset,provenance,model,window_s,wer,unit", *lines]))
     assert run("import", str(rows)).exit_code == 0
     file = tmp_path / "report.html"
     assert run("curves", "--study", "<script>x</script>", "--output", str(file)).exit_code == 0

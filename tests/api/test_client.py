@@ -304,7 +304,7 @@ def test_what_still_holds_is_not_sent_again(service, settings):
     url, faults = service
     ours = {"study": "later", "dataset": "d", "provenance": "p"}
     # Of the other task, so that the curves behind the question stay as they are.
-    row = {**ours, "task": "ser", "model": "base", "ua": 0.7}
+    row = {**ours, "task": "ser", "model": "base", "ua": 0.7, "unit": "fraction"}
     with Client(url) as client:
         first = client.list_studies()
         faults.seen.clear()
@@ -432,7 +432,14 @@ def test_keys_and_the_address_come_from_the_environment(tmp_path, monkeypatch):
     store = Store.open(settings.database_url)
     plan = create_key(store, name="a", scope="plan")
     store.close()
-    row = {"study": "m", "dataset": "d", "provenance": "p", "model": "base", "wer": 0.2}
+    row = {
+        "study": "m",
+        "dataset": "d",
+        "provenance": "p",
+        "model": "base",
+        "wer": 0.2,
+        "unit": "fraction",
+    }
     with live(settings) as (url, _):
         monkeypatch.setenv("SPEECHPLAN_URL", url)
         with Client() as client, pytest.raises(UnauthorisedError, match="Bearer"):

@@ -19,7 +19,14 @@ from measurements.settings import Settings
 from measurements.store import Store
 from tests.conftest import needs_weights
 
-ROW = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+ROW = {
+    "study": "mine",
+    "dataset": "calls",
+    "provenance": "ours",
+    "model": "base",
+    "wer": 0.2,
+    "unit": "fraction",
+}
 SWEEP = {"models": ["tiny.en"], "speech": [{"dataset": "demo", "limit": 2}]}
 ASKED = {"budget": {"gflops_per_utterance": 200}}
 

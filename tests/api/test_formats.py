@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from api import formats
 from api.app import create_app
-from api.client import NotAcceptableError, UnsupportedMediaTypeError
+from api.client import NotAcceptableError, RowsError, UnsupportedMediaTypeError
 from measurements.records import Measurement
 from measurements.settings import Settings
 from tests.api.test_client import ask, service, settings  # noqa: F401
@@ -17,7 +17,14 @@ from tests.api.test_client import ask, service, settings  # noqa: F401
 PROBLEM = "application/problem+json"
 PATH = "/v1/measurements"
 STUDY = "asr-librispeech-test-other-lora32"
-ROW = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+ROW = {
+    "study": "mine",
+    "dataset": "calls",
+    "provenance": "ours",
+    "model": "base",
+    "wer": 0.2,
+    "unit": "fraction",
+}
 ASKED = {"budget": {"gflops_per_utterance": 200}}
 
 
@@ -124,8 +131,9 @@ def test_wrong_rows_of_a_file_are_named_and_none_is_stored(client, media_type, c
 @pytest.mark.parametrize(
     ("media_type", "content", "said"),
     [
-        ("text/csv", b"\xff\xfe", "not UTF-8"),
-        ("text/csv", b"study\n" + b"x" * 200_000, "not CSV"),
+        ("text/csv", b"study\xe9\n", "not UTF-8"),
+        ("text/csv", b"\n", "a header is needed"),
+        ("text/csv", b"study;wer,model\n", "commas and semicolons"),
         ("text/csv", b"study,wer\n", "1 to 10000"),
         ("application/jsonl", b"{}\n" * 10_001, "1 to 10000"),
         ("application/jsonl", b"", ""),
@@ -137,6 +145,49 @@ def test_files_that_are_none_are_refused(client, media_type, content, said):
     refused = post(client, content, media_type)
     assert (refused.status_code, refused.headers["content-type"]) == (400, PROBLEM)
     assert said in refused.json()["detail"]
+
+
+def test_a_fault_of_a_file_is_placed(client):
+    """A spreadsheet's user looks for a line and a column."""
+    header = "study,dataset,provenance,model,wer,unit\n"
+    refused = post(client, "\n" + header.replace("wer", "werr"), "text/csv")
+    (error,) = refused.json()["errors"]
+    assert (refused.status_code, error["field"], error["line"]) == (400, "werr", 2)
+    row = 'a,b,"two\r\nlines",base,{},fraction\n'
+    for wrong, field in (
+        (row.format("0,2"), "unit"),
+        (row.format("x" * 200_000), "wer"),
+        ('a,b,"c,base,0.2,fraction\n', "provenance"),
+    ):
+        content = header + row.format("0.1") + "\n" + wrong
+        refused = post(client, content, "text/csv")
+        (error,) = refused.json()["errors"]
+        assert (refused.status_code, refused.headers["content-type"]) == (422, PROBLEM)
+        assert (error["row"], error["line"], error["field"]) == (2, 5, field)
+    refused = post(
+        client, json.dumps(ROW) + '\n\n{"study": "a", "study": "b"}\n', "application/jsonl"
+    )
+    (error,) = refused.json()["errors"]
+    assert (error["row"], error["line"], error["field"]) == (2, 3, "study")
+
+
+def test_a_unit_is_asked_for_and_taken(client):
+    """4.66 % was stored as 466 %."""
+    row = {k: v for k, v in ROW.items() if k != "unit"} | {"wer": 4.66}
+    content = table([row])
+    refused = post(client, content, "text/csv")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "unit")
+    wrong = client.post(PATH, params={"unit": "%"}, json={"rows": [row]})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "unit")
+    taken = client.post(PATH, params={"unit": "percent"}, json={"rows": [row]})
+    assert taken.json() == {"stored": 1, "known": 0}
+    assert (
+        client.get(PATH, params={"study": "mine"}).json()["items"][0]["metric"]["value"] == 0.0466
+    )
+    options = {"params": {"unit": "percent"}, "headers": {"Content-Type": "text/csv"}}
+    assert client.post(PATH, content=content, **options).json() == {"stored": 0, "known": 1}
+    high = client.post(PATH, params={"unit": "fraction"}, json={"rows": [row]}).json()
+    assert high["stored"] == 1 and "466 %" in high["remarks"][0]
 
 
 def test_numbers_without_end_are_not_stored(client):
@@ -189,6 +240,12 @@ def test_files_from_python(ask):  # noqa: F811
     content = ask("export_measurements", study=STUDY)
     assert len(content.splitlines()) == 11
     assert ask("import_file", content).known == 11
+    rows = table([{k: v for k, v in ROW.items() if k != "unit"} | {"wer": 20}]).encode()
+    with pytest.raises(RowsError) as asked:
+        ask("import_file", rows, media_type="text/csv")
+    assert (asked.value.errors[0]["field"], asked.value.errors[0]["line"]) == ("unit", 2)
+    found = ask("import_file", rows, unit="percent", media_type="text/csv")
+    assert found.stored + found.known == 1
     assert ask("export_measurements", study=STUDY, media_type="text/csv").startswith(b"key,study")
     with pytest.raises(NotAcceptableError) as none:
         ask("export_measurements", media_type="image/png")

@@ -348,7 +348,7 @@ def test_fitted_curves_of_a_study(client):
 def test_a_stored_measurement_is_found(tmp_path):
     with TestClient(create_app(Settings(database_url=f"sqlite:///{tmp_path / 's.db'}"))) as own:
         row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base"}
-        own.post("/v1/measurements", json={"rows": [{**row, "wer": 0.2}]})
+        own.post("/v1/measurements", json={"rows": [{**row, "wer": 0.2, "unit": "fraction"}]})
         (found,) = own.get("/v1/measurements?study=mine").json()["items"]
         shown = own.get(f"/v1/measurements/{found['key']}")
         assert shown.json() == found
@@ -381,7 +381,7 @@ def test_new_measurements_are_a_new_revision(tmp_path):
         answer = own.post("/v1/recommendations", json=question(), headers={"If-Match": tag})
         assert (answer.status_code, answer.headers["etag"]) == (200, tag)
         row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base"}
-        own.post("/v1/measurements", json={"rows": [{**row, "wer": 0.2}]})
+        own.post("/v1/measurements", json={"rows": [{**row, "wer": 0.2, "unit": "fraction"}]})
         new = own.get("/v1/studies", headers={"If-None-Match": tag})
         assert (new.status_code, new.headers["etag"] != tag) == (200, True)
         configurations = {"configurations": [{"model": "base"}]}
@@ -402,7 +402,14 @@ def test_new_measurements_are_a_new_revision(tmp_path):
 def test_begun_work_is_answered_from_whatever_came_in_since(tmp_path):
     """A client that lost the answer sends the same again; catches a tag checked before the key."""
     asked = question(study="asr-demo", budget={"gflops_per_utterance": 50})
-    row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+    row = {
+        "study": "mine",
+        "dataset": "calls",
+        "provenance": "ours",
+        "model": "base",
+        "wer": 0.2,
+        "unit": "fraction",
+    }
     with TestClient(create_app(Settings(database_url=f"sqlite:///{tmp_path / 's.db'}"))) as own:
         tag = own.get("/v1/studies").headers["etag"]
         headers = {"Idempotency-Key": "once", "If-Match": tag}
@@ -547,6 +554,8 @@ def test_wrong_method(client):
             "nothing-to-verify",
         ),
         ({"question": question(task="ser"), "dataset": "demo"}, "insufficient-data"),
+        ({"dataset": "demo", "language": "de"}, "dataset"),
+        ({"dataset": "demo", "dataset_name": "mine"}, "dataset"),
         (
             {"question": question(study="asr-demo", budget={"gflops_per_utterance": 0.1})},
             "no-feasible-configuration",
@@ -558,6 +567,27 @@ def test_verifications_that_can_t_be(client, fields, code):
     response = client.post("/v1/verifications", json=body)
     assert response.status_code == 422
     assert response.json()["type"].endswith(code)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("language", "germann"), ("dataset_name", "a/b"), ("dataset_name", "")]
+)
+def test_a_language_or_a_name_that_is_none_is_named(client, field, value):
+    body = {"question": question(study="asr-demo"), "dataset": "demo", field: value}
+    response = client.post("/v1/verifications", json=body)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
+
+
+def test_the_runs_of_a_recommendation_take_a_language(client):
+    asked = {"verify": "always", "dataset": "demo", "language": "German"}
+    refused = client.post("/v1/recommendations", params=asked, json=question(study="asr-demo"))
+    assert (refused.status_code, refused.json()["type"].split("/")[-1]) == (422, "dataset")
+    assert "not in German" in refused.json()["detail"]
+    unknown = client.post(
+        "/v1/recommendations", params={"language": "xx"}, json=question(study="asr-demo")
+    )
+    assert (unknown.status_code, unknown.json()["type"].split("/")[-1]) == (422, "unknown-name")
 
 
 @pytest.mark.skipif(not available("whisper-tiny.en"), reason="needs the offline weights")
@@ -747,6 +777,9 @@ def test_a_sweep_is_named_by_its_content_and_can_be_cancelled(client):
         ({"axes": {"adapter+rank": [["none", None], ["lora", 8]]}}, 422, "no adapter trained"),
         ({"device": "cuda:x"}, 400, "device"),
         ({"device": "gpu"}, 400, "device"),
+        ({"speech": [{"dataset": "demo", "language": "germann"}]}, 400, "did you mean de"),
+        ({"speech": [{"dataset": "demo", "language": "de"}]}, 422, "is in English"),
+        ({"speech": [{"dataset": "demo", "name": "a/b"}]}, 400, "name"),
     ],
 )
 def test_sweeps_that_can_t_be(client, change, status, said):
@@ -757,7 +790,14 @@ def test_sweeps_that_can_t_be(client, change, status, said):
 
 
 def test_rows_are_taken_in_all_or_none(client):
-    row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+    row = {
+        "study": "mine",
+        "dataset": "calls",
+        "provenance": "ours",
+        "model": "base",
+        "wer": 0.2,
+        "unit": "fraction",
+    }
     bad = {**row, "wer": 20, "window_s": 10}
     refused = client.post("/v1/measurements", json={"rows": [row, bad, {"model": "bas"}]})
     assert refused.status_code == 422
@@ -773,7 +813,14 @@ def test_rows_change_no_measurement_and_no_study_that_is_known(client):
     """A built-in key with another WER, and a SER row in an ASR study."""
     known = client.get("/v1/measurements?study=asr-librispeech-mini-test-other").json()["items"][0]
     worse = {**known["metric"], "value": 0.9, "upper": 0.95}
-    ser = {"study": "asr-demo", "dataset": "d", "provenance": "p", "model": "base", "ua": 0.6}
+    ser = {
+        "study": "asr-demo",
+        "dataset": "d",
+        "provenance": "p",
+        "model": "base",
+        "ua": 0.6,
+        "unit": "fraction",
+    }
     rows = [{**known, "metric": worse}, ser, {**known, "flops_counted": -1}]
     refused = client.post("/v1/measurements", json={"rows": rows})
     assert refused.status_code == 422
@@ -841,7 +888,14 @@ def test_keys_reach_as_far_as_their_scope(tmp_path, monkeypatch):
     monkeypatch.setattr(security, "_LOOK_AGAIN_S", -1.0)
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'store.db'}")
     store = Store.open(settings.database_url)
-    row = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": 0.2}
+    row = {
+        "study": "mine",
+        "dataset": "calls",
+        "provenance": "ours",
+        "model": "base",
+        "wer": 0.2,
+        "unit": "fraction",
+    }
 
     def take_in(client, key):
         headers = {"Authorization": f"Bearer {key}"}

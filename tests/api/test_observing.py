@@ -190,7 +190,14 @@ def test_runs_and_queues_are_read_from_the_store(database_url):
 
 
 def _counts_of_the_store(client, url):
-    row = {"study": "own", "dataset": "ours", "provenance": "me", "model": "tiny.en", "wer": 0.05}
+    row = {
+        "study": "own",
+        "dataset": "ours",
+        "provenance": "me",
+        "model": "tiny.en",
+        "wer": 0.05,
+        "unit": "fraction",
+    }
     rows = from_rows([{**row, "window_s": w, "source": "published"} for w in (5, 6, 7)])
     store = Store(url)
     store.add_measurements(rows)

@@ -214,10 +214,10 @@ def test_numbers_survive_an_address(factor, bound):
     ("query", "field", "said"),
     [
         ("gflops=many", "gflops", "valid number"),
-        ("gflops=-1", "gflops", "greater than 0"),
+        ("gflops=-1", "gflops", "greater than"),
         ("gflops=nan", "gflops", "finite"),
         ("gflop=200", "gflop", "did you mean gflops?"),
-        ("target_wer=5", "target_wer", "less than 1"),
+        ("target_wer=5", "target_wer", "less than"),
         ("target_wer=x%25", "target_wer", "valid number"),
         ("rtf=0.1", "", "belongs to a device"),
         ("task=asr", "", "name at least one budget"),
@@ -225,7 +225,7 @@ def test_numbers_survive_an_address(factor, bound):
         ("gflops=200&relax=50", "relax", "say 50%"),
         ("gflops=200&relax=rtf%3D50%25", "", "which has no budget"),
         ("gflops=200&audio_s=4,x", "audio_s", "valid number"),
-        ("gflops=200&audio_s=0", "audio_s", "greater than 0"),
+        ("gflops=200&audio_s=0", "audio_s", "greater than"),
         ("gflops=200&tokens_per_audio_s=3", "tokens_per_audio_s", "durations"),
         ("gflops=200&max_batch_size=1.5", "max_batch_size", "integer"),
         ("gflops=200&seed=-1", "seed", "greater than or equal to 0"),
@@ -481,7 +481,16 @@ def test_another_sites_page_can_t_use_a_cookie(keyed, headers):
     client, keys = keyed
     sign_in(client, keys["measure"])
     body = {
-        "rows": [{"study": "s", "dataset": "d", "provenance": "p", "model": "base", "wer": 0.2}]
+        "rows": [
+            {
+                "study": "s",
+                "dataset": "d",
+                "provenance": "p",
+                "model": "base",
+                "wer": 0.2,
+                "unit": "fraction",
+            }
+        ]
     }
     assert client.post("/v1/measurements", json=body, headers=headers).status_code == 403
     assert client.post("/sign-out", headers=headers).status_code == 403

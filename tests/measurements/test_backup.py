@@ -11,7 +11,14 @@ from measurements.exchange import from_rows
 from measurements.store import Store, StoreError, backup
 from measurements.store.backup import back_up, restore
 
-ROW = {"study": "own", "dataset": "ours", "provenance": "me", "model": "tiny.en", "wer": 0.05}
+ROW = {
+    "study": "own",
+    "dataset": "ours",
+    "provenance": "me",
+    "model": "tiny.en",
+    "wer": 0.05,
+    "unit": "fraction",
+}
 
 
 def rows(*windows):

@@ -3,20 +3,27 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from measurements.catalogue import catalogue
 from measurements.exchange import (
     RowsError,
+    assumption_of,
     from_rows,
     read_rows,
+    remarks_of,
     take_in,
-    to_row,
     write_file,
 )
+from measurements.flat_rows import to_row
 from measurements.store import Store
-from measurements.studies import all_measurements, studies
+from measurements.studies import all_measurements, evidence_for, studies
 
-ROW = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "wer": "0.2"}
+ROW = {
+    **{"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base"},
+    **{"wer": "0.2", "unit": "fraction"},
+}
 RECORD = from_rows([ROW])[0].model_dump(mode="json")
 
 
@@ -120,7 +127,7 @@ def test_a_record_needs_a_key_that_is_one(key):
     assert wrong([{**RECORD, "key": key}]) == [(1, "key")]
 
 
-SER = {"study": "mine", "dataset": "calls", "provenance": "ours", "model": "base", "ua": 0.6}
+SER = {**{k: v for k, v in ROW.items() if k != "wer"}, "ua": 0.6}
 
 
 @pytest.mark.parametrize(
@@ -150,16 +157,35 @@ def test_a_row_is_one_measurement_whatever_it_is_written_in(tmp_path):
 @pytest.mark.parametrize(
     ("change", "field", "said"),
     [
-        ({"wer": "20"}, "wer", "less than or equal to 5"),
+        ({"wer": "20"}, "wer", "is 2000 %"),
         ({"wer": ""}, "row", "exactly one of wer and ua"),
         ({"ua": "0.5"}, "row", "exactly one of wer and ua"),
         ({"model": "bas"}, "model", "base"),
         ({"model": None}, "row", "a column model"),
         ({"window_s": "-3"}, "window_s", "greater than 0"),
         ({"study": ""}, "study", "required"),
-        ({"speed": "9"}, "speed", "not permitted"),
+        ({"speed": "9"}, "speed", "unknown column"),
+        ({"weights": "9"}, "weights", "unknown column"),
+        ({"window_s": "3,5"}, "window_s", "is 3.5 meant"),
+        ({"batch_size": True}, "batch_size", "no number"),
+        ({"level": "0,9"}, "level", "is 0.9 meant"),
+        ({"utterances": "1_0"}, "utterances", "no number"),
+        ({"wer": "0,2"}, "wer", "is 0.2 meant"),
+        ({"wer": "-0.2"}, "wer", "below 0"),
+        ({"wer": True}, "wer", "no number"),
+        ({"se": "0"}, "se", "is 0"),
+        ({"unit": "%"}, "unit", "none of fraction, percent"),
         ({"task": "ser"}, "row", "other metric"),
-        ({"lower": "0.5", "upper": "0.1"}, "row", "lower 0.5 is above value 0.2"),
+        ({"lower": "0.5", "upper": "0.6", "level": 0.9}, "lower", "0.5 is above the value 0.2"),
+        ({"lower": "0.1", "upper": "0.19", "level": 0.9}, "upper", "0.19 is below the value 0.2"),
+        ({"lower": "0.2", "upper": "0.2", "level": 0.9}, "upper", "no width"),
+        ({"lower": "0.1", "upper": "0.3"}, "level", "missing"),
+        ({"lower": "0.1", "level": 0.9}, "upper", "missing"),
+        ({"level": 0.9}, "lower", "missing"),
+        ({"lower": "0.1", "upper": "0.3", "level": 95}, "level", "less than"),
+        ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": 0.005}, "se", "0.051"),
+        ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": 0.2}, "se", "0.051"),
+        ({"lower": "0.1", "upper": "0.3", "level": 0.95, "se": "0.070"}, "se", "0.051"),
     ],
 )
 def test_what_is_wrong_is_named_by_row_and_field(change, field, said):
@@ -196,10 +222,12 @@ def test_whole_records_hold_no_impossible_numbers(change, field, said):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", b"\xff\xfe\x00", "not UTF-8"),
-        ("a.csv", b"study,model\na\n", "no object"),
-        ("a.jsonl", b"{nonsense\n", "no object"),
-        ("a.jsonl", json.dumps([1]).encode(), "no object"),
+        ("a.csv", b"\xff\xfe\x00", "not UTF-16"),
+        ("a.csv", b"study,modell\na,b\n", "a.csv:1: modell: unknown column 'modell': did you mean"),
+        ("a.csv", b"study,model\n\na\n", r"row 1, model \(line 3\): 1 cells"),
+        ("a.jsonl", b"\n{nonsense\n", r"row 1, row \(line 2\): not JSON"),
+        ("a.jsonl", json.dumps([1]).encode(), "not a JSON object"),
+        ("a.jsonl", b'{"study": "a", "study": "b"}', "row 1, study .*twice"),
         ("a.txt", b"", "has to end in"),
     ],
 )
@@ -208,3 +236,132 @@ def test_files_that_are_none_say_so(tmp_path, name, content, said):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=said):
         from_rows(read_rows(file))
+
+
+def test_rows_in_other_languages_and_the_keys_of_english_ones(store):
+    """Keys of rows that say nothing of a language are those of before it could be said."""
+    german, english, plain = from_rows(
+        [{**ROW, "language": "German"}, {**ROW, "language": "en"}, ROW]
+    )
+    assert (german.dataset.language, english.dataset.language) == ("de", "en")
+    assert german.key != english.key == plain.key
+    assert plain.key == "10c9400ff3e0b16c8a966792433052bda5842bd4d72433dd9df41aff9f38f2c1"
+    assert to_row(german)["language"] == "de"
+    assert wrong([{**ROW, "language": "xx"}]) == [(1, "language")]
+    take_in([{**ROW, "study": "asr-calls-de", "language": "de"}], store)
+    assert evidence_for("asr", "asr-calls-de", store).language == "de"
+
+
+# --- units and intervals ---
+
+
+def without_unit(**change):
+    return {k: v for k, v in ROW.items() if k != "unit"} | change
+
+
+@pytest.mark.parametrize("wer", ["4.66", "1", "17", 1.3, 466])
+def test_a_unit_is_asked_for(store, wer):
+    """4.66 % was stored as 466 %, since it is below 5."""
+    row = without_unit(wer=wer)
+    assert wrong([row], store) == [(1, "unit")]
+    assert wrong([ROW, row, row, {**row, "window_s": "-1"}], store)[0] == (2, "unit")
+    for unit in ("fraction", "percent"):
+        stated = without_unit(wer="0.5", unit=unit)
+        assert wrong([stated, row], store) == [(2, "unit")]
+    # The rows of a file that name none have one unit: 0.9 % among 4 % is no 90 %.
+    assert wrong([row, without_unit(wer="0.9")], store) == [(1, "unit")]
+    assert wrong([without_unit(wer="0.9", upper="2", lower="0.1", level=0.9)]) == [(1, "unit")]
+    assert len(from_rows([without_unit(wer="0.9"), {**ROW, "wer": "4.66"}])) == 2
+
+
+def test_fractions_need_no_unit_and_are_said_to_be_taken_as_such():
+    rows = [without_unit(wer="0.2"), without_unit(wer="0.0466"), ROW]
+    found = from_rows(rows)
+    assert [m.metric.value for m in found] == [0.2, 0.0466, 0.2]
+    assert "4.66 % to 20 %" in assumption_of(rows, found)
+    assert assumption_of([ROW, RECORD], found[:2]) is None
+
+
+def test_a_unit_is_of_a_row_or_of_all(store):
+    """One measurement is one row, however its figures are written."""
+    figures = {"wer": "4.66", "se": "0.1", "lower": "4.46", "upper": "4.86", "level": "0.95"}
+    (one,) = from_rows([without_unit(**figures)], unit="percent")
+    metric = one.metric
+    assert (metric.value, metric.se, metric.lower) == (0.0466, 0.001, 0.0446)
+    assert (metric.upper, metric.level) == (0.0486, 0.95)
+    same = {"wer": 0.0466, "se": 0.001, "lower": 0.0446, "upper": "0.0486", "level": 0.95}
+    (other,) = from_rows([{**ROW, **same}])
+    assert other == one
+    with pytest.raises(RowsError) as caught:
+        from_rows([ROW], unit="percent")
+    assert caught.value.errors[0].field == "unit"
+    with pytest.raises(RowsError) as caught:
+        from_rows([RECORD], unit="percent")
+    assert caught.value.errors[0].field == "unit"
+    assert from_rows([RECORD], unit="fraction") == from_rows([RECORD])
+
+
+@given(st.decimals(0, 100, places=2), st.sampled_from(["wer", "ua"]))
+def test_percent_is_a_hundredth_to_the_last_digit(percent, metric):
+    """Or the row in percent is a second measurement beside the one in fractions."""
+    row = {k: v for k, v in ROW.items() if k not in ("wer", "unit")}
+    a, b, c = from_rows(
+        [
+            {**row, metric: str(percent), "unit": "percent"},
+            {**row, metric: float(percent), "unit": "percent"},
+            {**row, metric: float(percent.scaleb(-2)), "unit": "fraction"},
+        ]
+    )
+    assert a == b == c
+
+
+def test_more_errors_than_words_are_taken_and_said():
+    found = from_rows([ROW, {**ROW, "wer": "1.5"}, {**ROW, "wer": "250", "unit": "percent"}])
+    assert [m.metric.value for m in found] == [0.2, 1.5, 2.5]
+    (remark,) = remarks_of(found)
+    assert "2 of 3" in remark and "250 %" in remark
+    assert remarks_of(found[:1]) == ()
+    with pytest.raises(RowsError, match="above 100 %"):
+        from_rows([{**SER, "ua": 85.0}])
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"lower": "0.10", "upper": "0.25", "level": "0.95"},
+        {"lower": "0.10", "upper": "0.25", "level": "0.95", "se": "0.038"},
+        {"lower": "0.1", "upper": "0.3", "level": "0.9", "se": "0.06"},
+        {"se": "0.01"},
+        {"lower": "0.2", "upper": "0.25", "level": "0.9"},
+    ],
+)
+def test_intervals_are_kept(stated):
+    (found,) = from_rows([{**ROW, **stated}])
+    for name in ("se", "upper", "level"):
+        assert getattr(found.metric, name) == (float(stated[name]) if name in stated else None)
+
+
+def test_what_was_written_needs_no_unit(tmp_path, store):
+    """Tables from before the column unit was written are known by their keys."""
+    known = to_row(next(m for m in catalogue() if m.metric.name == "wer"))
+    assert known.pop("unit") == "fraction"
+    assert take_in([known], store) == (0, 1)
+    high = {**known, "key": "", "wer": 1.2}
+    assert (1, "unit") in wrong([high], store)
+    (own,) = from_rows([ROW])
+    for name in ("one.csv", "one.jsonl"):
+        write_file([own], tmp_path / name)
+    assert from_rows(read_rows(tmp_path / "one.jsonl")) == [own]
+    (row,) = read_rows(tmp_path / "one.csv")
+    assert from_rows([{**row.cells, "key": "", "device": ""}]) == [own]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_is_taken_in_whatever_wrote_it(tmp_path, separator, encoding):
+    rows = [ROW, {**ROW, "window_s": "20", "provenance": 'a "b", c; d\te\r\nf\u2028g'}]
+    columns = list(rows[1])
+    quoted = [[f'"{row.get(c, "")}"'.replace('a "b"', 'a ""b""') for c in columns] for row in rows]
+    text = "\r\n".join(separator.join(cells) for cells in [columns, *quoted])
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    assert from_rows(read_rows(tmp_path / "a.csv")) == from_rows(rows)

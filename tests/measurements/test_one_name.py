@@ -80,6 +80,15 @@ def test_the_same_ids_are_not_the_same_speech(tmp_path, measured):
         measured(speech(tmp_path / "noisy", 4, seed=1))
 
 
+def test_damaged_audio_is_told_as_such(tmp_path, measured):
+    dataset = speech(tmp_path, 2)
+    measured(dataset)
+    for utterance in dataset.utterances:
+        utterance.path.write_bytes(b"broken")
+    with pytest.raises(DatasetError, match=r"00\.wav"):
+        measured(open_dataset(dataset.place))
+
+
 def test_a_data_set_may_grow_shrink_be_drawn_from_and_be_mended(tmp_path, store, measured):
     whole = speech(tmp_path / "a", 8)
     assert measured(whole.limited(2, seed=0)).study == "asr-test"

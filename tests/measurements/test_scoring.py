@@ -1,10 +1,8 @@
 """Word errors and the interval of their ratio."""
 
-import csv
 import math
 import unicodedata
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from measurements.scoring import (
     word_errors,
 )
 from measurements.statistics import counts_interval
+from tests.measurements.golden_scoring import PAIRS
 
 
 @pytest.mark.parametrize(
@@ -40,19 +39,9 @@ def test_english_normaliser(written, plain):
     assert normalise(written) == plain
 
 
-def golden():
-    """Pairs with their errors; characters are written as escapes, since many can't be seen."""
-    with (Path(__file__).parent / "golden_scoring.csv").open(encoding="ascii", newline="") as file:
-        for row in csv.DictReader(file):
-            texts = [
-                row[side].encode().decode("unicode_escape") for side in ("reference", "hypothesis")
-            ]
-            counts = [int(row[kind]) for kind in ("substitutions", "deletions", "insertions")]
-            yield pytest.param(*texts, *counts, id=row["why"])
-
-
 @pytest.mark.parametrize(
-    ("reference", "hypothesis", "substitutions", "deletions", "insertions"), list(golden())
+    ("reference", "hypothesis", "substitutions", "deletions", "insertions"),
+    [pytest.param(*pair, id=why) for why, *pair in PAIRS],
 )
 def test_hostile_pairs(reference, hypothesis, substitutions, deletions, insertions):
     found = word_errors(reference, hypothesis)

@@ -118,6 +118,32 @@ def test_equal_results_differ_by_nothing():
     assert found.differing == 0
 
 
+def test_a_difference_that_is_the_same_in_every_unit_is_not_exact():
+    """Five utterances with one error more each: resampled, they are always one of ten worse."""
+    who = [f"s{n}" for n in range(5)]
+    found = compare(
+        made("a", [1] * 5, [10] * 5, who), made("b", [2] * 5, [10] * 5, who), level=0.95
+    )
+    for side in (found.by_utterance, found.by_speaker):
+        # Five errors are B's alone: Poisson.
+        reach = 1.959964 * 5**0.5 / 50
+        assert (side.lower, side.upper) == pytest.approx((0.1 - reach, 0.1 + reach), rel=1e-5)
+
+
+def test_resampled_clips_without_words_say_nothing_of_a_difference():
+    """With one clip of three that has words, a quarter of the draws holds none of it."""
+    words = [40, 0, 0]
+    found = compare(made("a", [4, 0, 0], words), made("b", [8, 0, 0], words))
+    assert found.by_utterance.lower < 0.1 < found.by_utterance.upper
+    assert found.by_utterance.lower > -0.1
+
+
+def test_few_speakers_of_invented_words_are_no_worse_than_the_worst():
+    interval = speaker_interval([300, 1, 2, 0], [10, 10, 10, 10], list("abcd"))
+    assert interval.value < interval.upper <= 30 + 1e-9
+    assert 0 <= interval.lower < interval.value
+
+
 def test_unweighted_accuracy_weighs_emotions_not_utterances():
     """Nine of ten neutral and one of two angry: UA 0.7, not 10/12."""
     labels = ("neutral",) * 10 + ("angry",) * 2

@@ -55,6 +55,24 @@ def test_the_same_run_twice_is_one_row(store):
     assert store.revision() == before == 1
 
 
+def test_what_speech_a_study_is_of(store):
+    """One run for each set of utterances, the largest first; no run that left no results."""
+    known = next(m for m in catalogue() if m.dataset.fingerprint)
+    for key, fingerprint, count in (("a", "few", 1), ("b", "many", 2), ("c", "many", 2)):
+        dataset = known.dataset.model_copy(update={"fingerprint": fingerprint, "utterances": count})
+        update = {"key": key, "study": "mine", "dataset": dataset, "provenance": f"run {key}"}
+        store.add_measurement(known.model_copy(update=update))
+        store.add_utterances(key, [result(f"u{n}") for n in range(count)])
+    bare = known.dataset.model_copy(update={"fingerprint": "imported"})
+    store.add_measurement(known.model_copy(update={"key": "d", "study": "mine", "dataset": bare}))
+    found = store.speech_of("mine")
+    assert [(said, [r.utterance for r in results]) for said, results in found] == [
+        ("run c", ["u0", "u1"]),
+        ("run a", ["u0"]),
+    ]
+    assert store.speech_of("other") == []
+
+
 def test_pages(store):
     for measurement in catalogue()[:7]:
         store.add_measurement(measurement)

@@ -16,6 +16,7 @@ from measurements.store import Store
 from measurements.studies import evidence_for
 from models_registry import Configuration
 from planner.evidence import UNKNOWN_SE
+from planner.question import Budget, Question
 from planner.recommend import Planner
 
 ROW = {"study": "asr-mine", "dataset": "m", "provenance": "x", "model": "whisper-base"}
@@ -85,8 +86,21 @@ def test_an_imported_standard_error_is_answered(store):
 )
 def test_what_is_not_said_comes_of_counts_or_of_a_wide_default(store, told, least, most):
     """Standard errors of the log error."""
-    row = {**(EMOTION if "ua" in told else ROW), **told}
-    (found,) = imported(store, row).in_study
+    task, name = ("ser", "ua") if "ua" in told else ("asr", "wer")
+    sizes = {k: v for k, v in told.items() if k in ("utterances", "reference_words")}
+    stated = {k: v for k, v in told.items() if k in ("se", "lower", "upper", "level")}
+    store.add_measurement(
+        Measurement(
+            key="0" * 64,
+            study=f"{task}-mine",
+            configuration=Configuration(task=task, model="base", window_s=3),
+            source="measured",
+            provenance="x",
+            dataset=DatasetInfo(name="m", **sizes),
+            metric=Metric(name=name, value=told[name], **stated),
+        )
+    )
+    (found,) = evidence_for(task, f"{task}-mine", store).in_study
     assert least < found.log_se < most
 
 
@@ -152,6 +166,11 @@ def test_repeats_are_pooled_by_their_words_and_equal_rows_are_one(store):
     planner = Planner(evidence_for("asr", "asr-mine", store), fits=FITS)
     assert len(planner.evidence.in_study) == 1
     assert planner.evidence.in_study[0].runs == 2
+    # What lies beside it is as unsure of the study's level, and the answer says why.
+    found = planner.recommend(Question(models=("base",), budget=Budget(gflops_per_utterance=2000)))
+    assert found.predictions["wer"].mean == pytest.approx(0.25, rel=0.15)
+    assert found.predictions["wer"].upper > 0.45
+    assert any("disagree" in reason for reason in found.reasons)
 
 
 def test_accuracies_are_pooled_by_their_clips(store):

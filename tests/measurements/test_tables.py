@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from measurements.cells import MOST_CHARACTERS, Row, TableError, checked, number_of
 from measurements.json_lines import json_value, read_json_lines
-from measurements.tables import (
-    MOST_CHARACTERS,
-    SEPARATORS,
-    Row,
-    TableError,
-    checked,
-    number_of,
-    read_csv,
-)
+from measurements.tables import SEPARATORS, read_csv
 
 TEXT = st.text(
     st.characters(exclude_categories=("Cs",), exclude_characters="\0")

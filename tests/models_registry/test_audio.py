@@ -99,6 +99,12 @@ def test_a_quiet_room_is_not_speech(floor_db):
     assert min(piece.speech_s for piece in pieces) < 0.3
 
 
+def test_a_piece_is_judged_by_its_recording():
+    """By itself, a louder room is all that there is in some."""
+    pieces = cut_at_quiet_places(words(1, floor=10**-3.0), 6)
+    assert min(piece.speech_s for piece in pieces) < 0.3
+
+
 def test_where_little_is_said_a_room_is_not_speech():
     """The louder spans are none of speech then."""
     rng = np.random.default_rng(0)

@@ -28,7 +28,10 @@ def test_words_are_added_up_and_the_lowest_does_not_win():
     assert (found.trials, found.runs) == (10_000, 2)
     assert pooled([many, few]).error == pytest.approx(found.error)
     assert "2 runs pooled" in found.provenance
+    assert found.disagree
     assert "disagree" in found.provenance
+    # What disagrees is the speech: it moves other configurations as well.
+    assert found.own_log_se < found.log_se / 5
     assert "run a" in found.provenance
     assert "run b" in found.provenance
     # Two runs a factor of six apart: nothing is known to a tenth.
@@ -40,6 +43,7 @@ def test_runs_that_agree_are_surer_together():
     found = pooled(runs)
     assert found.error == pytest.approx(0.10025)
     assert found.error_se == pytest.approx(runs[0].error_se / 2, rel=0.02)
+    assert not found.disagree
     assert "disagree" not in found.provenance
 
 

@@ -291,9 +291,10 @@ def test_an_mp3_file_with_other_bytes_in_it_is_refused(tmp_path):
     """mpg123 gives up and says nothing; what followed was lost."""
     file = tmp_path / "one.mp3"
     whole = as_written(file, np.tile(NOISE, 5), bitrate_mode="CONSTANT", compression_level=0.5)
+    whole = without_tag(whole)
     half = len(whole) // 2
     file.write_bytes(whole[:half] + bytes(5000) + whole[half:])
-    with pytest.raises(AudioFileError, match=r"one\.mp3: damaged or cut short"):
+    with pytest.raises(AudioFileError, match=r"one\.mp3: damaged .*\d bytes before byte \d"):
         read(file)
 
 

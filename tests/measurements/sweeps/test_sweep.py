@@ -271,7 +271,7 @@ def test_faulty_speech_fails_by_name_and_the_sweep_goes_on(store, tmp_path):
         "corrupt": (manifest(tmp_path, "corrupt", raw=b"not audio"), r"one\.wav"),
         "nothing": (manifest(tmp_path, "nothing", raw=b""), r"one\.wav"),
         "silent": (manifest(tmp_path, "silent", np.zeros(0)), r"one\.wav: holds no audio"),
-        "mute": (manifest(tmp_path, "mute", noise, text=""), r":3: needs audio and either text"),
+        "comma": (manifest(tmp_path, "comma", noise, text="a, b"), r":3: text: 3 cells"),
         "long": (manifest(tmp_path, "long", noise), r"one\.wav: 3\.0 hours of audio are more"),
         "gone": (Speech(dataset="manifest:/none.csv"), "/none.csv: no such file"),
         "escaped": (manifest(tmp_path, "escaped", noise), r"outside\.wav: lies outside"),
@@ -279,7 +279,7 @@ def test_faulty_speech_fails_by_name_and_the_sweep_goes_on(store, tmp_path):
         "far": (Speech(dataset=f"librispeech:{tmp_path / 'far'}"), r"evil\.flac: lies outside"),
     }
     three_hours(tmp_path / "long" / "one.wav")
-    shutil.copy(tmp_path / "mute" / "one.wav", tmp_path / "outside.wav")
+    shutil.copy(tmp_path / "comma" / "one.wav", tmp_path / "outside.wav")
     (tmp_path / "escaped" / "manifest.csv").write_text("audio,text\n../outside.wav,hello\n")
     half = tmp_path / "half" / "one.wav"
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
