@@ -35,7 +35,6 @@ from models_registry.loading.audio import (
     to_waveform,
 )
 
-WINDOWS_S = (10.0, 20.0)
 GAPS_S = (0.3, 3.0)
 HOP = WAVEFORM_HZ // 100
 
@@ -95,7 +94,7 @@ def gated(waveform: Waveform) -> Waveform:
 
 
 def joined(
-    utterances: Sequence[Utterance], rng: np.random.Generator
+    utterances: Sequence[Utterance], rng: np.random.Generator, *, as_recorded: bool = False
 ) -> Iterator[tuple[str, Waveform]]:
     """Utterances of a speaker with silence between them, and their transcript."""
     ordered = sorted(utterances, key=lambda u: (u.speaker or "", u.id))
@@ -106,7 +105,7 @@ def joined(
         for utterance in spoken:
             waveform = to_waveform(*utterance.audio())
             silence = np.zeros(int(rng.uniform(*GAPS_S) * WAVEFORM_HZ), dtype=np.float32)
-            parts += [gated(waveform - waveform.mean()), silence]
+            parts += [waveform if as_recorded else gated(waveform - waveform.mean()), silence]
             texts.append(utterance.reference)
             if sum(map(len, parts)) > wanted_s * WAVEFORM_HZ:
                 yield " ".join(texts), np.concatenate(parts)
@@ -138,6 +137,11 @@ def main() -> None:
     parser.add_argument("--subset")
     parser.add_argument("--model", default="whisper-tiny.en")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--window-s", type=float, nargs="+", default=(10.0, 20.0))
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=tuple(CHANGES))
+    parser.add_argument(
+        "--as-recorded", action="store_true", help="Leave what is quiet between words as it is."
+    )
     arguments = parser.parse_args()
     from silero_vad import load_silero_vad
 
@@ -148,14 +152,15 @@ def main() -> None:
     }
     speech = open_dataset(arguments.dataset, arguments.subset)
     rng = np.random.default_rng(arguments.seed)
-    recordings = list(joined(speech.utterances, rng))
+    recordings = list(joined(speech.utterances, rng, as_recorded=arguments.as_recorded))
     words = np.array([word_errors(t, t).reference_words for t, _ in recordings], dtype=float)
     seconds = sum(len(waveform) for _, waveform in recordings) / WAVEFORM_HZ
     print(f"{len(recordings)} recordings, {seconds:.0f} s, {words.sum():.0f} words")
     rows = []
-    for window_s in WINDOWS_S:
+    for window_s in arguments.window_s:
         model = load(Configuration(model=arguments.model, window_s=window_s), device="cpu")
-        for kind, change in CHANGES.items():
+        for kind in arguments.changes:
+            change = CHANGES[kind]
             rng = np.random.default_rng(arguments.seed)
             heard = [change(waveform, rng) for _, waveform in recordings]
             wrong: dict[str, NDArray[np.float64]] = {}

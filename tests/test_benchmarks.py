@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from benchmarks import pauses
 from benchmarks.long_audio import joined, without_pauses
 from benchmarks.tables import markdown
 from measurements.datasets import open_dataset
@@ -36,3 +37,12 @@ def test_what_is_left_without_pauses_is_speech():
     left = without_pauses(waveform)
     assert len(left) == pytest.approx(7 * 16_000, rel=0.01)
     assert any(piece.overlap_s for piece in cut_at_quiet_places(left, 3.0))
+
+
+def test_what_is_quiet_between_words_becomes_digital_silence():
+    rng = np.random.default_rng(0)
+    sound = rng.normal(0, 0.1, 32_000).astype("float32")
+    sound[8000:16_000] *= 0.001
+    quiet = pauses.gated(sound)
+    assert not quiet[8000:16_000].any()
+    np.testing.assert_array_equal(quiet[16_000:], sound[16_000:])
