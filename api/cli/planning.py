@@ -47,7 +47,7 @@ def recommend(
     \b
     speechplan recommend --gflops 200
     speechplan recommend --rtf 0.05 --device local --relax rtf=+50%
-    speechplan recommend --target-wer 0.06 --memory-gib 2 --output plan.yaml
+    speechplan recommend --target-wer 0.06 --memory-gib 3 --output plan.yaml
     speechplan recommend --gflops 200 --plot front.png
     """
     with handled(as_json):

@@ -48,7 +48,8 @@ _INT4_BYTES = 0.5 + 4 / 64
 
 _HEAP = 1.15
 """What a process takes for a byte that comes and goes: the heap has holes that nothing fits.
-Batches of 8 beside single windows, ``python -m benchmarks.memory``, those that are fitted."""
+Batches of 8 beside single windows, ``python -m benchmarks.memory``; rows left out of the runtime's
+fit were in view when it was set."""
 
 _FIRST_USED = 60e6
 """Of the runtime on a CPU: pages of its kernels, which are not there before anything runs."""

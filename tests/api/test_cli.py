@@ -60,7 +60,7 @@ def test_recommend_keys():
 
 
 def test_what_more_of_a_budget_would_buy():
-    asked = ask("recommend", "--gflops", "200", "--memory-gib", "8", "--relax", "gflops=+150%")
+    asked = ask("recommend", "--gflops", "200", "--memory-gib", "4", "--relax", "gflops=+150%")
     flops, memory = asked["recommendation"]["budgets"]
     assert (flops["name"], flops["factor"]) == ("gflops_per_utterance", 2.5)
     assert (memory["name"], memory["factor"]) == ("memory_gib", 1.2)
