@@ -16,7 +16,7 @@ COPY measurements measurements
 COPY api api
 # Its own bounds hold; there is no version to pin.
 # hadolint ignore=DL3013
-RUN pip install ".[client,measure,offline-weights,otel,parquet,plots,postgres]"
+RUN pip install ".[client,containers,measure,offline-weights,otel,parquet,plots,postgres]"
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
 COPY --from=build /opt/speechplan /opt/speechplan

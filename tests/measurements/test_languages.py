@@ -79,7 +79,7 @@ def test_rows_of_one_language_can_be_chosen(tmp_path):
 
 
 def test_a_row_in_no_language_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"calls\.jsonl:2: unknown language 'xx'"):
+    with pytest.raises(DatasetError, match=r"calls\.jsonl:2: language: unknown language 'xx'"):
         open_dataset(manifest(tmp_path, rows("de", "xx")))
     with pytest.raises(UnknownNameError):
         open_dataset("demo", language="xx")
