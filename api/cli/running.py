@@ -22,7 +22,7 @@ from api.cli.setting import question_of, with_question
 from api.cli.stores import writable_store
 from api.cli.watching import watched
 from models_registry import Configuration, Plan, read_plan
-from models_registry.languages import LANGUAGES, assumed_text, language_code
+from models_registry.languages import LANGUAGES, assumed_text, language_code, speaks
 
 if TYPE_CHECKING:
     from models_registry.configuration import Task
@@ -269,7 +269,9 @@ def transcribe(
 
         loading = _options(planned, plan, weights=weights, adapter=adapter_key, language=language)
         spoken = LANGUAGES.get(language_code(loading["language"]))
-        assumed = language is None and (plan is None or planned.study is None)
+        unstated = language is None and (plan is None or planned.study is None)
+        # A model of English alone assumes nothing: it has no other language.
+        assumed = unstated and speaks(configuration.architecture, "de")
         recordings = [Utterance(str(file), file, "") for file in audio]
         sounds = [recording.audio() for recording in recordings]
         if assumed and not as_json:
