@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
+POINTER_TEXT = "a Git LFS pointer, not the file itself: run 'git lfs pull'"
+
 _LONGEST_POINTER = 1024
 """Bytes that a pointer stays below, by its specification."""
 
@@ -23,5 +25,9 @@ def lfs_pointer(path: Path) -> str | None:
     if path.stat().st_size >= _LONGEST_POINTER:
         return None
     with path.open("rb") as stream:
-        pointer = stream.read(len(_POINTER)) == _POINTER
-    return "a Git LFS pointer, not the file itself: run git lfs pull" if pointer else None
+        return POINTER_TEXT if is_pointer(stream.read(_LONGEST_POINTER)) else None
+
+
+def is_pointer(start: bytes) -> bool:
+    """Whether a file that begins so is a pointer of Git LFS."""
+    return start.startswith(_POINTER)

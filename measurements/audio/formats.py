@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models_registry.files import POINTER_TEXT, is_pointer
+
 START_BYTES = 400
 """Bytes of a file that tell its format."""
-
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def looks_like_audio(start: bytes) -> bool:
 
 def no_format(start: bytes) -> str:
     """Why a file that begins so has no format that is read."""
-    if start.startswith(_LFS_POINTER):
-        return "a Git LFS pointer, not the audio itself: fetch it with 'git lfs pull'"
+    if is_pointer(start):
+        return POINTER_TEXT
     if start.startswith(b"\0\5\x16\7"):
         return "what macOS keeps beside a file (AppleDouble), not the audio itself"
     return (
