@@ -25,8 +25,7 @@ from measurements.verification_records import Verification
 from models_registry import Configuration
 from planner.answer import Prediction
 from planner.costing import GIB, rtf_by_phase, timed_audio_s
-from planner.device import DeviceModel, TimedRun, fit_device
-from planner.device.precisions import learn
+from planner.device import DeviceModel, TimedRun, model_of
 from planner.device.work import run_work, stacked
 from planner.workload import Workload
 
@@ -177,7 +176,7 @@ class _Later:
         assert device is not None
         measured = all_measurements(self.store, self.saved.task)
         known = device_evidence([*measured, *all_device_timings(self.store)])
-        return fit_device(device, known[device], offsets=learn(device, known))
+        return model_of(device, known)
 
 
 def _judged(

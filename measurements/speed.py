@@ -12,8 +12,7 @@ from measurements.profiles import all_device_timings, device_evidence
 from measurements.records import Measurement
 from measurements.studies import all_measurements
 from planner.answer import Estimate
-from planner.device import TimedRun, fit_device
-from planner.device.precisions import learn
+from planner.device import TimedRun, model_of
 from planner.device.work import run_work, stacked
 from planner.quantiles import normal_quantile
 from planner.question import UNITS
@@ -61,7 +60,7 @@ def speed_of(measurement: Measurement, store: Store, level: float) -> Speed | No
     known = device_evidence([*others, *all_device_timings(store)], probed=device.id)
     if device.id not in known:
         return None
-    model = fit_device(device.id, known[device.id], offsets=learn(device.id, known))
+    model = model_of(device.id, known)
     if configuration in model.timed:
         return None
     recordings = {sample.utterance: sample for sample in reversed(measurement.timings)}.values()

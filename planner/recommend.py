@@ -13,8 +13,7 @@ from planner.answering import answer
 from planner.arrays import Array
 from planner.costing import all_costs
 from planner.curves.stored import Fits
-from planner.device import DeviceModel, fit_device
-from planner.device.precisions import learn
+from planner.device import DeviceModel, model_of
 from planner.errors import InsufficientDataError, InvalidConfigurationsError
 from planner.estimates import Estimates
 from planner.evidence import METRIC_OF, Evidence
@@ -95,9 +94,7 @@ class Planner:
                     known=sorted(known),
                     measure=[{"task": self.evidence.task, "device": name}],
                 )
-            self._devices[name] = fit_device(
-                name, known[name], seed=self._seed, offsets=learn(name, known)
-            )
+            self._devices[name] = model_of(name, known, seed=self._seed)
         return self._devices[name]
 
     def recommend(self, question: Question) -> Recommendation:

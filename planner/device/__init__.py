@@ -12,7 +12,7 @@ from planner.device.evidence import (
     TimedRun,
 )
 from planner.device.memory import RuntimeMemory
-from planner.device.model import DeviceModel, Timed, fit_device
+from planner.device.model import DeviceModel, Timed, fit_device, model_of
 from planner.device.work import PHASES
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "Timed",
     "TimedRun",
     "fit_device",
+    "model_of",
 ]

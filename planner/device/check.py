@@ -10,8 +10,7 @@ import numpy as np
 from models_registry.configuration import Configuration, Precision
 from planner.device.evidence import DeviceEvidence, TimedRun
 from planner.device.held_out import LEAST_GROUPS, shape_of
-from planner.device.model import DeviceModel, fit_device
-from planner.device.precisions import learn
+from planner.device.model import DeviceModel, fit_device, model_of
 from planner.device.work import run_work
 from planner.quantiles import normal_quantile
 
@@ -95,7 +94,7 @@ def from_data_sheet(
     """
     known = devices[device]
     hidden = {**devices, device: replace(known, runs=(), memory=(), power_w=())}
-    model = fit_device(device, hidden[device], offsets=learn(device, hidden))
+    model = model_of(device, hidden)
     runs: dict[Precision, list[TimedRun]] = {}
     for run in known.runs:
         runs.setdefault(run.configuration.precision, []).append(run)

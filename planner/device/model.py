@@ -22,7 +22,7 @@ from planner.device.evidence import DeviceEvidence, DeviceRates, Doubt, TimedRun
 from planner.device.fit import MIN_MISFIT_SD, Units, fit_units
 from planner.device.held_out import shape_of, stretch
 from planner.device.memory import fit_own
-from planner.device.precisions import NONE, Offset, moved
+from planner.device.precisions import NONE, Offset, learn, moved
 from planner.device.work import PHASES, Work, run_work, stacked
 from planner.threads import on_one_thread
 
@@ -155,6 +155,17 @@ class DeviceModel:
         """Median seconds by phase, each of shape ``(rows,)``."""
         units = self.fits[precision].units
         return {phase: units[phase].total(amounts[phase]) for phase in PHASES}
+
+
+def model_of(device: str, devices: Mapping[str, DeviceEvidence], *, seed: int = 0) -> DeviceModel:
+    """Fits a device, with what precisions change on the others where it was not timed in them.
+
+    Args:
+        device: Id of the device.
+        devices: What is known of it and of others, by id.
+        seed: Seed of the bagged refits.
+    """
+    return fit_device(device, devices[device], seed=seed, offsets=learn(device, devices))
 
 
 @on_one_thread
