@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -37,9 +36,10 @@ class _LazyConsole:
     def _console(self) -> Console:
         from rich.console import Console
 
-        # In a pipe nobody's window is narrow; rich would take it for 80 columns.
-        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-        return Console(highlight=False, width=wide)
+        # Rich takes pipes and dumb terminals for 80 columns, whatever COLUMNS says, unless both
+        # sizes are given.
+        width, height = shutil.get_terminal_size((PIPE_COLUMNS, 25))
+        return Console(highlight=False, width=width, height=height)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._console, name)

@@ -610,3 +610,16 @@ def test_a_german_study_is_planned_for_in_german(tmp_path, monkeypatch):
     assert read_plan(plan).language == "de"
     heard = ask("transcribe", "--plan", str(plan), str(tmp_path / "0.wav"))
     assert (heard["language"], heard["language_assumed"]) == ("de", False)
+
+
+@pytest.mark.parametrize("terminal", [{}, {"TERM": "dumb", "TTY_COMPATIBLE": "1"}])
+def test_a_table_is_as_wide_as_columns_says(terminal):
+    arguments = ["predict", "--model", "base", "--window-s", "15", "--device", "nvidia-l4"]
+    printed = subprocess.run(
+        [sys.executable, "-m", "api.cli", *arguments],
+        env={**os.environ, "COLUMNS": "300", **terminal},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "the data sheet of nvidia-l4, never timed" in printed.stdout
