@@ -129,6 +129,7 @@ def settled(verification: Verification, stages: Stages, stage: int, store: Store
         [r.substitutions + r.deletions + r.insertions for r in results],
         theirs,
         words,
+        speakers=stages.whole.dataset.speakers_of([r.utterance for r in results]),
         tolerance=question.tolerance if rival is not None else 0.0,
         risk=question.risk,
         of_looks=len(stages.sizes) - 1,

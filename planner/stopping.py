@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from planner.arrays import Array
 from planner.quantiles import t_quantile
 
 FIRST_LOOK = 25
@@ -31,39 +32,48 @@ def verdict(
     rival: ArrayLike,
     words: ArrayLike,
     *,
+    speakers: Sequence[str] = (),
     tolerance: float,
     risk: float,
     of_looks: int,
 ) -> Verdict | None:
     """Whether the candidate is settled to be better or worse than its rival.
 
-    Paired: the difference of two ratios of sums over the same utterances, by
-    linearisation with t quantiles. Better means an error below ``1 - tolerance`` of the
-    rival's. The risk is shared out over the looks (Bonferroni), so that looking often does not
-    add to it.
+    The difference of two ratios of sums over the same utterances. Its variance is that of the
+    linearised ratio over clusters (Taylor series method; Wolter, "Introduction to Variance
+    Estimation", 2007, chapter 6): a speaker's utterances are alike, so speakers are the clusters.
+    Quantiles are those of Student's t with Kish's effective number of clusters ("Survey
+    Sampling", 1965) less one as degrees of freedom. Better means an error below
+    ``1 - tolerance`` of the rival's. Both sides and all looks share the risk (Bonferroni), so
+    that looking often does not add to it.
 
     Args:
         candidate: Errors of each utterance.
         rival: Errors of the rival on the same utterances.
         words: Words of each.
+        speakers: Speaker of each; every utterance is a cluster of its own without them.
         tolerance: Share of the rival's error that does not matter.
         risk: Tolerated probability of a wrong verdict, over all looks.
         of_looks: How many looks there are at most.
 
     Returns:
-        The verdict; none where it takes more utterances.
+        The verdict; None if it takes more utterances.
     """
-    more = np.asarray(candidate, float) - (1 - tolerance) * np.asarray(rival, float)
-    weight = np.asarray(words, float)
-    count = len(more)
-    if count < 2 or not weight.sum():
+    more: Array = np.asarray(candidate, float) - (1 - tolerance) * np.asarray(rival, float)
+    weight: Array = np.asarray(words, float)
+    if len(speakers):
+        _, place = np.unique(np.asarray(speakers), return_inverse=True)
+        more, weight = (np.bincount(place, column).astype(float) for column in (more, weight))
+    clusters, total = len(more), float(weight.sum())
+    if clusters < 2 or not total:
         return None
-    difference = float(more.sum() / weight.sum())
+    difference = float(more.sum()) / total
     residual = more - difference * weight
-    se = math.sqrt(count / (count - 1) * float(np.square(residual).sum())) / float(weight.sum())
-    if not se:
+    se = math.sqrt(clusters / (clusters - 1) * float(np.square(residual).sum())) / total
+    freedom = total**2 / float(np.square(weight).sum()) - 1
+    if not se or freedom < 1:
         return None
-    reach = t_quantile(1 - risk / of_looks, count - 1) * se
+    reach = t_quantile(1 - risk / (2 * of_looks), freedom) * se
     if difference - reach > 0:
         return "worse"
     return "better" if difference + reach < 0 else None
