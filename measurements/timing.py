@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
@@ -33,6 +33,9 @@ UTTERANCES = 6
 TOGETHER = 8
 """Recordings run together for the throughput."""
 
+TOGETHER_SHARE = 0.25
+"""Seconds for that, as a share of those for recordings one at a time."""
+
 LEVEL = 0.95
 
 Interval = tuple[float, float]
@@ -52,6 +55,10 @@ class StoppingRule:
     tolerance: float = 0.05
     max_repeats: int = 30
     max_seconds: float = 60.0
+
+    def within(self, limit_s: float) -> StoppingRule:
+        """The same where runs, waits for slow spells and throughput end within some seconds."""
+        return replace(self, max_seconds=min(self.max_seconds, limit_s / (2 + TOGETHER_SHARE)))
 
     def holds(self, seconds: Sequence[float]) -> bool:
         """Whether the samples of a recording are enough."""
@@ -204,7 +211,12 @@ def sample(
 
 
 def measured_fields(
-    model: Timeable, utterances: Sequence[Utterance], *, seed: int = 0, held_bytes: int = 0
+    model: Timeable,
+    utterances: Sequence[Utterance],
+    *,
+    seed: int = 0,
+    held_bytes: int = 0,
+    limit_s: float | None = None,
 ) -> dict[str, Any]:
     """Everything about time and memory that a ``Measurement`` keeps, by its field names.
 
@@ -213,8 +225,11 @@ def measured_fields(
         utterances: What to time.
         seed: Seed of the order.
         held_bytes: Memory on the device that is not the configuration's.
+        limit_s: Seconds that all of it takes at most, unless every recording once takes longer;
+            only the settings' budget limits it when left out.
     """
-    timing = time_utterances(model, utterances, seed=seed)
+    rule = default_rule() if limit_s is None else default_rule().within(limit_s)
+    timing = time_utterances(model, utterances, seed=seed, rule=rule)
     factors = real_time_factors(timing.samples)
     waveforms = [to_waveform(*utterance.audio()) for utterance in utterances]
     return {
@@ -222,7 +237,7 @@ def measured_fields(
         "rtf": {phase: value for phase, (value, _) in factors.items()},
         "rtf_interval": {phase: ends for phase, (_, ends) in factors.items() if ends is not None},
         "latency": latency_summary(timing.samples),
-        **throughput(model, waveforms),
+        **throughput(model, waveforms, rule),
         "others_cpu_share": timing.others_share,
         "processor_speed": timing.speed,
         "peak_memory_bytes": _without(held_bytes, timing.peak.peak_bytes),
@@ -235,7 +250,9 @@ def _without(held_bytes: int, peak_bytes: int | None) -> int | None:
     return None if peak_bytes is None else peak_bytes - held_bytes
 
 
-def throughput(model: Timeable, waveforms: Sequence[Waveform]) -> dict[str, Any]:
+def throughput(
+    model: Timeable, waveforms: Sequence[Waveform], rule: StoppingRule
+) -> dict[str, Any]:
     """Audio seconds per wall second with several recordings run together.
 
     The median of as many runs as the settings leave time for; nothing of a model that
@@ -244,7 +261,7 @@ def throughput(model: Timeable, waveforms: Sequence[Waveform]) -> dict[str, Any]
     if not isinstance(model, BatchTimeable):
         return {}
     together = list(islice(cycle(waveforms), TOGETHER))
-    rule = StoppingRule(max_repeats=6, max_seconds=default_rule().max_seconds / 4)
+    rule = StoppingRule(max_repeats=6, max_seconds=rule.max_seconds * TOGETHER_SHARE)
 
     def run() -> TimingSample:
         return sample("together", together, model.device, model.run_together)

@@ -80,8 +80,8 @@ def create(
         limit: On how many utterances at most.
         max_runs: Real runs at most; one of a configuration that was named or whose weights
             are not looked for, otherwise :data:`MAX_RUNS`.
-        max_seconds: Seconds after which no other run is begun, and one of ASR ends at its next
-            stage: after 25, 50, 100, .. utterances.
+        max_seconds: Seconds after which no other run is begun, and the one under way ends behind
+            its batch; the last of 25, 50, 100, .. utterances that were finished are its result.
         identifier: Its id; a new one when left out.
         here: Whether what is run first has its weights on this machine.
 
@@ -211,7 +211,12 @@ def proceed(verification: Verification, store: Store) -> Verification:
     elif len(verification.runs) >= verification.max_runs:
         why = f"{len(verification.runs)} of {verification.max_runs} runs were made"
     elif verification.out_of_time:
-        why = f"{elapsed_s:.0f} s of {verification.max_seconds:.0f} s were used"
+        why = f"{elapsed_s:.0f} s of {verification.max_seconds:g} s were used"
+        if verification.configuration not in {run.configuration for run in verification.runs}:
+            why += (
+                f"; {verification.done} of {verification.total} utterances of"
+                f" {verification.configuration.label()} are kept, too few for a result"
+            )
     elif following is None:
         why = "nothing else that would help can be run on this machine"
     else:

@@ -18,6 +18,11 @@ from planner.stopping import Verdict
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
+def now() -> datetime:
+    """The time by which verifications end."""
+    return datetime.now(UTC)
+
+
 Stopped = Verdict | Literal["out of time"]
 """Why a run ended before its last utterance."""
 
@@ -100,8 +105,8 @@ class Verification(BaseModel):
         language_assumed: Whether nothing says that the speech is English.
         limit: On how many utterances.
         max_runs: Real runs at most.
-        max_seconds: Seconds after which none is begun, and the one under way ends at its next
-            stage: after 25, 50, 100, .. utterances.
+        max_seconds: Seconds after which none is begun, and the one under way ends behind its
+            batch; the last of 25, 50, 100, .. utterances that were finished are its result.
         predicted: What was predicted of the configuration beforehand.
         rival: The best configuration measured on the same utterances before.
         recommendation: The answer before all of it.
@@ -147,13 +152,18 @@ class Verification(BaseModel):
     @property
     def elapsed_s(self) -> float:
         """Seconds since its first run began."""
-        now = datetime.now(UTC)
-        return (now - (self.began_at or now)).total_seconds()
+        at = now()
+        return (at - (self.began_at or at)).total_seconds()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that are left, none below 0; None without a limit."""
+        return None if self.max_seconds is None else max(self.max_seconds - self.elapsed_s, 0.0)
 
     @property
     def out_of_time(self) -> bool:
         """Whether its seconds are used up."""
-        return self.max_seconds is not None and self.elapsed_s >= self.max_seconds
+        return self.seconds_left == 0.0
 
     def open_dataset(self) -> Dataset:
         """The utterances that it runs on."""

@@ -310,7 +310,6 @@ def size_text(size: int) -> str:
 def show_verdict(verification: Verification) -> None:
     """Prints what a verification found: before, measured, after."""
     outcome = verification.outcome
-    assert outcome is not None
     for run in verification.runs:
         measured, interval = run.measured, ""
         console.print(f"[bold]Verified {run.configuration.label()}[/bold]")
@@ -331,6 +330,9 @@ def show_verdict(verification: Verification) -> None:
             console.print(f"  measured  RTF {speed.measured:.3g}: {verdict}")
         if run.stopped is not None:
             console.print(f"  stopped after {run.utterances} utterances: {run.ended_early}")
+    if outcome is None:
+        console.print(f"The verification was {verification.status}; what was measured stays.")
+        return
     before = verification.recommendation
     console.print(f"Before: {_choice(before)}")
     if outcome.recommendation is None:

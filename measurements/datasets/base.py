@@ -136,12 +136,15 @@ class Dataset:
         """At most ``limit`` utterances, drawn at random.
 
         The draw is nested: for one seed, a smaller limit's utterances are among
-        a larger one's, so measuring more adds to what is known.
+        a larger one's, so measuring more adds to what is known. Of a data set that was limited
+        already it is the same as of the whole one.
         """
         if limit is None or limit >= len(self.utterances):
             return self
-        drawn = list(self.utterances)
-        random.Random(seed).shuffle(drawn)
+        order = list(self.whole)
+        random.Random(seed).shuffle(order)
+        own = {utterance.id for utterance in self.utterances}
+        drawn = [utterance for utterance in order if utterance.id in own]
         kept = tuple(sorted(drawn[:limit], key=lambda utterance: utterance.id))
         return replace(self, utterances=kept, drawn_from=self.whole)
 

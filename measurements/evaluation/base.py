@@ -95,6 +95,8 @@ class Evaluation(ABC):
         self.store = store
         self.seed = seed
         self.timing = timing
+        self.timing_limit_s: float | None = None
+        """Seconds that timing takes at most, unless every recording once takes longer."""
         self._prefixes: PrefixCache | None = None
         self._loading_peak: int | None = None
         self._device = torch_device(device)
@@ -148,6 +150,12 @@ class Evaluation(ABC):
     @abstractmethod
     def batches(self) -> Sequence[Sequence[Utterance]]:
         """What is evaluated and stored at once, in this order."""
+
+    @property
+    def missing(self) -> int:
+        """Utterances that are not evaluated yet."""
+        done = {result.utterance for result in self.store.utterances(self.key)}
+        return sum(utterance.id not in done for utterance in self.dataset.utterances)
 
     @abstractmethod
     def run_batch(self, index: int) -> int:
@@ -305,7 +313,13 @@ class Evaluation(ABC):
         check_study(self.dataset, self.store)
         name, interval, about = metric
         times = (
-            timing.measured_fields(model, timed, seed=self.seed, held_bytes=self._held_bytes() or 0)
+            timing.measured_fields(
+                model,
+                timed,
+                seed=self.seed,
+                held_bytes=self._held_bytes() or 0,
+                limit_s=self.timing_limit_s,
+            )
             if self.timing
             else {}
         )

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import exc
@@ -33,11 +33,10 @@ from measurements.jobs.queue import (
     job_options,
 )
 from measurements.logs import get_logger
-from measurements.sequential import Stages
 from measurements.settings import Settings
 from measurements.store import Store
 from measurements.sweeps.runner import Sweep
-from measurements.verification_records import Verification
+from measurements.verification_records import Stopped
 
 _log = get_logger("worker")
 
@@ -132,82 +131,63 @@ def verify(identifier: str, request_id: str | None = None) -> str:
 
 
 def _verify(identifier: str) -> str:
-    number, stages = 0, _begin(identifier)
-    while stages:
-        for stage in range(stages):
-            for index in range(_batches(identifier, number, stage)):
-                if _run_batch(identifier, number, stage, index) is None:
-                    return "cancelled"
-            if _settled(identifier, number, stage):
-                break
-        stages = _conclude(identifier, number, stage)
-        number += 1
-    return "succeeded"
+    return verifying.drive(_Durable(identifier))
+
+
+class _Durable:
+    """The steps of a verification, each of them one of the job engine's."""
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+
+    def begin(self) -> int:
+        return _begin(self._identifier)
+
+    def batches(self, number: int, stage: int) -> int:
+        return _batches(self._identifier, number, stage)
+
+    def run_batch(self, number: int, stage: int, index: int) -> verifying.Ended | None:
+        return _run_batch(self._identifier, number, stage, index)
+
+    def settled(self, number: int, stage: int) -> Stopped | None:
+        return _settled(self._identifier, number, stage)
+
+    def conclude(self, number: int, stage: int, stopped: Stopped | None) -> int:
+        return _conclude(self._identifier, number, stage, stopped)
 
 
 @_step
 def _begin(identifier: str) -> int:
-    """Marks it as running; returns how many stages its first run has: none if cancelled."""
     _Context.go_on()
-    found = _load(identifier)
-    if found.status == "cancelled":
-        return 0
-    verifying.begin(found, _Context.store)
-    return len(_stages(identifier, 0).sizes)
+    return _work_on(identifier).begin()
 
 
 @_step
 def _batches(identifier: str, number: int, stage: int) -> int:
-    """How many batches a stage of a run has."""
-    return len(_stages(identifier, number).at(stage).batches)
+    return _work_on(identifier).batches(number, stage)
 
 
 @_step
-def _run_batch(identifier: str, number: int, stage: int, index: int) -> int | None:
-    """Transcribes and stores a batch; what is in the store already is left out.
-
-    Returns:
-        How many utterances were new; none where the verification was cancelled.
-    """
+def _run_batch(identifier: str, number: int, stage: int, index: int) -> verifying.Ended | None:
     _Context.go_on()
-    if _load(identifier).status == "cancelled":
-        return None
-    evaluation = _stages(identifier, number).at(stage)
-    done = evaluation.run_batch(index)
-    progress = evaluation.progress()
-    update: dict[str, Any] = {"done": progress.done, "wer_so_far": progress.value}
-    verifications.save(_load(identifier).model_copy(update=update), _Context.store)
-    return done
+    return _work_on(identifier).run_batch(number, stage, index)
 
 
 @_step
-def _settled(identifier: str, number: int, stage: int) -> bool:
-    """Whether the utterances so far are enough."""
-    stages = _stages(identifier, number)
-    return verifying.settled(_load(identifier), stages, stage, _Context.store) is not None
+def _settled(identifier: str, number: int, stage: int) -> Stopped | None:
+    return _work_on(identifier).settled(number, stage)
 
 
 @_step
-def _conclude(identifier: str, number: int, stage: int) -> int:
-    """Times and stores the measurement, and asks again.
-
-    Returns:
-        Stages of the next run; none at the end.
-    """
+def _conclude(identifier: str, number: int, stage: int, stopped: Stopped | None) -> int:
     _Context.go_on()
-    found = _load(identifier)
-    if len(found.runs) == number:  # not done by a worker that was killed right after
-        stages = _stages(identifier, number)
-        stopped = verifying.settled(found, stages, stage, _Context.store)
-        measurement = stages.at(stage).finish()
-        noted = verifications.note(found, measurement, stopped, _Context.store)
-        found = verifications.proceed(noted, _Context.store)
-    return 0 if found.outcome is not None else len(_stages(identifier, number + 1).sizes)
+    return _work_on(identifier).conclude(number, stage, stopped)
 
 
 @_step
 def _give_up(identifier: str, reason: str) -> str:
-    return verifications.fail(_load(identifier), reason, _Context.store).status
+    found = _work_on(identifier).load()
+    return verifications.fail(found, reason, _Context.store).status
 
 
 @DBOS.workflow(name=SWEEP)
@@ -249,17 +229,10 @@ def _has_runs_left(identifier: str) -> bool:
     return Sweep.of(identifier, _Context.store).status == "running"
 
 
-def _load(identifier: str) -> Verification:
-    found = verifications.find(identifier, _Context.store)
-    if found is None:
-        raise LookupError(f"verification {identifier} is not in the store")
-    return found
-
-
 @lru_cache(maxsize=1)
-def _stages(identifier: str, number: int) -> Stages:
-    """A run of a verification, the one under way; its model stays loaded."""
-    return verifying.stages_of(_load(identifier), _Context.store, device=_Context.device)
+def _work_on(identifier: str) -> verifying.Verifying:
+    """The verification under way; its model stays loaded."""
+    return verifying.Verifying(identifier, _Context.store, device=_Context.device)
 
 
 def run_worker(

@@ -54,6 +54,8 @@ def test_limits_are_nested_and_repeat(corpus):
     small, large = dataset.limited(3), dataset.limited(6)
     assert set(small.utterances) < set(large.utterances)
     assert small == dataset.limited(3)
+    # What repeats a part of a run names the part alone.
+    assert large.limited(3) == small
     assert dataset.limited(3, seed=1) != small
     assert dataset.limited(None) is dataset.limited(99) is dataset
 

@@ -6,13 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from measurements import coverage, verifying
+from measurements import coverage, verification_records, verifying
 from measurements import verification as verifications
 from measurements.datasets import DatasetError, open_dataset
 from measurements.evaluation import evaluation_of
@@ -152,15 +153,65 @@ def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
     assert "--limit 8" in stored.provenance
 
 
-def test_a_run_ends_with_the_seconds_and_counts_as_a_prediction(store, monkeypatch):
-    """Catches a budget of seconds that the first run may exceed as long as it likes."""
-    monkeypatch.setattr(stopping, "FIRST_LOOK", 2)
-    verification = verifications.create(QUESTION, store, limit=8, max_seconds=1e-3)
-    done = verifying.run(verification, store)
+class Clock:
+    """A clock that stands still until it is put forward."""
+
+    def __init__(self, monkeypatch):
+        self.at = datetime.now(UTC)
+        monkeypatch.setattr(verification_records, "now", lambda: self.at)
+
+    def late(self, progress):
+        self.at += timedelta(hours=1)
+
+
+def test_a_run_ends_at_the_batch_under_way_when_the_time_is_out(store, monkeypatch):
+    """Catches seconds that are looked at between stages only, and a timing run after them."""
+    monkeypatch.setattr(stopping, "FIRST_LOOK", 4)
+    clock = Clock(monkeypatch)
+    configuration = Configuration(model="tiny.en")  # 8 utterances a batch
+    verification = verifications.create(
+        QUESTION, store, configuration=configuration, limit=20, max_seconds=1000
+    )
+    seen = []
+
+    def report(progress):
+        seen.append((progress.total, progress.done))
+        if progress.total == 16:
+            clock.late(progress)
+
+    done = verifying.run(verification, store, on_progress=report)
+    # 16 utterances are two batches: the second was not begun.
+    (finished,) = [now for total, now in seen if total == 16]
+    assert 8 < finished < 16
+    assert 20 not in dict(seen)
     (run,) = done.runs
-    assert (run.stopped, run.utterances, run.ended_early) == ("out of time", 2, "out of time")
-    assert "were used" in done.outcome.why or done.outcome.settled
-    assert coverage.coverage(store)[0].predictions == 1
+    assert (run.stopped, run.ended_early, run.utterances) == ("out of time", "out of time", 8)
+    measured = store.measurement(run.measurement)
+    assert (measured.timings, measured.rtf, run.speed) == ((), {}, None)
+    speech = open_dataset("demo").limited(16)
+    kept = store.utterances(evaluation_of(configuration, speech, store).key)
+    assert len(kept) == finished
+
+
+def test_time_that_is_out_before_the_first_look_leaves_utterances_and_no_result(store, monkeypatch):
+    """A batch is no random sample: the longest come first."""
+    clock = Clock(monkeypatch)
+    verification = verifications.create(
+        QUESTION, store, configuration=Configuration(model="tiny.en"), limit=20, max_seconds=1000
+    )
+    done = verifying.run(verification, store, on_progress=clock.late)
+    assert (done.status, done.runs, done.done) == ("succeeded", (), 8)
+    assert done.outcome.settled or "8 of 20 utterances" in done.outcome.why
+    assert store.measurements() == []
+    # The same again finds them.
+    again = verifications.create(
+        QUESTION, store, configuration=Configuration(model="tiny.en"), limit=20
+    )
+    seen = []
+    (run,) = verifying.run(again, store, on_progress=seen.append).runs
+    assert seen[0].done == 16
+    assert run.utterances == 20
+    assert run.stopped is None
 
 
 def test_what_can_t_be_verified_is_refused_and_nothing_is_stored(store, librispeech):
