@@ -205,13 +205,9 @@ def _checked(store: Store) -> _Checked:
         for verification, run in verified(store)
     ]
     speeds = [
-        _Came(
-            one.device,
-            one.predicted.basis,
-            bool(one.inside),
-            abs(one.measured - one.predicted.mean),
-        )
+        _Came(one.device, one.shown.basis, bool(one.inside), abs(one.corrected - one.shown.mean))
         for one in timed(store)
+        if one.shown is not None and one.corrected is not None
     ]
     for one in judged(store):
         off = abs(one.measured - one.predicted.mean)

@@ -83,7 +83,7 @@ def _checked(runs: Iterable[tuple[Verification, Run]]) -> list[tuple[Verificatio
 
 
 def timed(store: Store) -> list[Speed]:
-    """Of every such run that was predicted, how long it took, oldest first.
+    """Of every run whose RTF was shown before, how long it took, oldest first.
 
     However it ended: that says nothing of its time. Runs beside other work are left out.
     """
@@ -91,7 +91,14 @@ def timed(store: Store) -> list[Speed]:
 
 
 def _speeds(runs: Iterable[tuple[Verification, Run]]) -> list[Speed]:
-    return [run.speed for _, run in runs if run.speed is not None and run.speed.inside is not None]
+    return [
+        run.speed
+        for _, run in runs
+        if run.speed is not None
+        and run.speed.inside is not None
+        and run.speed.shown is not None
+        and run.speed.shown.basis in PREDICTED
+    ]
 
 
 def coverage(store: Store) -> list[Covered]:
@@ -103,9 +110,11 @@ def coverage(store: Store) -> list[Covered]:
         came = _Came(run.inside, _off(run), relative_width(predicted, quantity))
         _note(groups, quantity, predicted, verification.study, came)
     for speed in _speeds(runs):
-        off = abs(speed.measured - speed.predicted.mean) / speed.predicted.mean
-        came = _Came(bool(speed.inside), off, relative_width(speed.predicted, "rtf"))
-        _note(groups, "rtf", speed.predicted, None, came)
+        assert speed.shown is not None
+        assert speed.corrected is not None
+        off = abs(speed.corrected - speed.shown.mean) / speed.shown.mean
+        came = _Came(bool(speed.inside), off, relative_width(speed.shown, "rtf"))
+        _note(groups, "rtf", speed.shown, None, came)
     _note_judgements(groups, judged(store))
     return [_covered(*group, came) for group, came in groups.items()]
 

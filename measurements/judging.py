@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,15 +17,15 @@ from measurements.judgements import (
 )
 from measurements.load import contention
 from measurements.profiles import all_device_timings, device_evidence
-from measurements.records import Measurement, Record, TimingSample
+from measurements.records import Measurement, Record
+from measurements.speed import recordings_of, slower
 from measurements.studies import all_measurements
 from measurements.verification import came_true
 from measurements.verification_records import Verification
 from models_registry import Configuration
 from planner.answer import Prediction
 from planner.costing import GIB, rtf_by_phase, timed_audio_s
-from planner.device import DeviceModel, TimedRun, model_of
-from planner.device.work import run_work, stacked
+from planner.device import DeviceModel, model_of
 from planner.workload import Workload
 
 if TYPE_CHECKING:
@@ -260,46 +259,24 @@ def _value_on_device(
     if slowed := contention(measured.others_cpu_share, measured.processor_speed):
         return f"timed while {slowed}"
     workload = saved.workload
-    recordings = _recordings(measured.timings)
+    recordings = recordings_of(measured.timings)
     if quantity in _LATENCY:
         duration_s = workload.duration_at(_SHARE[quantity])
         own = [min(recordings, key=lambda one: abs(one[0].audio_s / duration_s - 1))]
         there_s = _expected_s(item, workload.only(duration_s), later.model)
-        return there_s * _slower(configuration, own, later.model)
+        return there_s * slower(configuration, own, later.model)
     rtf = _expected_s(item, workload, later.model) / timed_audio_s(configuration, workload)
-    rtf *= _slower(configuration, recordings, later.model)
+    rtf *= slower(configuration, recordings, later.model)
     if quantity == "rtf":
         return rtf
     joules, total = measured.joules_per_audio_second, measured.rtf.get("total")
     return "energy was not measured" if not joules or not total else joules * rtf / total
 
 
-def _recordings(samples: Sequence[TimingSample]) -> list[tuple[TimingSample, float]]:
-    """A sample of each recording, and the median of its seconds."""
-    groups: dict[str, list[TimingSample]] = {}
-    for one in samples:
-        groups.setdefault(one.utterance, []).append(one)
-    return [
-        (group[0], statistics.median(one.total_s for one in group)) for group in groups.values()
-    ]
-
-
 def _expected_s(item: Prediction, workload: Workload, model: DeviceModel) -> float:
     """Seconds that the device's fit says of a recording of a workload, the mean."""
     phases = rtf_by_phase(item.configuration, workload, model, item.costs.retries)
     return sum(phases.values()) * timed_audio_s(item.configuration, workload)
-
-
-def _slower(
-    configuration: Configuration,
-    recordings: Sequence[tuple[TimingSample, float]],
-    model: DeviceModel,
-) -> float:
-    """Measured seconds of recordings over those that the device's fit says of their passes."""
-    works = [run_work(TimedRun(configuration, one.passes, {})) for one, _ in recordings]
-    phases = model.phase_seconds(stacked(works), configuration.precision)
-    said = float(sum(seconds.sum() for seconds in phases.values()))
-    return sum(seconds for _, seconds in recordings) / said
 
 
 def _judgement(

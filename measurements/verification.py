@@ -18,7 +18,7 @@ from measurements.fits import FITS
 from measurements.identity import check_study
 from measurements.languages import check_language
 from measurements.records import Measurement, Metric
-from measurements.speed import speed_of
+from measurements.speed import ShownRtf, speed_of
 from measurements.studies import (
     all_measurements,
     dataset_of_study,
@@ -141,6 +141,7 @@ def create(
         max_runs=max_runs or (MAX_RUNS if here and configuration is None else 1),
         max_seconds=max_seconds,
         predicted=_predicted(planner, chosen, question),
+        shown_rtf=_shown_rtf(planner, chosen, resolved),
         rival=_rival(planner, resolved, chosen, speech, store),
         recommendation=recommendation,
         total=len(speech.utterances),
@@ -167,7 +168,7 @@ def note(
         utterances=measurement.dataset.utterances or 0,
         rival=None if rival is None else rival.configuration,
         stopped=stopped,
-        speed=speed_of(measurement, store, predicted.level),
+        speed=speed_of(measurement, store, predicted.level, verification.shown_rtf),
     )
     return verification.model_copy(
         update={
@@ -225,6 +226,7 @@ def proceed(verification: Verification, store: Store) -> Verification:
             update={
                 "configuration": following,
                 "predicted": _predicted(planner, following, resolved),
+                "shown_rtf": _shown_rtf(planner, following, resolved),
                 "rival": _rival(planner, resolved, following, speech, store),
                 "done": 0,
                 "total": len(speech.utterances),
@@ -336,6 +338,24 @@ def _planner(question: Question, store: Store) -> tuple[Planner, Question]:
 def _predicted(planner: Planner, configuration: Configuration, question: Question) -> Estimate:
     (predictions,) = planner.predict([configuration], question.level)
     return next(iter(predictions.values()))
+
+
+def _shown_rtf(
+    planner: Planner, configuration: Configuration, question: Question
+) -> ShownRtf | None:
+    """The RTF that an answer to the question shows of a configuration; None without a device."""
+    if question.device is None:
+        return None
+    try:
+        (found,) = planner.predictions([configuration], question)
+    except PlannerError:  # the device does not allow it: nothing is shown of it
+        return None
+    return ShownRtf(
+        device=question.device,
+        workload=question.workload or planner.evidence.workload,
+        retries=found.costs.retries,
+        predicted=found.predictions["rtf"],
+    )
 
 
 def _rival(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from measurements.datasets import Dataset, open_dataset
 from measurements.records import Metric
-from measurements.speed import Speed
+from measurements.speed import ShownRtf, Speed
 from models_registry import Configuration
 from planner.answer import Estimate, Recommendation
 from planner.question import Question
@@ -42,7 +42,7 @@ class Run(BaseModel):
         stopped: ``better`` or ``worse`` than the rival, or than the target of the question,
             where that was settled before the last utterance; ``out of time`` where the seconds
             were used up.
-        speed: How long it took, against what was predicted; none where that was known.
+        speed: How long it took, against what was predicted; None if it was known or not timed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,6 +108,7 @@ class Verification(BaseModel):
         max_seconds: Seconds after which none is begun, and the one under way ends behind its
             batch; the last of 25, 50, 100, .. utterances that were finished are its result.
         predicted: What was predicted of the configuration beforehand.
+        shown_rtf: The RTF that was shown of it beforehand; None if the question names no device.
         rival: The best configuration measured on the same utterances before.
         recommendation: The answer before all of it.
         runs: What was run.
@@ -137,6 +138,7 @@ class Verification(BaseModel):
     max_runs: int = 1
     max_seconds: float | None = None
     predicted: Estimate
+    shown_rtf: ShownRtf | None = None
     rival: str | None = None
     recommendation: Recommendation
     runs: tuple[Run, ...] = ()

@@ -322,12 +322,18 @@ def show_verdict(verification: Verification) -> None:
             f" {'inside' if run.inside else 'outside'} the predicted interval"
         )
         if (speed := run.speed) is not None:
+            if speed.shown is not None and speed.corrected is not None:
+                verdict = f"{'inside' if speed.inside else 'outside'} the predicted interval"
+                if speed.not_judged is not None:
+                    verdict = f"not judged, since {speed.not_judged} meanwhile"
+                console.print(f"  predicted {estimate_text('rtf', speed.shown)}")
+                console.print(
+                    f"  measured  RTF {speed.corrected:.3g}, moved to the recordings that were"
+                    f" predicted: {verdict}"
+                )
             estimate = estimate_text("rtf", speed.predicted)
-            console.print(f"  predicted {estimate}, of the recordings timed as they were decoded")
-            verdict = f"{'inside' if speed.inside else 'outside'} the predicted interval"
-            if speed.inside is None:
-                verdict = f"not judged, since {speed.contention} meanwhile"
-            console.print(f"  measured  RTF {speed.measured:.3g}: {verdict}")
+            console.print(f"  the recordings timed, as they were decoded: {estimate};")
+            console.print(f"  measured  RTF {speed.measured:.3g}")
         if run.stopped is not None:
             console.print(f"  stopped after {run.utterances} utterances: {run.ended_early}")
     if outcome is None:

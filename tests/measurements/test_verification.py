@@ -16,6 +16,7 @@ pytest.importorskip("transformers")
 from measurements import coverage, verification_records, verifying
 from measurements import verification as verifications
 from measurements.datasets import DatasetError, open_dataset
+from measurements.devices import local_device
 from measurements.evaluation import evaluation_of
 from measurements.jobs.queue import JobQueue
 from measurements.records import Metric
@@ -51,7 +52,7 @@ def test_before_run_and_after(store):
     assert run.inside == verifications.came_true(run.predicted, run.measured)
     speed = run.speed
     assert speed.measured == pytest.approx(store.measurement(run.measurement).rtf["total"], rel=0.3)
-    assert speed.inside == (speed.predicted.lower <= speed.measured <= speed.predicted.upper)
+    assert (speed.shown, speed.inside) == (None, None)  # the question names no device
     assert speed.predicted.basis in ("interpolated", "extrapolated")
     assert outcome.settled or outcome.why == "1 of 1 runs were made"
     assert verifications.find(done.id, store) == done
@@ -82,9 +83,7 @@ def test_runs_go_on_until_the_decision_is_safe_or_the_runs_are_used_up(store):
     whole = coverage.coverage(store)[0]
     assert (whole.predictions, whole.inside) == (len(done.runs), sum(r.inside for r in done.runs))
     assert whole.lower <= whole.share <= whole.upper
-    timed = next(c for c in coverage.coverage(store) if c.quantity == "rtf")
-    assert timed.predictions == len([run for run in done.runs if run.speed])
-    assert timed.inside == sum(run.speed.inside for run in done.runs)
+    assert all(c.quantity == "wer" for c in coverage.coverage(store))
 
 
 def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
@@ -92,9 +91,17 @@ def test_a_question_about_this_machine_is_compared_with_what_it_allows(store):
     known = Configuration(model="tiny.en", window_s=15)
     measured = evaluation_of(known, open_dataset("demo").limited(4), store).run()
     asked = QUESTION.model_copy(update={"budget": Budget(rtf=500), "device": "local"})
-    verification = verifications.create(asked, store, limit=4)
+    verification = verifications.create(asked, store, limit=4, max_runs=1)
     assert verification.rival == measured.key
     assert verification.question.device == "local"
+    # The RTF that the answer shows is what the run is held against.
+    (run,) = verifying.run(verification, store).runs
+    assert verification.shown_rtf.device == local_device().id
+    if run.speed is not None:
+        assert run.speed.shown == verification.shown_rtf.predicted
+        assert run.speed.corrected > 0
+        (timed,) = [c for c in coverage.coverage(store) if c.quantity == "rtf" and not c.basis]
+        assert (timed.predictions, timed.inside) == (1, run.speed.inside)
 
 
 def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
@@ -108,8 +115,8 @@ def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
     assert (run.stopped, run.rival) == ("worse", None)
     assert run.ended_early == "more errors than the target"
     assert run.utterances < 20
-    # What ended by what it said is none of errors' record; of times' it is.
-    assert {c.quantity for c in coverage.coverage(store)} == {"rtf"}
+    # What ended by what it said is none of errors' record.
+    assert coverage.coverage(store) == []
 
 
 def test_a_run_s_own_noise_widens_what_was_predicted():
