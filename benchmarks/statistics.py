@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.tables import markdown
+from measurements.relative import SELECTED, log_ratio
+from measurements.statistics import speaker_interval
 from planner.arrays import Array, Index
 from planner.quantiles import t_quantile
 from planner.stopping import Verdict, looks, verdict
@@ -51,6 +53,7 @@ def speech(
     ratio: float = 1.0,
     interaction: float = 0.0,
     runaways: float = 0.0,
+    shared: float = 0.0,
 ) -> Speech:
     """Simulated errors: speakers differ in difficulty, utterances of one do as well.
 
@@ -63,20 +66,24 @@ def speech(
             all speakers is ``ratio``.
         runaways: Share of the utterances that run away, for each by itself, with 30 to 120
             words inserted.
+        shared: Share of the rival's errors that the candidate makes as well, of those that its
+            ratio lets it make.
     """
     count = speakers * utterances
     who = rng.permutation(np.repeat(np.arange(speakers), utterances))
     words = rng.integers(3, 40, count).astype(float)
     easy = rng.normal(0, 0.5, speakers)[who] + rng.normal(0, 0.6, count)
     own = rng.normal(-(interaction**2) / 2, interaction, speakers)[who]
-    rival = 0.06 * np.exp(easy - 0.3)
-    rates = np.minimum(rival * ratio * np.exp(own), 0.95), np.minimum(rival, 0.95)
-    candidate, other = (
-        rng.binomial(words.astype(int), rate)
-        + rng.integers(30, 120, count) * (rng.random(count) < runaways)
-        for rate in rates
+    rate = np.minimum(0.06 * np.exp(easy - 0.3), 0.5)
+    times = np.minimum(ratio * np.exp(own), 0.95 / rate)
+    kept = shared * np.minimum(times, 1.0)
+    rival = rng.binomial(words.astype(int), rate)
+    candidate = rng.binomial(rival, kept) + rng.binomial(words.astype(int), rate * (times - kept))
+    candidate, rival = (
+        errors + rng.integers(30, 120, count) * (rng.random(count) < runaways)
+        for errors in (candidate, rival)
     )
-    return Speech(words, candidate.astype(float), other.astype(float), who)
+    return Speech(words, candidate.astype(float), rival.astype(float), who)
 
 
 Rule = Callable[[Speech, int, int], Verdict | None]
@@ -142,8 +149,85 @@ def sequential(worlds: int) -> _Rows:
                 }
 
 
+def stored_level(worlds: int) -> _Rows:
+    """Runs that a verdict ended: whether the loser's stored error is below the winner's."""
+    for speakers, utterances in SETTINGS:
+        rng = np.random.default_rng([speakers, utterances, 4])
+        verdicts, swapped, off = [0, 0], [0, 0], ([], [])  # type: ignore[var-annotated]
+        for _ in range(worlds):
+            truth = float(rng.normal(0, 0.2))
+            made = speech(
+                rng, speakers, utterances, ratio=math.exp(truth), interaction=0.05, shared=0.9
+            )
+            for place, rule in enumerate((by_utterance, by_speaker)):
+                said, size = stopped(made, rule)
+                if said is None:
+                    continue
+                whole = made.rival.sum() / made.words.sum()
+                stored = (made.candidate[:size].sum() / made.words[:size].sum()) / whole
+                if place:
+                    ratio, _ = log_ratio(
+                        made.candidate[:size],
+                        made.rival[:size],
+                        made.words[:size],
+                        speakers=[str(who) for who in made.speakers[:size]],
+                    )
+                    stored = math.exp(ratio)
+                verdicts[place] += 1
+                swapped[place] += (stored < 1) == (said == "worse")
+                off[place].append(abs(math.log(max(stored, 1e-3)) - truth))
+        before, after = (
+            f"{one} of {all_of} ({one / max(all_of, 1):.1%})"
+            for one, all_of in zip(swapped, verdicts, strict=True)
+        )
+        yield {
+            "speakers x utterances": f"{speakers} x {utterances}",
+            "loser stored below the winner, before": before,
+            "after": after,
+            "median log error of the level, before": f"{np.median(off[0]):.3f}",
+            "after ": f"{np.median(off[1]):.3f}",
+        }
+
+
+def stored_at_a_target(worlds: int) -> _Rows:
+    """Runs that ended for their distance from a target, without another run beside them."""
+    many = speech(np.random.default_rng(0), 40_000, 20)
+    truth = float(many.rival.sum() / many.words.sum())
+    for speakers, utterances in SETTINGS:
+        rng = np.random.default_rng([speakers, utterances, 5])
+        inside, runs = dict.fromkeys((1.0, SELECTED), 0), 0
+        for _ in range(worlds):
+            made = speech(rng, speakers, utterances)
+            target = truth * math.exp(rng.normal(0, 0.4))
+            against = Speech(made.words, made.rival, target * made.words, made.speakers)
+            said, size = stopped(against, by_speaker)
+            if said is None:
+                continue
+            runs += 1
+            found = speaker_interval(
+                made.rival[:size],
+                made.words[:size],
+                [str(who) for who in made.speakers[:size]],
+                level=0.90,
+            )
+            for times in inside:
+                low, high = (
+                    found.value * (end / found.value) ** times for end in (found.lower, found.upper)
+                )
+                inside[times] += low <= truth <= high
+        before, after = (f"{count / runs:.0%}" for count in inside.values())
+        yield {
+            "speakers x utterances": f"{speakers} x {utterances}",
+            "runs that ended early": str(runs),
+            "90 % interval of the level holds, before": before,
+            "after": after,
+        }
+
+
 SECTIONS: dict[str, tuple[str, Callable[[int], _Rows]]] = {
     "sequential": (f"Sequential test: errors at risk {RISK:.0%}", sequential),
+    "stopped": ("Runs that a verdict ended: what is stored", stored_level),
+    "target": ("Runs that ended for their distance from a target", stored_at_a_target),
 }
 """Title and rows of each section, by its name."""
 

@@ -229,6 +229,22 @@ class AdapterInfo(Record):
     command: str | None = None
 
 
+class PairedRatio(Record):
+    """Errors of a run over those of another on the same utterances.
+
+    Attributes:
+        to: Key of the other's measurement, which is of more utterances or as many.
+        log_ratio: Log of this run's error over the other's.
+        log_se: Its standard error.
+        utterances: How many both have.
+    """
+
+    to: str
+    log_ratio: Annotated[float, Field(allow_inf_nan=False)]
+    log_se: Amount
+    utterances: Count
+
+
 class Measurement(Record):
     """One configuration, evaluated once.
 
@@ -275,6 +291,10 @@ class Measurement(Record):
         adapter: The adapter it ran with, if any.
         software: Versions that matter.
         created_at: When it was finished.
+        ended: The verdict of a verification that ended the run before its last utterance, which
+            its error is biased by; None of every other measurement.
+        paired: Of a verification that ended early, its errors relative to a run of all of the
+            utterances; its level follows from that run's. None of every other measurement.
         replaces: Key of the measurement of the same run before its data set said something else,
             such as who speaks; none of most.
     """
@@ -312,6 +332,8 @@ class Measurement(Record):
     adapter: AdapterInfo | None = None
     software: dict[str, str] = Field(default_factory=dict)
     created_at: datetime | None = None
+    ended: Literal["better", "worse"] | None = None
+    paired: PairedRatio | None = None
     replaces: str | None = None
 
     @model_validator(mode="after")

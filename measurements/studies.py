@@ -14,6 +14,7 @@ from measurements.devices import LOCAL, former_id, local_device
 from measurements.pairing import shared_removed
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
 from measurements.records import Measurement, Metric
+from measurements.relative import through_ratios
 from measurements.runtime_memory import runtime_memory
 from measurements.scoring import normaliser_of
 from measurements.statistics import LEAST_ERRORS, counts_se
@@ -154,12 +155,13 @@ def evidence_for(
     if name not in others:
         raise _not_answerable(task, study_of(store, name), sorted(others))
     paired = shared_removed(known)
+    observations = {m.key: _observation(m, paired.get(m.key)) for m in known}
     return Evidence(
         task=task,
         study=name,
         observations=tuple(
             pooled_by(
-                (_observation(m, paired.get(m.key)) for m in known),
+                through_ratios(known, observations).values(),
                 lambda observation: (observation.study, observation.configuration),
             )
         ),

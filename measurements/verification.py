@@ -17,7 +17,8 @@ from measurements.datasets import Dataset, DatasetError, open_dataset
 from measurements.fits import FITS
 from measurements.identity import check_study
 from measurements.languages import check_language
-from measurements.records import Measurement, Metric
+from measurements.records import Measurement, Metric, PairedRatio
+from measurements.relative import ratio_to
 from measurements.speed import ShownRtf, speed_of
 from measurements.studies import (
     all_measurements,
@@ -142,7 +143,7 @@ def create(
         max_seconds=max_seconds,
         predicted=_predicted(planner, chosen, question),
         shown_rtf=_shown_rtf(planner, chosen, resolved),
-        rival=_rival(planner, resolved, chosen, speech, store),
+        **_compared_with(planner, resolved, chosen, speech, store),
         recommendation=recommendation,
         total=len(speech.utterances),
     )
@@ -227,7 +228,7 @@ def proceed(verification: Verification, store: Store) -> Verification:
                 "configuration": following,
                 "predicted": _predicted(planner, following, resolved),
                 "shown_rtf": _shown_rtf(planner, following, resolved),
-                "rival": _rival(planner, resolved, following, speech, store),
+                **_compared_with(planner, resolved, following, speech, store),
                 "done": 0,
                 "total": len(speech.utterances),
                 "wer_so_far": None,
@@ -289,10 +290,31 @@ def save(verification: Verification, store: Store) -> None:
 
 def rival_of(verification: Verification, store: Store) -> Measurement | None:
     """The measurement that the run is compared with as it goes on."""
-    if verification.rival is None:
+    return _with_key(verification.rival, verification, store)
+
+
+def ratio_of(verification: Verification, key: str, store: Store) -> PairedRatio | None:
+    """Errors of the run under way over those of its anchor, on the utterances finished.
+
+    Args:
+        verification: Whose run.
+        key: Of the run as far as it is.
+        store: Where its utterances are.
+
+    Returns:
+        None without an anchor.
+    """
+    anchor = _with_key(verification.anchor, verification, store)
+    if anchor is None:
+        return None
+    return ratio_to(store.utterances(key), anchor, verification.open_dataset())
+
+
+def _with_key(key: str | None, verification: Verification, store: Store) -> Measurement | None:
+    if key is None:
         return None
     known = all_measurements(store, verification.question.task)
-    return next((m for m in known if m.key == verification.rival), None)
+    return next((m for m in known if m.key == key), None)
 
 
 def find(identifier: str, store: Store) -> Verification | None:
@@ -358,32 +380,49 @@ def _shown_rtf(
     )
 
 
-def _rival(
+def _measured_alike(
+    question: Question, configuration: Configuration, speech: Dataset, store: Store
+) -> list[Measurement]:
+    """Measurements of other configurations on all of the same utterances."""
+    known = [
+        m
+        for m in all_measurements(store, question.task)
+        if len(m.utterance_errors) == len(speech.utterances)
+        and m.configuration != configuration
+        and m.study == speech.study
+    ]
+    if not known:
+        return []
+    # All of the audio is read for it.
+    fingerprint = speech.fingerprint()
+    return [m for m in known if m.dataset.fingerprint == fingerprint]
+
+
+def _compared_with(
     planner: Planner,
     question: Question,
     configuration: Configuration,
     speech: Dataset,
     store: Store,
-) -> str | None:
-    """Key of the best of what is allowed and was measured on all of the same utterances.
+) -> dict[str, str | None]:
+    """Keys of the rival and of the anchor, by the names of a verification's fields.
 
-    None with a target, since then runs are held against that.
+    There is no rival with a target, since runs are held against that.
     """
-    if question.target_error is not None:
-        return None
-    known = [
-        m
-        for m in all_measurements(store, question.task)
-        if len(m.utterance_errors) == len(speech.utterances) and m.configuration != configuration
-    ]
+    known = _measured_alike(question, configuration, speech, store)
     if not known:
-        return None
-    # All of the audio is read for it.
-    fingerprint = speech.fingerprint()
-    known = [m for m in known if m.dataset.fingerprint == fingerprint]
+        return {"rival": None, "anchor": None}
+
+    def error(m: Measurement) -> float:
+        return m.metric.value if m.metric.name == "wer" else 1 - m.metric.value
+
     allowed = planner.allowed(question, [m.configuration for m in known])
     rivals = [m for m, holds in zip(known, allowed, strict=True) if holds]
-    return min(rivals, key=lambda m: m.metric.value).key if rivals else None
+    if question.target_error is not None or not rivals:
+        own = [m for m in known if m.configuration.model == configuration.model]
+        return {"rival": None, "anchor": min(own or known, key=error).key}
+    rival = min(rivals, key=error).key
+    return {"rival": rival, "anchor": rival}
 
 
 def _following(after: Recommendation, runs: Sequence[Run] = ()) -> Configuration | None:

@@ -109,7 +109,10 @@ class Verification(BaseModel):
             batch; the last of 25, 50, 100, .. utterances that were finished are its result.
         predicted: What was predicted of the configuration beforehand.
         shown_rtf: The RTF that was shown of it beforehand; None if the question names no device.
-        rival: The best configuration measured on the same utterances before.
+        rival: Key of the measurement of the best configuration that is allowed and was measured on
+            the same utterances before; the run ends early where it is settled against that.
+        anchor: Key of the measurement on the same utterances that the run's errors are set in
+            relation to: the rival's, or the best of its model, or of any.
         recommendation: The answer before all of it.
         runs: What was run.
         done: Utterances of the run that are finished.
@@ -140,6 +143,7 @@ class Verification(BaseModel):
     predicted: Estimate
     shown_rtf: ShownRtf | None = None
     rival: str | None = None
+    anchor: str | None = None
     recommendation: Recommendation
     runs: tuple[Run, ...] = ()
     done: int = 0

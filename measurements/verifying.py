@@ -174,6 +174,10 @@ class Verifying:
         if stage < 0:
             return None, stopped
         evaluation = stages.at(stage)
+        early = stage < len(stages.sizes) - 1
+        if early:
+            evaluation.ended = None if stopped == "out of time" else stopped
+            evaluation.paired = verifications.ratio_of(found, evaluation.key, self._store)
         if found.seconds_left is not None:
             # What was timed on an earlier try is kept by its measurement.
             evaluation.timing = found.seconds_left > 0
@@ -181,7 +185,7 @@ class Verifying:
         self._report(evaluation.progress("timing" if evaluation.timing else "scoring"), found)
         measurement = evaluation.finish()
         self._report(evaluation.progress("done"), found)
-        return measurement, None if stage == len(stages.sizes) - 1 else stopped
+        return measurement, stopped if early else None
 
     def _report(self, progress: Progress, found: Verification) -> None:
         label = found.configuration.label()

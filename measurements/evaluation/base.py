@@ -32,6 +32,7 @@ from measurements.records import (
     DeviceInfo,
     Measurement,
     Metric,
+    PairedRatio,
     UtteranceResult,
     measurement_key,
 )
@@ -97,6 +98,10 @@ class Evaluation(ABC):
         self.timing = timing
         self.timing_limit_s: float | None = None
         """Seconds that timing takes at most, unless every recording once takes longer."""
+        self.paired: PairedRatio | None = None
+        """Of a run that ended early, what its measurement says instead of a level."""
+        self.ended: Literal["better", "worse"] | None = None
+        """The verdict that ended it."""
         self._prefixes: PrefixCache | None = None
         self._loading_peak: int | None = None
         self._device = torch_device(device)
@@ -338,6 +343,8 @@ class Evaluation(ABC):
             fingerprint=fingerprint_of(self._device, self.device) if self.timing else None,
             weights_bytes=model.weights_bytes,
             software=software(),
+            ended=self.ended,
+            paired=self.paired,
             created_at=datetime.now(UTC),
             **times,
             **fields,
