@@ -199,7 +199,7 @@ def _checked(store: Store) -> _Checked:
         _Came(
             verification.question.task,
             run.predicted.basis,
-            run.inside,
+            bool(run.inside),
             abs(run.measured.value - run.predicted.mean),
         )
         for verification, run in verified(store)

@@ -15,10 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.tables import markdown
+from measurements.coverage import clopper_pearson
+from measurements.records import PairedRatio
 from measurements.relative import SELECTED, log_ratio
+from measurements.scores import PredictedRatio, Score, ratio_score
 from measurements.statistics import speaker_interval
+from models_registry import Configuration
+from planner.answer import Estimate
 from planner.arrays import Array, Index
-from planner.quantiles import t_quantile
+from planner.quantiles import normal_quantile, t_quantile
 from planner.stopping import Verdict, looks, verdict
 
 RISK = 0.10
@@ -224,9 +229,87 @@ def stored_at_a_target(worlds: int) -> _Rows:
         }
 
 
+CURVE, COMMON, OWN = 0.06, 0.10, 0.03
+"""Standard deviations of log errors: of what curves leave open, of what a study's speech moves all
+errors by, and of what it moves each configuration's by itself."""
+
+_RECORD = 40
+"""Predictions that a record is made of."""
+
+
+def record(worlds: int) -> _Rows:
+    """Records of predictions that state their spread right, too small or too large."""
+    for says, times in (("right", 1.0), ("half as large", 0.5), ("five times as large", 5.0)):
+        rng = np.random.default_rng(3)
+        inside: dict[str, list[float]] = {"before": [], "after": []}
+        scores, transforms = [], []
+        narrow, wide = {"before": 0, "after": 0}, {"before": 0, "after": 0}
+        for _ in range(worlds):
+            held = {"before": 0, "after": 0}
+            for _ in range(_RECORD):
+                before, after = _prediction(rng, times)
+                held["before"] += before
+                held["after"] += after.inside
+                scores.append(after.interval_score)
+                transforms.append(after.pit)
+            for name, count in held.items():
+                inside[name].append(count / _RECORD)
+                low, high = clopper_pearson(count, _RECORD)
+                narrow[name] += high < 0.90
+                wide[name] += low > 0.90
+        yield {
+            "stated spread of the curves": says,
+            **{f"inside 90 %, {name}": f"{np.mean(found):.0%}" for name, found in inside.items()},
+            **{
+                f"records of {_RECORD} that say too narrow / too wide, {name}": (
+                    f"{narrow[name] / worlds:.0%} / {wide[name] / worlds:.0%}"
+                )
+                for name in inside
+            },
+            "interval score": f"{np.mean(scores):.3f}",
+            "variance of PIT (1/12 = 0.083)": f"{np.var(transforms):.3f}",
+        }
+
+
+def _prediction(rng: np.random.Generator, times: float) -> tuple[bool, Score]:
+    """A prediction on speech on which another configuration was measured; both verdicts."""
+    common, other, mine = rng.normal(0, (COMMON, OWN, OWN))
+    measured_other, measured = 0.1 * math.exp(common + other), 0.1 * math.exp(common + mine)
+    shape = rng.normal(0, CURVE)
+    level = measured_other * math.exp(shape)
+    reach = normal_quantile(0.95)
+    # Version 0.2: an interval with the study's own noise, and the run's once more.
+    stated = math.hypot(times * CURVE, OWN, COMMON)
+    noise = math.hypot(COMMON, OWN)
+    before = abs(math.log(measured / level)) <= reach * math.hypot(stated, noise)
+    spread = math.exp(reach * math.hypot(times * CURVE, OWN, OWN))
+    mean = math.exp(shape)
+    predicted = Estimate(
+        mean=mean,
+        lower=mean / spread,
+        upper=mean * spread,
+        level=0.90,
+        unit="ratio",
+        basis="interpolated",
+        source="predicted",
+        provenance="simulated",
+    )
+    ratio = PairedRatio(
+        to="other",
+        log_ratio=math.log(measured / measured_other),
+        log_se=math.hypot(OWN, OWN),
+        utterances=100,
+    )
+    asked = PredictedRatio(
+        to=Configuration(model="base"), measurement="other", predicted=predicted, log_se=OWN
+    )
+    return before, ratio_score(asked, ratio)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[int], _Rows]]] = {
     "sequential": (f"Sequential test: errors at risk {RISK:.0%}", sequential),
     "stopped": ("Runs that a verdict ended: what is stored", stored_level),
+    "record": ("The coverage record of a planner that is too sure, or not sure enough", record),
     "target": ("Runs that ended for their distance from a target", stored_at_a_target),
 }
 """Title and rows of each section, by its name."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from measurements.scores import PredictedRatio, Score
 from models_registry import Configuration
 from models_registry.configuration import Task
 from planner.answer import Estimate, Prediction
@@ -59,6 +60,9 @@ class SavedPredictions(_Part):
         request: What was asked.
         left_out: Costs that could not be said, each with what it takes.
         items: The predictions.
+        ratios: Of the items, in their order, errors relative to one that was measured before: of
+            each speech that the study was measured on, the one with the fewest errors. A
+            measurement on that speech is judged by them.
     """
 
     format: Literal["speechplan-predictions/1"] = "speechplan-predictions/1"
@@ -75,6 +79,7 @@ class SavedPredictions(_Part):
     request: dict[str, Any] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
     items: tuple[Prediction, ...]
+    ratios: tuple[tuple[PredictedRatio, ...], ...] = ()
 
 
 class Judgement(_Part):
@@ -92,8 +97,10 @@ class Judgement(_Part):
         measured_at: When that was made.
         measured: What it says, for the recordings that were predicted.
         ratio: ``measured`` over the prediction's mean; of UA that of the errors, 1 - UA.
-        inside: Whether it lies in the predicted interval, with the measurement's own noise;
-            none of counted costs, whose intervals have no width.
+        inside: Whether what was judged lies in the predicted interval, with the measurement's own
+            noise; None of counted costs, whose intervals have no width.
+        score: How WER or UA fared: relative to what was measured on the same utterances before,
+            or by its level on speech that was not known.
         note: What has to be known of the comparison.
     """
 
@@ -109,17 +116,14 @@ class Judgement(_Part):
     measured: float
     ratio: float
     inside: bool | None
+    score: Score | None = None
     note: str | None = None
 
     @property
     def counts(self) -> bool:
         """Whether it says something of intervals: what was measured before was no prediction."""
-        return self.inside is not None and self.predicted.basis in PREDICTED
-
-    @property
-    def relative_width(self) -> float:
-        """Width of the interval, as a share of the mean; of UA, of the errors."""
-        return relative_width(self.predicted, self.quantity)
+        scored = self.score is not None or self.quantity not in ("wer", "ua")
+        return scored and self.inside is not None and self.predicted.basis in PREDICTED
 
 
 def relative_width(predicted: Estimate, quantity: str) -> float:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from measurements.anchors import is_fresh
 from measurements.coverage import Covered, covered
 from measurements.judgements import (
+    PREDICTED,
     Judgement,
     Quantity,
     SavedPredictions,
@@ -18,10 +20,11 @@ from measurements.judgements import (
 from measurements.load import contention
 from measurements.profiles import all_device_timings, device_evidence
 from measurements.records import Measurement, Record
+from measurements.relative import ratio_between
+from measurements.scores import Score, ratio_score
 from measurements.speed import recordings_of, slower
 from measurements.studies import all_measurements
-from measurements.verification import came_true
-from measurements.verification_records import Verification
+from measurements.verification import level_score
 from models_registry import Configuration
 from planner.answer import Prediction
 from planner.costing import GIB, rtf_by_phase, timed_audio_s
@@ -127,16 +130,14 @@ class _Later:
         saved: The predictions.
         store: Where they are from.
         made: By configuration.
-        before: Configurations that were measured before, too.
-        ended_early: Keys of runs that ended because of what they happened to say.
+        before: What was measured before.
     """
 
     saved: SavedPredictions
     store: Store
     made: Mapping[Configuration, Sequence[_Made]]
-    before: frozenset[Configuration]
-    ended_early: frozenset[str]
-    _models: dict[str, DeviceModel] = field(default_factory=dict)
+    before: Sequence[Measurement]
+    _scores: dict[tuple[str, str], Score | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, saved: SavedPredictions, store: Store) -> _Later:
@@ -144,29 +145,55 @@ class _Later:
         stored_at = store.stored_at(saved.study)
         wanted = {_alone(item.configuration) for item in saved.items}
         made: dict[Configuration, list[_Made]] = {}
-        before = set()
-        for _, one in store.measurements(task=saved.task, study=saved.study):
-            key = _alone(one.configuration)
-            if key not in wanted or one.source != "measured":
+        before = []
+        for one in all_measurements(store, saved.task):
+            if one.study != saved.study:
                 continue
-            at = _utc(one.created_at or stored_at[one.key])
-            # What was made elsewhere may have been known before it was stored.
-            if at > saved.created_at and stored_at[one.key] > saved.created_at:
-                made.setdefault(key, []).append(_Made(one, at))
+            key, at = _alone(one.configuration), one.created_at or stored_at.get(one.key)
+            # What was made elsewhere may have been known before it was stored; what is built in
+            # was there.
+            if (
+                one.key in stored_at
+                and at is not None
+                and _utc(at) > saved.created_at
+                and stored_at[one.key] > saved.created_at
+            ):
+                if key in wanted and one.source == "measured":
+                    made.setdefault(key, []).append(_Made(one, _utc(at)))
             else:
-                before.add(key)
-        runs = (
-            run
-            for row in store.verifications(study=saved.study)
-            for run in Verification.model_validate(row.document).runs
-        )
+                before.append(one)
         return cls(
             saved,
             store,
             {key: sorted(found, key=lambda one: one.at) for key, found in made.items()},
-            frozenset(before),
-            frozenset(run.measurement for run in runs if run.stopped in ("better", "worse")),
+            before,
         )
+
+    def score(self, item: Prediction, measured: Measurement) -> Score | None:
+        """How predicted errors fared; None where there is nothing to judge them by."""
+        key = item.configuration.key, measured.key
+        if key not in self._scores:
+            self._scores[key] = self._scored(item, measured)
+        return self._scores[key]
+
+    def _scored(self, item: Prediction, measured: Measurement) -> Score | None:
+        predicted = item.predictions[measured.metric.name]
+        if predicted.basis not in PREDICTED:
+            return level_score(predicted, measured.metric)
+        known = {m.key: m for m in self.before}
+        for ratios in self.saved.ratios:
+            ratio = ratios[self.saved.items.index(item)]
+            anchor = known.get(ratio.measurement)
+            found = None if anchor is None else ratio_between(measured, anchor)
+            if found is not None:
+                return ratio_score(ratio, found)
+        if measured.ended is not None:
+            return None
+        heard = self.store.utterances(measured.key)
+        audio = {r.audio_sha256 for r in heard if r.audio_sha256 is not None}
+        if is_fresh(audio, set(measured.speakers), self.before, self.store):
+            return level_score(predicted, measured.metric)
+        return None
 
     @cached_property
     def model(self) -> DeviceModel:
@@ -203,11 +230,14 @@ def _measured(
     for made in later.made.get(_alone(configuration), ()):
         value = _value(saved, item, quantity, made.measurement, later)
         if isinstance(value, float):
-            return _judgement(saved, item, quantity, made, value)
+            return _judgement(saved, item, quantity, made, value, later)
         why = why or value
     if why:
         return why
-    if _alone(configuration) in later.before:
+    if any(
+        m.source == "measured" and _alone(m.configuration) == _alone(configuration)
+        for m in later.before
+    ):
         return "measured only before it was predicted"
     return "not measured yet"
 
@@ -223,8 +253,11 @@ def _value(
     if quantity in _QUALITY:
         if not saved.of_study:
             return "predicted for other recordings than the study's"
-        if measured.key in later.ended_early:
-            return "measured until it was better or worse than another only"
+        if later.score(item, measured) is None:
+            return (
+                "measured on speech or speakers that the study knew, where nothing was measured"
+                " on all of it before"
+            )
         return measured.metric.value
     if quantity in _COUNTED:
         per_utterance = quantity == "gflops_per_utterance"
@@ -280,14 +313,20 @@ def _expected_s(item: Prediction, workload: Workload, model: DeviceModel) -> flo
 
 
 def _judgement(
-    saved: SavedPredictions, item: Prediction, quantity: Quantity, made: _Made, value: float
+    saved: SavedPredictions,
+    item: Prediction,
+    quantity: Quantity,
+    made: _Made,
+    value: float,
+    later: _Later,
 ) -> Judgement:
     predicted = item.predictions[quantity]
     inside: bool | None
+    found = later.score(item, made.measurement) if quantity in _QUALITY else None
     if quantity in _COUNTED:
         inside = None
-    elif quantity in _QUALITY:
-        inside = came_true(predicted, made.measurement.metric)
+    elif found is not None:
+        inside = found.inside
     else:
         inside = predicted.lower <= value <= predicted.upper
     errors = quantity == "ua"
@@ -305,16 +344,26 @@ def _judgement(
         measured=value,
         ratio=of / mean if mean else 1.0,
         inside=inside,
-        note=_note(quantity, predicted.basis, made),
+        score=found,
+        note=_note(quantity, predicted.basis, made, found),
     )
 
 
-def _note(quantity: Quantity, basis: str, made: _Made) -> str | None:
-    said = list(_notes(quantity, basis, made))
+def _note(quantity: Quantity, basis: str, made: _Made, found: Score | None) -> str | None:
+    said = list(_notes(quantity, basis, made, found))
     return "; ".join(said) or None
 
 
-def _notes(quantity: Quantity, basis: Literal["measured"] | str, made: _Made) -> Iterator[str]:
+def _notes(
+    quantity: Quantity, basis: Literal["measured"] | str, made: _Made, found: Score | None
+) -> Iterator[str]:
+    if found is not None and found.to is not None:
+        yield (
+            f"judged relative to {found.to.label()} on the same utterances:"
+            f" {found.predicted.mean:.3g} times its errors were predicted"
+            f" ({found.predicted.lower:.3g} to {found.predicted.upper:.3g}),"
+            f" {found.measured:.3g} times were measured"
+        )
     if basis in ("measured", "published"):
         yield f"was {basis} when it was predicted: it counts for no interval"
     if quantity in _COUNTED:

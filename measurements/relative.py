@@ -111,6 +111,28 @@ def ratio_to(
     return PairedRatio(to=anchor.key, log_ratio=ratio, log_se=se, utterances=len(results))
 
 
+def ratio_between(measured: Measurement, anchor: Measurement) -> PairedRatio | None:
+    """Errors of one measurement over those of another, if both are of the same utterances.
+
+    Of one that ended early it is what was kept of it.
+    """
+    if measured.paired is not None and measured.paired.to == anchor.key:
+        return measured.paired
+    errors, theirs = measured.utterance_errors, anchor.utterance_errors
+    speech = measured.dataset.fingerprint
+    same = speech is not None and speech == anchor.dataset.fingerprint
+    if not same or not errors or len(errors) != len(theirs) or measured.study != anchor.study:
+        return None
+    ratio, se = log_ratio(
+        [wrong for wrong, _ in errors],
+        [wrong for wrong, _ in theirs],
+        [trials for _, trials in errors],
+        speakers=measured.speakers,
+        labels=measured.labels,
+    )
+    return PairedRatio(to=anchor.key, log_ratio=ratio, log_se=se, utterances=len(errors))
+
+
 def through_ratios(
     measurements: Sequence[Measurement], observations: Mapping[str, Observation]
 ) -> dict[str, Observation]:

@@ -6,12 +6,12 @@ Nothing here needs torch: questions are asked and answered where they come in, w
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from measurements.anchors import error_of, is_fresh, predicted_ratios
 from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
 from measurements.fits import FITS
@@ -19,6 +19,7 @@ from measurements.identity import check_study
 from measurements.languages import check_language
 from measurements.records import Measurement, Metric, PairedRatio
 from measurements.relative import ratio_to
+from measurements.scores import Score, ratio_score, score
 from measurements.speed import ShownRtf, speed_of
 from measurements.studies import (
     all_measurements,
@@ -34,7 +35,6 @@ from models_registry.languages import language_code
 from models_registry.weights import available
 from planner.answer import Estimate, Recommendation
 from planner.errors import PlannerError
-from planner.quantiles import normal_quantile
 from planner.question import Question
 from planner.recommend import Planner
 
@@ -160,12 +160,20 @@ def note(
     """
     metric, predicted = measurement.metric, verification.predicted
     rival = rival_of(verification, store)
+    ratio = ratio_of(verification, measurement.key, store)
+    found: Score | None = None
+    if ratio is not None and verification.predicted_ratio is not None:
+        found = ratio_score(verification.predicted_ratio, ratio)
+    elif verification.fresh and stopped in (None, "out of time"):
+        found = level_score(predicted, metric)
     done = Run(
         configuration=verification.configuration,
         predicted=predicted,
         measurement=measurement.key,
         measured=metric,
-        inside=came_true(predicted, metric),
+        ratio=ratio,
+        score=found,
+        inside=None if found is None else found.inside,
         utterances=measurement.dataset.utterances or 0,
         rival=None if rival is None else rival.configuration,
         stopped=stopped,
@@ -180,15 +188,16 @@ def note(
     )
 
 
-def came_true(predicted: Estimate, measured: Metric) -> bool:
-    """Whether a run lies in the predicted interval, widened by the run's own noise.
+def level_score(predicted: Estimate, measured: Metric) -> Score:
+    """How the prediction of a level fared against a run on speech that it knew nothing of.
 
-    The interval is of the error on all speech like that; a run sees some utterances of it.
+    The interval is of the error on all speech like that; a run sees some utterances of it, so
+    its own noise belongs to the comparison.
     """
-    noise = normal_quantile(0.5 + predicted.level / 2) * (measured.se or 0.0)
-    below, above = predicted.mean - predicted.lower, predicted.upper - predicted.mean
-    off = measured.value - predicted.mean
-    return -math.hypot(below, noise) <= off <= math.hypot(above, noise)
+    accuracy = measured.name == "ua"
+    error = 1 - measured.value if accuracy else measured.value
+    noise = (measured.se or 0.0) / error if error else 1.0
+    return score(predicted, measured.value, noise, accuracy=accuracy)
 
 
 def proceed(verification: Verification, store: Store) -> Verification:
@@ -404,25 +413,32 @@ def _compared_with(
     configuration: Configuration,
     speech: Dataset,
     store: Store,
-) -> dict[str, str | None]:
-    """Keys of the rival and of the anchor, by the names of a verification's fields.
+) -> dict[str, Any]:
+    """What a run is compared with, by the names of a verification's fields.
 
     There is no rival with a target, since runs are held against that.
     """
     known = _measured_alike(question, configuration, speech, store)
     if not known:
-        return {"rival": None, "anchor": None}
-
-    def error(m: Measurement) -> float:
-        return m.metric.value if m.metric.name == "wer" else 1 - m.metric.value
+        mine = [m for m in all_measurements(store, question.task) if m.study == speech.study]
+        fresh = is_fresh(set(speech.contents.values()), speech.speakers, mine, store)
+        return {"rival": None, "anchor": None, "predicted_ratio": None, "fresh": fresh}
 
     allowed = planner.allowed(question, [m.configuration for m in known])
     rivals = [m for m, holds in zip(known, allowed, strict=True) if holds]
     if question.target_error is not None or not rivals:
+        rival = None
         own = [m for m in known if m.configuration.model == configuration.model]
-        return {"rival": None, "anchor": min(own or known, key=error).key}
-    rival = min(rivals, key=error).key
-    return {"rival": rival, "anchor": rival}
+        anchor = min(own or known, key=error_of)
+    else:
+        rival = anchor = min(rivals, key=error_of)
+    ratios = predicted_ratios(planner, [configuration], anchor, question.level)
+    return {
+        "rival": None if rival is None else rival.key,
+        "anchor": anchor.key,
+        "predicted_ratio": ratios[0] if ratios else None,
+        "fresh": False,
+    }
 
 
 def _following(after: Recommendation, runs: Sequence[Run] = ()) -> Configuration | None:

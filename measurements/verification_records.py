@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from measurements.datasets import Dataset, open_dataset
-from measurements.records import Metric
+from measurements.records import Metric, PairedRatio
+from measurements.scores import PredictedRatio, Score
 from measurements.speed import ShownRtf, Speed
 from models_registry import Configuration
 from planner.answer import Estimate, Recommendation
@@ -35,7 +36,12 @@ class Run(BaseModel):
         predicted: What was predicted of it beforehand.
         measurement: Key of the measurement.
         measured: The metric as measured.
-        inside: Whether it lies in the interval that was predicted, with the run's own noise.
+        ratio: Its errors over those of a configuration measured on the same utterances before,
+            on the utterances of the run; None if there is none.
+        score: How the prediction fared: of the ratio where there is one, however the run ended;
+            otherwise of the level, on speech that the prediction knew nothing of.
+        inside: Whether what was scored lies in the interval that was predicted, with the noise of
+            the run; None if nothing was.
         utterances: On how many utterances.
         rival: The best configuration measured on the same utterances before, with which it
             was compared as it went on; none where there is none.
@@ -51,11 +57,22 @@ class Run(BaseModel):
     predicted: Estimate
     measurement: str
     measured: Metric
-    inside: bool
+    ratio: PairedRatio | None = None
+    score: Score | None = None
+    inside: bool | None
     utterances: int
     rival: Configuration | None = None
     stopped: Stopped | None = None
     speed: Speed | None = None
+
+    @property
+    def not_judged(self) -> str | None:
+        """Why its errors were not judged; None if they were."""
+        if self.inside is not None:
+            return None
+        if self.stopped in ("better", "worse"):
+            return "it ended because of its errors, with nothing to compare them with"
+        return "the prediction knew some of this speech, but nothing ran on all of it before"
 
     @property
     def ended_early(self) -> str | None:
@@ -109,6 +126,8 @@ class Verification(BaseModel):
             batch; the last of 25, 50, 100, .. utterances that were finished are its result.
         predicted: What was predicted of the configuration beforehand.
         shown_rtf: The RTF that was shown of it beforehand; None if the question names no device.
+        predicted_ratio: What was predicted of it relative to the anchor.
+        fresh: Whether nothing of its study was measured on this speech or these speakers before.
         rival: Key of the measurement of the best configuration that is allowed and was measured on
             the same utterances before; the run ends early where it is settled against that.
         anchor: Key of the measurement on the same utterances that the run's errors are set in
@@ -144,6 +163,8 @@ class Verification(BaseModel):
     shown_rtf: ShownRtf | None = None
     rival: str | None = None
     anchor: str | None = None
+    predicted_ratio: PredictedRatio | None = None
+    fresh: bool = False
     recommendation: Recommendation
     runs: tuple[Run, ...] = ()
     done: int = 0

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property, partial
 
+import numpy as np
+
 from models_registry.configuration import Configuration, Precision
 from planner import words
 from planner.answer import Estimate, Front, Prediction, Recommendation, StudySummary
@@ -223,6 +225,41 @@ class Planner:
         quality = self.quality.predict(lattice, level=level, draws=2)
         metric = METRIC_OF[self.evidence.task]
         return [{metric: quality_estimate(quality, row, metric)} for row in range(len(lattice))]
+
+    def ratios(
+        self, configurations: Sequence[Configuration], to: Configuration, level: float = 0.90
+    ) -> list[Estimate]:
+        """Predicted errors of configurations over that of another, on the same recordings.
+
+        What the study's speech has in common for all of them is part of neither.
+        """
+        refuse_unspoken(self.evidence, configurations)
+        lattice = Lattice.of([*dict.fromkeys([*configurations, to])], self.evidence.task)
+        quality = self.quality.predict(lattice, level=level, draws=DRAWS)
+        place = {configuration: row for row, configuration in enumerate(lattice)}
+        base = np.log(quality.draws_of(place[to]))
+        tail = (1 - level) / 2
+        found = []
+        for configuration in configurations:
+            row = place[configuration]
+            logs = np.log(quality.draws_of(row)) - base
+            lower, mean, upper = np.exp(
+                [np.quantile(logs, tail), logs.mean(), np.quantile(logs, 1 - tail)]
+            )
+            basis = quality.basis_of(row)
+            found.append(
+                Estimate(
+                    mean=float(mean),
+                    lower=float(lower),
+                    upper=float(upper),
+                    level=level,
+                    unit="ratio",
+                    basis=basis,
+                    source=basis if basis in ("measured", "published") else "predicted",
+                    provenance=f"{quality.provenance(row)}, relative to {to.label()}",
+                )
+            )
+        return found
 
     def summary(self, question: Setting) -> StudySummary:
         """Which study an answer is for, and what it rests on."""

@@ -10,7 +10,7 @@ from api.cli import options
 from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
 from api.cli.given import Given
-from api.cli.output import called, console, print_json, print_table
+from api.cli.output import console, of_kind, print_json, print_table
 from api.cli.stores import existing_store
 from models_registry import Configuration
 
@@ -147,6 +147,12 @@ def studies(as_json: options.Json = False) -> None:
 def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
     r"""Show how often predictions that were verified or judged came out inside of their interval.
 
+    Errors on speech that was measured before are judged as ratios to a configuration measured on
+    the same utterances, levels on speech that was not known. Widths and interval scores (Gneiting
+    and Raftery, 2007; lower is better) are in log. The histogram of probability integral
+    transforms is flat where predictions are calibrated, high in the middle where intervals are
+    too wide, and at the ends where they are too narrow.
+
     \b
     speechplan coverage
     speechplan coverage --plot predicted-and-measured.png
@@ -174,15 +180,18 @@ def coverage(plot: options.Plot = None, as_json: options.Json = False) -> None:
             return
         rows = (
             (
-                called(i.quantity),
+                of_kind(i),
                 i.study or i.basis or "all",
                 f"{i.level:.0%}",
                 f"{i.inside} of {i.predictions}",
                 f"{i.share:.0%} ({i.lower:.0%} to {i.upper:.0%} at 95%)",
                 f"{i.median_error:.1%}",
-                f"{i.median_width:.0%}",
+                f"{i.mean_width:.3f}",
+                f"{i.mean_interval_score:.3f}",
+                " ".join(map(str, i.pit)),
             )
             for i in items
         )
-        titles = ("of", "predictions", "level", "inside", "share", "median error", "median width")
-        print_table(titles, rows)
+        titles = ("of", "predictions", "level", "inside", "share", "median error")
+        scores = ("mean width", "interval score", "PIT by tenths")
+        print_table((*titles, *scores), rows)

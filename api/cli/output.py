@@ -15,6 +15,7 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from measurements.coverage import Covered
     from measurements.progress import Progress
     from measurements.records import Measurement
     from measurements.verification_records import Verification
@@ -120,6 +121,11 @@ def estimate_text(name: str, estimate: Estimate) -> str:
 def called(name: str) -> str:
     """A metric or a cost as readers know it."""
     return _CALLED.get(name, name.upper())
+
+
+def of_kind(record: Covered) -> str:
+    """What a row of the coverage record is of; a ratio is said to be one."""
+    return called(record.quantity) + (" ratio" if record.kind == "ratio" else "")
 
 
 def value_text(value: float, unit: str) -> str:
@@ -317,10 +323,19 @@ def show_verdict(verification: Verification) -> None:
         if measured.lower is not None and measured.upper is not None and measured.level is not None:
             low, high = 100 * measured.lower, 100 * measured.upper
             interval = f" ({low:.2f} to {high:.2f} at {measured.level:.0%})"
-        console.print(
-            f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}:"
-            f" {'inside' if run.inside else 'outside'} the predicted interval"
-        )
+        console.print(f"  measured  {measured.name.upper()} {100 * measured.value:.2f} %{interval}")
+        if (found := run.score) is None:
+            console.print(f"  not judged, since {run.not_judged}")
+        else:
+            verdict = f"{'inside' if found.inside else 'outside'} the predicted interval"
+            if found.to is not None:
+                predicted = found.predicted
+                verdict = (
+                    f"{found.measured:.3g} times the errors of {found.to.label()} on the same"
+                    f" utterances, predicted {predicted.mean:.3g} ({predicted.lower:.3g} to"
+                    f" {predicted.upper:.3g} at {predicted.level:.0%}): {verdict}"
+                )
+            console.print(f"  judged    {verdict}")
         if (speed := run.speed) is not None:
             if speed.shown is not None and speed.corrected is not None:
                 verdict = f"{'inside' if speed.inside else 'outside'} the predicted interval"

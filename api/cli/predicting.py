@@ -12,7 +12,7 @@ from api.cli import completing, options
 from api.cli.axes import with_axes
 from api.cli.errors import handled, usage
 from api.cli.given import Given
-from api.cli.output import called, console, print_json, print_table, value_text
+from api.cli.output import called, console, of_kind, print_json, print_table, value_text
 from api.cli.setting import BUDGETS, predicting, with_setting
 from api.cli.stores import existing_store, writable_store
 from models_registry import Configuration
@@ -213,15 +213,16 @@ def _show_judged(found: Judged) -> None:
             console.print(f"{item.configuration.label()}: {', '.join(names)}: {why}")
     if found.coverage:
         print_table(
-            ("of", "level", "inside", "share", "median error", "median width"),
+            ("of", "level", "inside", "share", "median error", "mean width", "interval score"),
             (
                 (
-                    called(one.quantity),
+                    of_kind(one),
                     chance(one.level),
                     f"{one.inside} of {one.predictions}",
                     f"{one.share:.0%} ({one.lower:.0%} to {one.upper:.0%} at 95%)",
                     f"{one.median_error:.1%}",
-                    f"{one.median_width:.0%}",
+                    f"{one.mean_width:.3f}",
+                    f"{one.mean_interval_score:.3f}",
                 )
                 for one in found.coverage
             ),

@@ -20,6 +20,7 @@ from api.schemas import (
     RecommendationResponse,
     ScalingResponse,
 )
+from measurements.anchors import ratios_to_known
 from measurements.datasets import DatasetError, open_dataset
 from measurements.devices import local_device
 from measurements.fits import FITS
@@ -160,6 +161,7 @@ class PlanningService:
             items = planner.predictions(asked.configurations, resolved)
             left_out = planner.left_out(resolved)
             evidence = planner.evidence
+            ratios = ratios_to_known(planner, asked.configurations, self._store, asked.level)
         served = setting.workload or evidence.workload
         return SavedPredictions(
             created_at=datetime.now(UTC),
@@ -176,6 +178,7 @@ class PlanningService:
             request=asked.model_dump(mode="json", exclude_defaults=True),
             left_out={str(name): why for name, why in left_out.items()},
             items=tuple(items),
+            ratios=ratios,
         )
 
     def _study_of(self, asked: PredictionsRequest, setting: Setting) -> str:

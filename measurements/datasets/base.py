@@ -148,6 +148,11 @@ class Dataset:
         kept = tuple(sorted(drawn[:limit], key=lambda utterance: utterance.id))
         return replace(self, utterances=kept, drawn_from=self.whole)
 
+    @property
+    def speakers(self) -> set[str]:
+        """Everyone who speaks, as far as it is known."""
+        return {u.speaker for u in self.utterances if u.speaker is not None}
+
     def speakers_of(self, utterances: Sequence[str]) -> tuple[str, ...]:
         """Speakers of utterances named by their ids; none at all where one is not known."""
         known = {u.id: u.speaker for u in self.utterances}

@@ -114,6 +114,62 @@ def test_the_run_s_own_noise_belongs_to_the_comparison(store):
     assert by_quantity(judge(predictions, store))["wer"].inside is True
 
 
+def on_speech(key, configuration, errors, *, speech="a", speakers=("ann", "bob"), **fields):
+    """A measurement of ten words an utterance, with the errors of each."""
+    counts = tuple((wrong, 10) for wrong in errors)
+    wer = sum(errors) / 10 / len(errors)
+    who = tuple(speakers[place % len(speakers)] for place in range(len(errors)))
+    return measured(
+        key,
+        configuration,
+        wer=wer,
+        dataset=DatasetInfo(name="demo", fingerprint=speech, utterances=len(errors)),
+        utterance_errors=counts,
+        speakers=who,
+        **fields,
+    )
+
+
+def test_on_speech_that_was_measured_before_the_ratio_is_judged(store):
+    """Catches a record that hardly fails: the level of such speech is no news."""
+    known = Configuration(model="tiny.en", window_s=20)
+    hard = [0, 1, 2, 3, 4, 5] * 10
+    past = datetime.now(UTC) - timedelta(hours=1)
+    store.add_measurement(on_speech(1, known, hard, created_at=past))
+    predictions = saved(store)
+    ((ratio,),) = predictions.ratios
+    assert (ratio.to, ratio.predicted.unit) == (known, "ratio")
+
+    twice = on_speech(2, ASKED, [2 * wrong for wrong in hard])
+    store.add_measurement(twice)
+    wer = by_quantity(judge(predictions, store))["wer"]
+    assert (wer.score.kind, wer.score.to, wer.score.predicted) == ("ratio", known, ratio.predicted)
+    assert wer.score.measured == pytest.approx(2)
+    assert wer.inside is False
+    (whole,) = [c for c in coverage(store) if c.basis is None and c.study is None]
+    assert (whole.kind, whole.predictions, whole.inside) == ("ratio", 1, 0)
+    assert sum(whole.pit) == 1
+    assert whole.pit[-1] == 1
+    assert whole.mean_interval_score > whole.mean_width
+
+
+@pytest.mark.parametrize(
+    ("speech", "speakers", "judged"),
+    [("b", ("ann", "carl"), False), ("b", ("carl", "dora"), True)],
+)
+def test_levels_are_judged_on_fresh_speech_alone(speech, speakers, judged, store):
+    past = datetime.now(UTC) - timedelta(hours=1)
+    known = Configuration(model="tiny.en", window_s=20)
+    store.add_measurement(on_speech(1, known, [1, 2] * 20, created_at=past))
+    predictions = saved(store)
+    store.add_measurement(on_speech(2, ASKED, [2, 2] * 20, speech=speech, speakers=speakers))
+    found = judge(predictions, store)
+    assert ("wer" in by_quantity(found)) is judged
+    assert ("wer" in found.items[0].waiting) is not judged
+    if judged:
+        assert by_quantity(found)["wer"].score.kind == "level"
+
+
 def test_each_prediction_counts_once_in_however_many_files_it_is(store):
     predictions = saved(store)
     again = predictions.model_copy(
@@ -245,7 +301,12 @@ def test_emotions_are_judged_by_their_errors(store):
     predictions = saved(store, asked, study="ser-emodb-de")
     predicted = predictions.items[0].predictions["ua"]
     metric = Metric(name="ua", value=predicted.mean, se=0.0)
-    store.add_measurement(measured(1, asked, study="ser-emodb-de", metric=metric))
+    known = measured(1, asked, study="ser-emodb-de", metric=metric)
+    store.add_measurement(known)
+    # Nothing says that these are not the speakers that the study was measured on.
+    assert judge(predictions, store).judgements == []
+    others = {"key": f"{2:064x}", "speakers": ("somebody", "else")}
+    store.add_measurement(known.model_copy(update=others))
     (ua,) = judge(predictions, store).judgements
     assert (ua.quantity, ua.inside, ua.ratio) == ("ua", True, pytest.approx(1))
     (whole, *_) = coverage(store)

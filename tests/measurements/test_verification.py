@@ -20,12 +20,10 @@ from measurements.datasets import DatasetError, open_dataset
 from measurements.devices import local_device
 from measurements.evaluation import evaluation_of
 from measurements.jobs.queue import JobQueue
-from measurements.records import Metric
 from measurements.studies import evidence_for
 from measurements.verification import NothingToVerifyError
 from models_registry import Configuration
 from planner import stopping
-from planner.answer import Estimate
 from planner.errors import InsufficientDataError, NoFeasibleConfigurationError
 from planner.question import Budget, Question
 from planner.recommend import Planner
@@ -52,7 +50,9 @@ def test_before_run_and_after(store):
     assert done.status == "succeeded"
     outcome, (run,) = done.outcome, done.runs
     assert run.predicted == verification.predicted
-    assert run.inside == verifications.came_true(run.predicted, run.measured)
+    # Nothing was measured on this speech before: its level is judged.
+    assert (run.score.kind, run.score.predicted, run.ratio) == ("level", run.predicted, None)
+    assert run.inside == run.score.inside
     speed = run.speed
     assert speed.measured == pytest.approx(store.measurement(run.measurement).rtf["total"], rel=0.3)
     assert (speed.shown, speed.inside) == (None, None)  # the question names no device
@@ -81,11 +81,18 @@ def test_runs_go_on_until_the_decision_is_safe_or_the_runs_are_used_up(store):
     outcome = done.outcome
     assert outcome.settled == (not outcome.recommendation.verification.needed)
     assert outcome.settled or "2 of 2 runs" in outcome.why or "can be run" in outcome.why
-    if len(done.runs) == 2:
-        assert done.runs[1].rival == done.runs[0].configuration
-    whole = coverage.coverage(store)[0]
-    assert (whole.predictions, whole.inside) == (len(done.runs), sum(r.inside for r in done.runs))
-    assert whole.lower <= whole.share <= whole.upper
+    first, *others = done.runs
+    record = {c.kind: c for c in coverage.coverage(store) if not c.basis and not c.study}
+    assert (record["level"].predictions, record["level"].inside) == (1, first.inside)
+    for run in others:
+        # The level is no news any more, the ratio to what was measured is.
+        assert run.rival == run.score.to == first.configuration
+        assert run.score.measured == pytest.approx(run.measured.value / first.measured.value)
+        assert (record["ratio"].predictions, record["ratio"].inside) == (1, run.inside)
+    for whole in record.values():
+        assert whole.lower <= whole.share <= whole.upper
+        assert sum(whole.pit) == whole.predictions
+        assert whole.mean_interval_score >= whole.mean_width > 0
     assert all(c.quantity == "wer" for c in coverage.coverage(store))
 
 
@@ -120,29 +127,10 @@ def test_a_run_stops_when_the_target_is_settled(store, monkeypatch):
     assert run.utterances < 20
     stored = store.measurement(run.measurement)
     assert (stored.ended, stored.paired) == ("worse", None)
+    assert (run.score, run.inside) == (None, None)
+    assert run.not_judged
     # What ended by what it said is none of errors' record.
     assert coverage.coverage(store) == []
-
-
-def test_a_run_s_own_noise_widens_what_was_predicted():
-    predicted = Estimate(
-        mean=0.1,
-        lower=0.08,
-        upper=0.12,
-        level=0.9,
-        unit="fraction",
-        basis="interpolated",
-        source="predicted",
-        provenance="made up",
-    )
-
-    def measured(value, se):
-        return Metric(name="wer", value=value, se=se)
-
-    assert verifications.came_true(predicted, measured(0.119, None))
-    assert not verifications.came_true(predicted, measured(0.125, None))
-    assert verifications.came_true(predicted, measured(0.125, 0.01))
-    assert not verifications.came_true(predicted, measured(0.13, 0.01))
 
 
 def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
@@ -167,6 +155,11 @@ def test_a_run_stops_when_it_is_settled_against_its_rival(store, monkeypatch):
     # What is kept is how many times the other's errors it made on these utterances.
     assert (stored.paired.to, stored.paired.utterances) == (verification.rival, run.utterances)
     assert stored.paired.log_ratio > 0
+    # Ended early as it was, the ratio is what judges the prediction.
+    assert run.ratio == stored.paired
+    assert (run.score.kind, run.score.to) == ("ratio", good)
+    assert run.score.measured == pytest.approx(math.exp(stored.paired.log_ratio))
+    assert {c.kind for c in coverage.coverage(store)} == {"ratio"}
     rival = store.measurement(verification.rival)
     (level,) = Planner(evidence_for("asr", "asr-demo", store)).predict([hopeless])
     assert level["wer"].mean == pytest.approx(
