@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -31,9 +30,9 @@ _WIDEST = 1000
 
 
 class _LazyConsole:
-    """Standard output; rich is imported when something is printed for a reader."""
+    """Standard output as it is now; rich is imported when something is printed for a reader."""
 
-    @cached_property
+    @property
     def _console(self) -> Console:
         from rich.console import Console
 
