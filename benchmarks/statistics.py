@@ -158,7 +158,7 @@ def stored_level(worlds: int) -> _Rows:
     """Runs that a verdict ended: whether the loser's stored error is below the winner's."""
     for speakers, utterances in SETTINGS:
         rng = np.random.default_rng([speakers, utterances, 4])
-        verdicts, swapped, off = [0, 0], [0, 0], ([], [])  # type: ignore[var-annotated]
+        verdicts, swapped, off = [0, 0], [0, 0], ([], [])
         for _ in range(worlds):
             truth = float(rng.normal(0, 0.2))
             made = speech(
@@ -188,9 +188,9 @@ def stored_level(worlds: int) -> _Rows:
         yield {
             "speakers x utterances": f"{speakers} x {utterances}",
             "loser stored below the winner, before": before,
-            "after": after,
+            "loser stored below the winner, after": after,
             "median log error of the level, before": f"{np.median(off[0]):.3f}",
-            "after ": f"{np.median(off[1]):.3f}",
+            "median log error of the level, after": f"{np.median(off[1]):.3f}",
         }
 
 
@@ -225,7 +225,7 @@ def stored_at_a_target(worlds: int) -> _Rows:
             "speakers x utterances": f"{speakers} x {utterances}",
             "runs that ended early": str(runs),
             "90 % interval of the level holds, before": before,
-            "after": after,
+            "90 % interval of the level holds, after": after,
         }
 
 

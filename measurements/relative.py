@@ -26,7 +26,7 @@ _LEVEL = 0.90
 
 SELECTED = 1.5
 """By how much a level is less sure that is of a run which ended because of it: simulated 90 %
-intervals of speakers, so widened, held in 80 to 94 % instead of 63 to 81 %."""
+intervals, so widened, held in 81 to 96 % instead of 61 to 82 % (``benchmarks.statistics``)."""
 
 
 def log_ratio(

@@ -85,8 +85,7 @@ def score(
         log_noise: Standard error of its log, or of the log of 1 - UA.
         accuracy: Whether both are accuracies, so that 1 minus them are the errors.
         to: Of a ratio, the other configuration.
-        known: Standard deviation of what is part of the prediction's spread and of the noise
-            but was the same in both, so that it is counted in neither.
+        known: Noise that the prediction's spread holds already: only what exceeds it is added.
     """
     ends = [predicted.lower, predicted.mean, predicted.upper]
     value = measured
@@ -116,9 +115,9 @@ def score(
 def ratio_score(predicted: PredictedRatio, measured: PairedRatio) -> Score:
     """Scores a predicted ratio by the ratio on the same utterances.
 
-    The other's own error is in both: in the ratio that was predicted, since its level was
-    measured on these utterances, and in the ratio that was measured, where the same error made it.
-    A prediction that follows the other's level, as it was measured, is off by neither.
+    The noise of the other's level is in the spread of the ratio that was predicted, once of its
+    own and once of what follows from it, and that is what a pair of runs on these utterances is
+    expected to have. So it is not added again.
     """
     return score(
         predicted.predicted,
@@ -130,7 +129,6 @@ def ratio_score(predicted: PredictedRatio, measured: PairedRatio) -> Score:
 
 
 def _reach(end: float, level: float, noise: float, known: float) -> float:
-    """Distance of an end from the estimate, the noise included; half of that is there always."""
+    """Distance of an end from the estimate, with the noise that is not known already."""
     quantile = normal_quantile(0.5 + level / 2)
-    variance = end**2 + quantile**2 * (noise**2 - known**2)
-    return math.sqrt(max(variance, quantile**2 * noise**2 / 2))
+    return math.hypot(end, quantile * math.sqrt(max(noise**2 - known**2, 0.0)))

@@ -98,5 +98,20 @@ def test_ratios_are_covered_as_often_as_promised_and_overconfidence_shows(confid
     assert least < np.mean([one.inside for one in found]) < most
 
 
+def test_a_pair_that_is_alike_is_judged_by_what_was_stated():
+    """Catches an interval that is narrower than the one that was shown."""
+    predicted = PredictedRatio(
+        to=Configuration(model="base"),
+        measurement="other",
+        predicted=estimate(0.92, 0.8, 1.08, unit="ratio"),
+        log_se=0.1,
+    )
+    alike = PairedRatio(to="other", log_ratio=0.0, log_se=0.001, utterances=25)
+    assert ratio_score(predicted, alike).inside
+    assert ratio_score(predicted, alike).width == pytest.approx(math.log(1.08 / 0.8))
+    few = alike.model_copy(update={"log_se": 0.5})
+    assert ratio_score(predicted, few).width > 3 * math.log(1.08 / 0.8)
+
+
 def test_nothing_judged_makes_no_record():
     assert covered([]) == []
