@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import pauses
+from benchmarks import pauses, statistics
 from benchmarks.long_audio import joined, without_pauses
 from benchmarks.tables import markdown
 from measurements.datasets import open_dataset
@@ -14,6 +14,14 @@ from models_registry.loading.audio import cut_at_quiet_places, speech_seconds
 
 def test_a_table():
     assert markdown([{"a": "1", "b": "2"}]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+@pytest.mark.parametrize("section", statistics.SECTIONS)
+def test_simulations_have_a_row_for_each_setting(section):
+    _, rows = statistics.SECTIONS[section]
+    found = list(rows(20))
+    assert len(found) >= 3
+    assert markdown(found)
 
 
 def test_recordings_are_joined_in_order_and_pauses_go():

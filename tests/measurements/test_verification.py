@@ -353,6 +353,27 @@ def test_a_worker_killed_in_the_middle_finishes_after_a_restart(settings, store)
     assert stored_formats(settings) == {"portable_json"}
 
 
+def test_a_worker_ends_when_the_time_is_out(settings, store):
+    """The same loop as on the command line: nothing is begun, and it says why."""
+    verification = verifications.create(
+        QUESTION, store, configuration=Configuration(model="tiny.en"), limit=20, max_seconds=1e-3
+    )
+    queue = JobQueue(settings)
+    queue.enqueue_verification(verification.id)
+    worker = start_worker(settings)
+    try:
+        over = wait_for(
+            lambda: (v := verifications.find(verification.id, store)).finished_at and v, worker
+        )
+    finally:
+        worker.kill()
+        worker.wait()
+        queue.close()
+    assert (over.status, over.runs, over.done) == ("succeeded", (), 0)
+    assert over.outcome.settled or "0 of 20 utterances" in over.outcome.why
+    assert store.measurements() == []
+
+
 def test_a_verification_that_can_t_run_fails_with_its_reason(settings, store, tmp_path):
     import shutil
 

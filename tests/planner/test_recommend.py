@@ -489,3 +489,18 @@ def test_what_is_kept_between_questions_changes_no_answer(planner):
     assert kept[0].configuration == kept[1].configuration
     assert all(answer.elasticities for answer in kept)
     assert kept == [ask(Planner(planner.evidence), **budget) for budget in budgets]
+
+
+def test_a_ratio_is_of_errors_on_the_same_speech(planner):
+    """Catches a ratio that holds what moves both errors, and one of other draws."""
+    known = [o.configuration for o in planner.evidence.in_study[:2]]
+    errors = [o.error for o in planner.evidence.in_study[:2]]
+    own, other = planner.ratios(known, known[0])
+    assert (own.mean, own.lower, own.upper, own.unit) == (1, 1, 1, "ratio")
+    assert other.mean == pytest.approx(errors[1] / errors[0], rel=0.02)
+    assert other.lower < other.mean < other.upper
+    unknown = Configuration(model="base", window_s=23)
+    (predicted,) = planner.ratios([unknown], known[0])
+    (level,) = planner.predict([unknown])
+    assert predicted.basis in ("interpolated", "extrapolated")
+    assert predicted.mean == pytest.approx(level["wer"].mean / errors[0], rel=0.1)
