@@ -52,6 +52,9 @@ _UNKNOWN_TRIALS = {"wer": 2000.0, "ua": 100.0}
 """Words or clips that a figure measured somewhere is taken to be of, where nothing is said of its
 size or spread: ten minutes of speech, or as many clips."""
 
+_LEAST_ERROR = 1e-9
+"""Error rate below which none was counted: nobody has a thousand million words."""
+
 _NO_WIDTH = 1e-6
 """Relative distance of an end from its estimate, or standard error, that rounding alone makes."""
 
@@ -260,7 +263,7 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
     metric = measurement.metric
     error = metric.value if metric.name == "wer" else 1 - metric.value
     trials = _trials(measurement)
-    if error <= 0:
+    if error < _LEAST_ERROR:
         error = LEAST_ERRORS / (trials or 1000)
     stated = None if measurement.utterance_errors else _stated_log_sds(metric, error, trials)
     se = metric.se if metric.se and metric.se > _NO_WIDTH * error else None

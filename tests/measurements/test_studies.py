@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from measurements.catalogue import catalogue
@@ -112,6 +112,8 @@ def test_a_published_figure_without_a_size_keeps_its_default(store):
 ends = st.one_of(st.none(), st.floats(0, 1))
 
 
+@example("wer", 5e-324, None, None, None, None, "measured")
+@example("wer", 1e-200, 0.0, 1.0, 1e-210, 1, "published")
 @given(
     st.sampled_from(["wer", "ua"]),
     st.floats(0, 1),
