@@ -205,7 +205,8 @@ def test_killed_the_driver_loses_and_repeats_nothing(cluster, store, fakes, tmp_
     progress = on_ray.run(Sweep(spec, store))
     assert progress.count("done") == 2
     assert fakes() == ["10.0", "20.0"]
-    assert not store.claims()
+    # A worker gives its claim back behind its result, on a busy machine after the driver has seen it.
+    wait_for(lambda: not store.claims())
 
 
 def at(store, spec):
