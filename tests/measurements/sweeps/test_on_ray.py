@@ -205,7 +205,7 @@ def test_killed_the_driver_loses_and_repeats_nothing(cluster, store, fakes, tmp_
     progress = on_ray.run(Sweep(spec, store))
     assert progress.count("done") == 2
     assert fakes() == ["10.0", "20.0"]
-    # A worker gives its claim back behind its result, on a busy machine after the driver has seen it.
+    # A worker gives its claim back after its result, which the driver may have seen by then.
     wait_for(lambda: not store.claims())
 
 
