@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -386,14 +387,17 @@ def test_the_service_started_by_the_command_line_verifies(tmp_path):
     """
     import httpx
 
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     environment = os.environ | {
         "SPEECHPLAN_DATABASE_URL": f"sqlite:///{tmp_path / 'serve.db'}",
-        "SPEECHPLAN_PORT": "8765",
+        "SPEECHPLAN_PORT": str(port),
     }
     serve = [sys.executable, "-m", "api.cli", "serve"]
     service = subprocess.Popen(serve, env=environment, start_new_session=True)
     try:
-        client = httpx.Client(base_url="http://127.0.0.1:8765", timeout=90)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90)
         end = time.monotonic() + 180
         while True:
             try:
