@@ -72,8 +72,8 @@ class VerificationRequest(Schema):
         dataset_name: Short name of the data set, and so of its study, instead of its own.
         limit: Utterances at most.
         max_runs: Real runs at most; one of a configuration that is named, otherwise three.
-        max_seconds: Seconds after which no other run is begun, and the one under way ends behind
-            its batch; the last of 25, 50, 100, .. utterances that were finished are its result.
+        max_seconds: Seconds after which no further run starts and the current one stops after its
+            batch. Its result covers the last completed stage: 25, 50, 100, .. utterances.
     """
 
     question: Question

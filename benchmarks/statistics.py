@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.statistics [--only SECTION ...] [--worlds N]``
 
-"Before" is the rule of version 0.2, kept here; "after" is the package's own.
+"Before" is the rule that the package had, kept here; "after" is its present one.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ Rule = Callable[[Speech, int, int], Verdict | None]
 
 
 def by_utterance(found: Speech, size: int, of_looks: int) -> Verdict | None:
-    """The sequential test of version 0.2: utterances as units, each side with all of the risk."""
+    """The former sequential test: utterances as units, each side with all of the risk."""
     more, words = (found.candidate - found.rival)[:size], found.words[:size]
     difference = more.sum() / words.sum()
     residual = more - difference * words
@@ -278,7 +278,7 @@ def _prediction(rng: np.random.Generator, times: float) -> tuple[bool, Score]:
     shape = rng.normal(0, CURVE)
     level = measured_other * math.exp(shape)
     reach = normal_quantile(0.95)
-    # Version 0.2: an interval with the study's own noise, and the run's once more.
+    # The former rule: an interval with the study's own noise, and the run's once more.
     stated = math.hypot(times * CURVE, OWN, COMMON)
     noise = math.hypot(COMMON, OWN)
     before = abs(math.log(measured / level)) <= reach * math.hypot(stated, noise)

@@ -140,7 +140,7 @@ def judged(store: Store) -> list[Judgement]:
 
 
 def covered(judgements: Iterable[Judgement]) -> list[Covered]:
-    """How often some saved predictions came true, by quantity, kind and level."""
+    """Coverage of saved predictions, by quantity, kind and level."""
     groups: dict[_Group, list[_Came]] = {}
     _note_judgements(groups, judgements)
     return [

@@ -122,8 +122,8 @@ class Verification(BaseModel):
         language_assumed: Whether nothing says that the speech is English.
         limit: On how many utterances.
         max_runs: Real runs at most.
-        max_seconds: Seconds after which none is begun, and the one under way ends behind its
-            batch; the last of 25, 50, 100, .. utterances that were finished are its result.
+        max_seconds: Seconds after which no further run starts and the current one stops after its
+            batch. Its result covers the last completed stage: 25, 50, 100, .. utterances.
         predicted: What was predicted of the configuration beforehand.
         shown_rtf: The RTF that was shown of it beforehand; None if the question names no device.
         predicted_ratio: What was predicted of it relative to the anchor.

@@ -51,7 +51,7 @@ def verdict(
         candidate: Errors of each utterance.
         rival: Errors of the rival on the same utterances.
         words: Words of each.
-        speakers: Speaker of each; every utterance is a cluster of its own without them.
+        speakers: Speaker of each utterance; if left out, each utterance is its own cluster.
         tolerance: Share of the rival's error that does not matter.
         risk: Tolerated probability of a wrong verdict, over all looks.
         of_looks: How many looks there are at most.

@@ -181,8 +181,8 @@ def verify(
         float | None,
         typer.Option(
             min=1,
-            help="Seconds after which no other run is begun, and the one under way ends behind its"
-            " batch; the last of 25, 50, 100, .. utterances that were finished are its result.",
+            help="Seconds after which no further run starts and the current one stops after its"
+            " batch. Its result covers the last completed stage: 25, 50, 100, .. utterances.",
         ),
     ] = None,
     as_json: options.Json = False,

@@ -136,8 +136,8 @@ class Dataset:
         """At most ``limit`` utterances, drawn at random.
 
         The draw is nested: for one seed, a smaller limit's utterances are among
-        a larger one's, so measuring more adds to what is known. Of a data set that was limited
-        already it is the same as of the whole one.
+        a larger one's, so measuring more adds to what is known. Limiting a limited data set draws
+        in the same order as limiting the whole one.
         """
         if limit is None or limit >= len(self.utterances):
             return self

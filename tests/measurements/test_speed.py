@@ -133,7 +133,7 @@ def test_a_run_beside_other_work_judges_nothing(store):
 
 
 def test_the_figure_that_was_shown_is_judged_for_its_own_recordings(store):
-    """Catches a run that is held against a prediction of its own tokens and windows."""
+    """Fails if a run is judged by the prediction for its own tokens, not by the one shown."""
     configuration = Configuration(model="tiny", window_s=30)
     run = measured(configuration, samples(1, 9))  # 8 s of audio a window
     short = Workload(durations_s=(2.0,), tokens_per_audio_s=3.0)
