@@ -127,11 +127,10 @@ def export_of_stored(identifier: str, planning: PlanningService, store: Store | 
 
 def _export(answer: RecommendationResponse, question: Question, store: Store | None) -> Export:
     configuration = answer.recommendation.configuration
-    alone = configuration.model_copy(update={"batch_size": 1})
     own = [
         m
         for m in study_of(store, answer.study.id).measurements
-        if m.configuration in (configuration, alone)
+        if m.configuration in (configuration, configuration.unbatched)
     ]
     measurement = own[-1] if own else None
     key = None if measurement is None or measurement.adapter is None else measurement.adapter.key

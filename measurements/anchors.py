@@ -49,12 +49,8 @@ def predicted_ratios(
     Returns:
         One of each; nothing where the planner does not know the measurement.
     """
-    to = anchor.configuration.model_copy(update={"batch_size": 1})
-    known = [
-        o
-        for o in planner.evidence.in_study
-        if o.configuration.model_copy(update={"batch_size": 1}) == to
-    ]
+    to = anchor.configuration.unbatched
+    known = [o for o in planner.evidence.in_study if o.configuration.unbatched == to]
     if not known or anchor.study != planner.evidence.study:
         return []
     log_se = min(o.own_log_se for o in known)
@@ -79,13 +75,7 @@ def ratios_to_known(
         if m.dataset.fingerprint is None:
             continue
         speech = m.dataset.fingerprint, len(m.utterance_errors)
-        if speech not in best or error_of(m) < error_of(best[speech]):
+        if speech not in best or m.metric.error < best[speech].metric.error:
             best[speech] = m
     found = (predicted_ratios(planner, configurations, m, level) for m in best.values())
     return tuple(tuple(ratios) for ratios in found if ratios)
-
-
-def error_of(measurement: Measurement) -> float:
-    """WER, or 1 - UA."""
-    metric = measurement.metric
-    return metric.value if metric.name == "wer" else 1 - metric.value

@@ -143,13 +143,13 @@ class _Later:
     def of(cls, saved: SavedPredictions, store: Store) -> _Later:
         """Those in a store."""
         stored_at = store.stored_at(saved.study)
-        wanted = {_alone(item.configuration) for item in saved.items}
+        wanted = {item.configuration.unbatched for item in saved.items}
         made: dict[Configuration, list[_Made]] = {}
         before = []
         for one in all_measurements(store, saved.task):
             if one.study != saved.study:
                 continue
-            key, at = _alone(one.configuration), one.created_at or stored_at.get(one.key)
+            key, at = one.configuration.unbatched, one.created_at or stored_at.get(one.key)
             # What was made elsewhere may have been known before it was stored; what is built in
             # was there.
             if (
@@ -170,7 +170,7 @@ class _Later:
         )
 
     def score(self, item: Prediction, measured: Measurement) -> Score | None:
-        """How predicted errors fared; None where there is nothing to judge them by."""
+        """The score of predicted errors; None if nothing measured is comparable."""
         key = item.configuration.key, measured.key
         if key not in self._scores:
             self._scores[key] = self._scored(item, measured)
@@ -227,7 +227,7 @@ def _measured(
     """The verdict on a prediction, or why there is none."""
     configuration = item.configuration
     why = ""
-    for made in later.made.get(_alone(configuration), ()):
+    for made in later.made.get(configuration.unbatched, ()):
         value = _value(saved, item, quantity, made.measurement, later)
         if isinstance(value, float):
             return _judgement(saved, item, quantity, made, value, later)
@@ -235,7 +235,7 @@ def _measured(
     if why:
         return why
     if any(
-        m.source == "measured" and _alone(m.configuration) == _alone(configuration)
+        m.source == "measured" and m.configuration.unbatched == configuration.unbatched
         for m in later.before
     ):
         return "measured only before it was predicted"
@@ -372,11 +372,6 @@ def _notes(
         yield "moved from the recordings that were timed to those that were predicted"
     if made.measurement.created_at is None:
         yield "the measurement does not say when it was made: when it was stored counts"
-
-
-def _alone(configuration: Configuration) -> Configuration:
-    """The same at batch size 1: errors do not depend on it."""
-    return configuration.model_copy(update={"batch_size": 1})
 
 
 def _utc(at: datetime) -> datetime:

@@ -57,6 +57,11 @@ class Metric(Record):
         _in_order(lower=self.lower, value=self.value, upper=self.upper)
         return self
 
+    @property
+    def error(self) -> float:
+        """WER, or 1 - UA, a fraction."""
+        return self.value if self.name == "wer" else 1 - self.value
+
 
 class DatasetInfo(Record):
     """Which speech was measured.
@@ -434,6 +439,11 @@ class UtteranceResult(Record):
     retried: int = 0
     cut_short: int = 0
     audio_sha256: str | None = None
+
+    @property
+    def errors(self) -> int:
+        """Word errors; of a clip 1 where another emotion was recognised."""
+        return self.substitutions + self.deletions + self.insertions
 
 
 def measurement_key(

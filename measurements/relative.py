@@ -15,14 +15,19 @@ import numpy as np
 
 from measurements.datasets import Dataset
 from measurements.records import Measurement, PairedRatio, UtteranceResult
-from measurements.statistics import LEAST_ERRORS, membership, ratio_error
+from measurements.statistics import (
+    LEAST_ERRORS,
+    freedom_of,
+    membership,
+    ratio_error,
+    sums_by,
+)
 from planner.arrays import Array
 from planner.evidence import Observation
 from planner.quantiles import normal_quantile, t_quantile
 
 _LEVEL = 0.90
 """Probability of the interval that a normal with the stated spread has right."""
-
 
 SELECTED = 1.5
 """By how much a level is less sure that is of a run which ended because of it: simulated 90 %
@@ -59,15 +64,13 @@ def log_ratio(
     # A speaker weighs in a ratio of errors as much as the errors on his utterances.
     size: Array = np.asarray(wrong, float) + np.asarray(rival, float)
     if len(set(speakers)) > 1:
-        _, place = np.unique(np.asarray(speakers), return_inverse=True)
-        influence, size = (np.bincount(place, one).astype(float) for one in (influence, size))
+        influence, size = sums_by(np.column_stack([influence, size]), speakers).T
     units = len(influence)
     least = LEAST_ERRORS / max(float(np.sum(wrong)), float(np.sum(rival)), 1.0)
     if units < 2:
         return logs[0] - logs[1], max(1.0, least)
     se = math.sqrt(units / (units - 1) * float(np.square(influence).sum()))
-    effective = float(size.sum() ** 2 / np.square(size).sum()) if size.any() else 1.0
-    freedom = max(effective - 1, 1.0)
+    freedom = freedom_of(size[:, None]) if size.any() else 1.0
     probability = 0.5 + _LEVEL / 2
     se *= t_quantile(probability, freedom) / normal_quantile(probability)
     return logs[0] - logs[1], max(se, least)
@@ -94,21 +97,35 @@ def ratio_to(
         dataset: The utterances of the anchor.
 
     Returns:
-        None where nothing was tried, or the anchor's errors by utterance are not known.
+        None if the run has no reference words, or the anchor no errors by utterance.
     """
-    ids = sorted(utterance.id for utterance in dataset.utterances)
-    if len(ids) != len(anchor.utterance_errors) or not sum(r.reference_words for r in results):
+    if len(dataset.utterances) != len(anchor.utterance_errors):
         return None
-    errors = dict(zip(ids, anchor.utterance_errors, strict=True))
+    if not sum(r.reference_words for r in results):
+        return None
     emotion = {u.id: u.reference for u in dataset.utterances}
     ratio, se = log_ratio(
-        [r.substitutions + r.deletions + r.insertions for r in results],
-        [errors[r.utterance][0] for r in results],
+        [r.errors for r in results],
+        errors_on(results, anchor, dataset),
         [r.reference_words for r in results],
         speakers=dataset.speakers_of([r.utterance for r in results]),
         labels=[emotion[r.utterance] for r in results] if dataset.task == "ser" else (),
     )
     return PairedRatio(to=anchor.key, log_ratio=ratio, log_se=se, utterances=len(results))
+
+
+def errors_on(
+    results: Sequence[UtteranceResult], other: Measurement, dataset: Dataset
+) -> list[int]:
+    """Errors of a measurement of a whole data set on the utterances of some results.
+
+    Raises:
+        ValueError: It is not of as many utterances as the data set.
+    """
+    # A measurement has its errors in the order of the utterances' ids.
+    ids = sorted(utterance.id for utterance in dataset.utterances)
+    errors = dict(zip(ids, other.utterance_errors, strict=True))
+    return [errors[r.utterance][0] for r in results]
 
 
 def ratio_between(measured: Measurement, anchor: Measurement) -> PairedRatio | None:

@@ -243,7 +243,7 @@ def speaker_interval(
     log_value = np.log(max(value, floor))
     logs = np.log(np.maximum(_left_out(wrong_by, trials_by), floor))
     spread = _jackknife_se(logs, log_value)
-    reach = _t_quantile(0.5 + level / 2, _freedom(trials_by)) * spread
+    reach = _t_quantile(0.5 + level / 2, freedom_of(trials_by)) * spread
     # Few speakers would reach to millions of insertions a word; none was worse than the worst.
     alone = ratio_error(wrong_by, trials_by)
     top = 0.0 if value <= 1 else np.log(max(value, float(alone.max())))
@@ -261,7 +261,7 @@ def paired_speaker_interval(more: Array, trials: Array, level: float) -> tuple[f
     """Interval of a difference of errors, from sums by speaker of shape ``(speakers, ratios)``."""
     value = float(ratio_error(more.sum(axis=0), trials.sum(axis=0)))
     spread = _jackknife_se(_left_out(more, trials), value)
-    reach = _t_quantile(0.5 + level / 2, _freedom(trials)) * spread
+    reach = _t_quantile(0.5 + level / 2, freedom_of(trials)) * spread
     return value - reach, value + reach
 
 
@@ -312,7 +312,7 @@ def _jackknife_se(left_out: Array, value: float) -> float:
     return float(np.sqrt((count - 1) / count * np.square(left_out - value).sum()))
 
 
-def _freedom(trials: Array) -> float:
+def freedom_of(trials: Array) -> float:
     """Degrees of freedom: as many equal speakers as would weigh the same, less one."""
     sizes = trials.sum(axis=1)
     return max(float(sizes.sum() ** 2 / np.square(sizes).sum()) - 1, 1.0)

@@ -53,7 +53,7 @@ _UNKNOWN_TRIALS = {"wer": 2000.0, "ua": 100.0}
 size or spread: ten minutes of speech, or as many clips."""
 
 _LEAST_ERROR = 1e-9
-"""Error rate below which none was counted: nobody has a thousand million words."""
+"""An error rate below this stands for no errors: counting it would take 10^9 words."""
 
 _NO_WIDTH = 1e-6
 """Relative distance of an end from its estimate, or standard error, that rounding alone makes."""
@@ -261,7 +261,7 @@ def _scored_alike(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
     metric = measurement.metric
-    error = metric.value if metric.name == "wer" else 1 - metric.value
+    error = metric.error
     trials = _trials(measurement)
     if error < _LEAST_ERROR:
         error = LEAST_ERRORS / (trials or 1000)

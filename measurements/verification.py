@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from measurements.anchors import error_of, is_fresh, predicted_ratios
+from measurements.anchors import is_fresh, predicted_ratios
 from measurements.commands import measure_command
 from measurements.datasets import Dataset, DatasetError, open_dataset
 from measurements.fits import FITS
@@ -81,8 +81,8 @@ def create(
         limit: On how many utterances at most.
         max_runs: Real runs at most; one of a configuration that was named or whose weights
             are not looked for, otherwise :data:`MAX_RUNS`.
-        max_seconds: Seconds after which no other run is begun, and the one under way ends behind
-            its batch; the last of 25, 50, 100, .. utterances that were finished are its result.
+        max_seconds: Seconds after which no further run starts and the current one stops after its
+            batch. Its result covers the last completed stage: 25, 50, 100, .. utterances.
         identifier: Its id; a new one when left out.
         here: Whether what is run first has its weights on this machine.
 
@@ -194,10 +194,8 @@ def level_score(predicted: Estimate, measured: Metric) -> Score:
     The interval is of the error on all speech like that; a run sees some utterances of it, so
     its own noise belongs to the comparison.
     """
-    accuracy = measured.name == "ua"
-    error = 1 - measured.value if accuracy else measured.value
-    noise = (measured.se or 0.0) / error if error else 1.0
-    return score(predicted, measured.value, noise, accuracy=accuracy)
+    noise = (measured.se or 0.0) / measured.error if measured.error else 1.0
+    return score(predicted, measured.value, noise, accuracy=measured.name == "ua")
 
 
 def proceed(verification: Verification, store: Store) -> Verification:
@@ -429,9 +427,9 @@ def _compared_with(
     if question.target_error is not None or not rivals:
         rival = None
         own = [m for m in known if m.configuration.model == configuration.model]
-        anchor = min(own or known, key=error_of)
+        anchor = min(own or known, key=lambda m: m.metric.error)
     else:
-        rival = anchor = min(rivals, key=error_of)
+        rival = anchor = min(rivals, key=lambda m: m.metric.error)
     ratios = predicted_ratios(planner, [configuration], anchor, question.level)
     return {
         "rival": None if rival is None else rival.key,

@@ -15,6 +15,7 @@ from measurements import verification_records
 from measurements.evaluation import evaluation_of
 from measurements.progress import Progress
 from measurements.records import Measurement
+from measurements.relative import errors_on
 from measurements.sequential import Stages
 from measurements.store import Store
 from measurements.verification_records import Stopped, Verification
@@ -138,9 +139,10 @@ class Verifying:
         if found.out_of_time:
             return "out of time"
         evaluation = self.stages(number).at(stage)
-        if evaluation.run_batch(index):
-            self._report(evaluation.progress(evaluation.PHASE), found)
-        progress = evaluation.progress()
+        ran = evaluation.run_batch(index)
+        progress = evaluation.progress(evaluation.PHASE)
+        if ran:
+            self._report(progress, found)
         update = {"done": progress.done, "wer_so_far": progress.value}
         verifications.save(self.load().model_copy(update=update), self._store)
         return None
@@ -274,12 +276,9 @@ def settled(verification: Verification, stages: Stages, stage: int, store: Store
     if rival is None:
         theirs = [(question.target_error or 0.0) * count for count in words]
     else:
-        # Errors are in the order of the utterances' ids, of both.
-        ids = sorted(utterance.id for utterance in stages.whole.dataset.utterances)
-        against = dict(zip(ids, rival.utterance_errors, strict=True))
-        theirs = [float(against[r.utterance][0]) for r in results]
+        theirs = [float(count) for count in errors_on(results, rival, stages.whole.dataset)]
     return verdict(
-        [r.substitutions + r.deletions + r.insertions for r in results],
+        [r.errors for r in results],
         theirs,
         words,
         speakers=stages.whole.dataset.speakers_of([r.utterance for r in results]),

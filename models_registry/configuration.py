@@ -237,6 +237,11 @@ class Configuration(BaseModel):
         document = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()
 
+    @property
+    def unbatched(self) -> Configuration:
+        """The same at batch size 1, which has the same errors."""
+        return self.model_copy(update={"batch_size": 1})
+
     def label(self) -> str:
         """A short line that names what differs from the plain model."""
         parts = [self.model, f"window {self.window_s:g} s"]

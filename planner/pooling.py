@@ -112,7 +112,7 @@ def _joined(mean: Observation, runs: Sequence[Observation], *, disagree: bool) -
     configurations = {run.configuration for run in runs}
     configuration = runs[0].configuration
     if len(configurations) > 1:
-        configuration = configuration.model_copy(update={"batch_size": 1})
+        configuration = configuration.unbatched
     counted = [run for run in runs if run.windows is not None]
     number = sum(run.runs for run in runs)
     unit = "words" if configuration.task == "asr" else "clips"

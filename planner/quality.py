@@ -269,10 +269,10 @@ def _by_configuration(
 ) -> dict[Configuration, Observation]:
     """The observation of each configuration, in whatever batches it was made."""
 
-    def alone(observation: Observation) -> Configuration:
-        return observation.configuration.model_copy(update={"batch_size": 1})
+    def unbatched(observation: Observation) -> Configuration:
+        return observation.configuration.unbatched
 
-    return {alone(found): found for found in pooled_by(observations, alone)}
+    return {unbatched(found): found for found in pooled_by(observations, unbatched)}
 
 
 def widened(mean: Array, lower: Array, upper: Array, reach: float | Array) -> tuple[Array, Array]:

@@ -167,7 +167,7 @@ class TranscriptionEvaluation(Evaluation):
         """How far the run is, by what is in the store."""
         results = self.store.utterances(self.key)
         words = sum(r.reference_words for r in results)
-        wrong = sum(r.substitutions + r.deletions + r.insertions for r in results)
+        wrong = sum(r.errors for r in results)
         value = wrong / words if words else None
         return self._progress(phase, len(results), "wer", value, began, first)
 

@@ -202,7 +202,7 @@ def _failure(error: Exception) -> Failure:
 
 def _error(metric: Metric) -> tuple[float, float]:
     """The error that curves are fitted to, and its standard error."""
-    error = metric.value if metric.name == "wer" else 1 - metric.value
+    error = metric.error
     if error <= 0:
         # Half an error, as far as the standard error of none tells how many were tried.
         error = (metric.se or 1e-4) / 2
