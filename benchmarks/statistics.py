@@ -282,7 +282,7 @@ def _prediction(rng: np.random.Generator, times: float) -> tuple[bool, Score]:
     stated = math.hypot(times * CURVE, OWN, COMMON)
     noise = math.hypot(COMMON, OWN)
     before = abs(math.log(measured / level)) <= reach * math.hypot(stated, noise)
-    spread = math.exp(reach * math.hypot(times * CURVE, OWN, OWN))
+    spread = math.exp(reach * math.hypot(times * CURVE, OWN))
     mean = math.exp(shape)
     predicted = Estimate(
         mean=mean,

@@ -14,14 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from measurements.datasets import Dataset
+from measurements.pairing import log_error
 from measurements.records import Measurement, PairedRatio, UtteranceResult
-from measurements.statistics import (
-    LEAST_ERRORS,
-    freedom_of,
-    membership,
-    ratio_error,
-    sums_by,
-)
+from measurements.statistics import LEAST_ERRORS, freedom_of, sums_by
 from planner.arrays import Array
 from planner.evidence import Observation
 from planner.quantiles import normal_quantile, t_quantile
@@ -57,9 +52,7 @@ def log_ratio(
         speakers: Speaker of each.
         labels: Emotion of each; the error is the mean over emotions then.
     """
-    member = membership(labels) if len(labels) else np.ones((len(trials), 1))
-    of = np.asarray(trials, float)[:, None] * member
-    logs, shares = zip(*(_log_error(one, of, member) for one in (wrong, rival)), strict=True)
+    logs, shares = zip(*(log_error(one, trials, labels) for one in (wrong, rival)), strict=True)
     influence = shares[0] - shares[1]
     # A speaker weighs in a ratio of errors as much as the errors on his utterances.
     size: Array = np.asarray(wrong, float) + np.asarray(rival, float)
@@ -74,16 +67,6 @@ def log_ratio(
     probability = 0.5 + _LEVEL / 2
     se *= t_quantile(probability, freedom) / normal_quantile(probability)
     return logs[0] - logs[1], max(se, least)
-
-
-def _log_error(wrong: Sequence[float], of: Array, member: Array) -> tuple[float, Array]:
-    """Log error, at least half an error's, and its derivative by each utterance's weight."""
-    counts, totals = np.asarray(wrong, float)[:, None] * member, of.sum(axis=0)
-    error = max(float(ratio_error(counts.sum(axis=0), totals)), LEAST_ERRORS / float(totals.sum()))
-    tried = totals > 0
-    rates = counts.sum(axis=0)[tried] / totals[tried]
-    derivative = ((counts[:, tried] - rates * of[:, tried]) / totals[tried]).mean(axis=1)
-    return math.log(error), derivative / error
 
 
 def ratio_to(
@@ -156,7 +139,8 @@ def through_ratios(
     """Observations in which runs that ended early have the other's error times their ratio.
 
     The spread of the level is that of both, the other's and the ratio's. What is the
-    configuration's own of it is such that the two differ by the ratio's spread. Such a run is left
+    configuration's own of it is such that the two differ by the ratio's spread, of which the one
+    with fewer errors has more: its variance goes by the inverse of their number. Such a run is left
     out where the other was left out, or where its configuration was measured on all of the
     utterances later. One that ended for its distance from a target, and was compared with no
     other, keeps its level with a wider spread.
@@ -184,21 +168,22 @@ def through_ratios(
             del found[m.key]
             continue
         theirs, se = found[other.key], m.paired.log_se
-        if theirs.paired_se is None:
-            shared = min(se, theirs.log_se) / math.sqrt(2)
-            theirs = replace(theirs, paired_se=shared * theirs.error)
+        times = math.exp(m.paired.log_ratio)
+        least = min(se * math.sqrt(times / (1 + times)), theirs.log_se)
+        if theirs.own_log_se < least or theirs.paired_se is None:
+            theirs = replace(theirs, paired_se=least * theirs.error)
             found[other.key] = theirs
-        error = theirs.error * math.exp(m.paired.log_ratio)
+        error = theirs.error * times
         if m.metric.name == "ua":
             error = min(error, 1.0)
-        apart = math.sqrt(max(se**2 - theirs.own_log_se**2, se**2 / 2))
+        apart = math.sqrt(max(se**2 - theirs.own_log_se**2, se**2 / (1 + times)))
         found[m.key] = replace(
             found[m.key],
             error=error,
             error_se=error * math.hypot(theirs.log_se, se),
             paired_se=error * apart,
             log_sds=None,
-            provenance=f"{m.provenance}; {math.exp(m.paired.log_ratio):.3g} times the error of"
+            provenance=f"{m.provenance}; {times:.3g} times the error of"
             f" {other.configuration.label()}, by {m.paired.utterances} utterances of both",
         )
     return found

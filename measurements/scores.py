@@ -27,7 +27,7 @@ class PredictedRatio(Record):
         measurement: Key of its measurement.
         predicted: The ratio; of UA that of the errors, 1 - UA.
         log_se: Standard error of the other's log error, without what everything measured on the
-            same speech shares, as it is part of ``predicted``.
+            same speech shares.
     """
 
     to: Configuration
@@ -115,17 +115,13 @@ def score(
 def ratio_score(predicted: PredictedRatio, measured: PairedRatio) -> Score:
     """Scores a predicted ratio by the ratio on the same utterances.
 
-    The noise of the other's level is in the spread of the ratio that was predicted, once of its
-    own and once of what follows from it, and that is what a pair of runs on these utterances is
-    expected to have. So it is not added again.
+    The ratio was predicted over the error that was observed of the other, so that the other's
+    noise is known. What is added to the prediction's spread is the rest of the pair's noise, half
+    of its variance at least.
     """
-    return score(
-        predicted.predicted,
-        math.exp(measured.log_ratio),
-        measured.log_se,
-        to=predicted.to,
-        known=math.sqrt(2) * predicted.log_se,
-    )
+    variance = measured.log_se**2
+    noise = math.sqrt(max(variance - predicted.log_se**2, variance / 2))
+    return score(predicted.predicted, math.exp(measured.log_ratio), noise, to=predicted.to)
 
 
 def _reach(end: float, level: float, noise: float, known: float) -> float:

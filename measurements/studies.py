@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from measurements.catalogue import catalogue
 from measurements.datasets import Dataset, DatasetError
 from measurements.devices import LOCAL, former_id, local_device
-from measurements.pairing import shared_removed
+from measurements.pairing import PairedSpread, paired_spreads
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
 from measurements.records import Measurement, Metric
 from measurements.relative import through_ratios
 from measurements.runtime_memory import runtime_memory
 from measurements.scoring import normaliser_of
-from measurements.statistics import LEAST_ERRORS, counts_se
+from measurements.statistics import CLUMPED, LEAST_ERRORS, counts_se
 from models_registry import MODELS, UnknownNameError, WhisperArchitecture
 from models_registry.configuration import Task
 from models_registry.devices import DEVICES
@@ -44,6 +44,9 @@ DEFAULT_STUDY: dict[Task, str] = {
 }
 
 DEMO_STUDY = "asr-demo"
+
+OTHER_SPEECH = ", other speech"
+"""Ends the name of the study of what the catalogue has of a data set's other speech."""
 
 _WORDS_OF_AN_UTTERANCE = 10
 """Of a WER that is known with its number of utterances alone."""
@@ -157,17 +160,10 @@ def evidence_for(
     others = {m.study for m in known} | ({DEMO_STUDY} if task == "asr" else set())
     if name not in others:
         raise _not_answerable(task, study_of(store, name), sorted(others))
-    paired = shared_removed(known)
-    observations = {m.key: _observation(m, paired.get(m.key)) for m in known}
     return Evidence(
         task=task,
         study=name,
-        observations=tuple(
-            pooled_by(
-                through_ratios(known, observations).values(),
-                lambda observation: (observation.study, observation.configuration),
-            )
-        ),
+        observations=observations_of(known),
         workload=_workload(task, name, [m for m in known if m.study == name]),
         devices=device_evidence([*known, *all_device_timings(store)], probed=device),
         runtimes=runtime_memory(),
@@ -178,6 +174,31 @@ def evidence_for(
         ),
         here=local_device().id,
         language=_language([m for m in known if m.study == name]),
+    )
+
+
+def observations_of(
+    measurements: Sequence[Measurement], own: Container[str] = ()
+) -> tuple[Observation, ...]:
+    """What the planner is given of measurements, one observation a study and configuration.
+
+    Speech that a store has measured is a sample of its data set. What the catalogue has of other
+    speech of the same name is another sample, and a study of its own.
+
+    Args:
+        measurements: Of one task.
+        own: Keys of those that are the store's own.
+    """
+    spreads = paired_spreads(measurements)
+    studies = _samples(measurements, own)
+    observations = {
+        m.key: _observation(m, spreads.get(m.key), studies[m.key]) for m in measurements
+    }
+    return tuple(
+        pooled_by(
+            through_ratios(measurements, observations).values(),
+            lambda observation: (observation.study, observation.configuration),
+        )
     )
 
 
@@ -259,7 +280,21 @@ def _scored_alike(measurements: Sequence[Measurement]) -> list[Measurement]:
     return [m for m in measurements if run(m) not in again or current(m)]
 
 
-def _observation(measurement: Measurement, paired_log_se: float | None) -> Observation:
+def _samples(measurements: Sequence[Measurement], own: Container[str]) -> dict[str, str]:
+    """The study of each measurement, by key: another one for the catalogue's other speech."""
+    speech: dict[str, set[str | None]] = {}
+    for m in measurements:
+        if m.key in own and m.dataset.fingerprint is not None:
+            speech.setdefault(m.study, set()).add(m.dataset.fingerprint)
+    return {
+        m.key: m.study
+        if m.key in own or m.dataset.fingerprint in speech.get(m.study, {m.dataset.fingerprint})
+        else f"{m.study}{OTHER_SPEECH}"
+        for m in measurements
+    }
+
+
+def _observation(measurement: Measurement, paired: PairedSpread | None, study: str) -> Observation:
     metric = measurement.metric
     error = metric.error
     trials = _trials(measurement)
@@ -270,16 +305,20 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
     if stated is not None:
         se = error * sum(stated) / 2
     told = se is not None
+    if se is not None and stated is None and trials and measurement.utterance_errors:
+        # A standard error is relative to the mean of what the counts allow: of few errors it is
+        # more than was counted.
+        se *= error / (error + LEAST_ERRORS * CLUMPED / trials)
     if se is None and (trials or measurement.source == "measured"):
         # Of a published rate without a size, see UNKNOWN_SE.
         counted = trials or _UNKNOWN_TRIALS[metric.name]
         se = counts_se(error, counted, shares=metric.name == "ua")
-    paired_se = None if paired_log_se is None else paired_log_se * error
-    if measurement.source == "published" and se is not None and not told:
+    paired_se = None if paired is None else paired.log_se * error
+    if paired is None and se is not None and (measurement.source == "measured" or not told):
         paired_se = _USUALLY_OWN * se
     return Observation(
         key=measurement.key,
-        study=measurement.study,
+        study=study,
         configuration=measurement.configuration,
         error=error,
         error_se=se,
@@ -291,6 +330,10 @@ def _observation(measurement: Measurement, paired_log_se: float | None) -> Obser
         log_sds=stated,
         trials=trials,
         speech=measurement.dataset.fingerprint,
+        deviations=None if paired is None else paired.deviations,
+        corpus=measurement.study,
+        language=measurement.dataset.language,
+        synthetic=measurement.dataset.synthetic,
     )
 
 

@@ -29,6 +29,8 @@ class Estimate(Answer):
         basis: What it rests on.
         source: ``measured``, ``published`` or ``predicted``.
         provenance: Where it comes from, in one line.
+        observed: What was observed itself, of a WER or UA that was: the estimate is drawn towards
+            the curve as far as the observation is noisy.
     """
 
     mean: float
@@ -39,6 +41,7 @@ class Estimate(Answer):
     basis: Basis
     source: Literal["measured", "published", "predicted"]
     provenance: str
+    observed: float | None = None
 
 
 class ComponentFlops(Answer):

@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from models_registry.architectures import FRAMES_PER_SECOND
+from models_registry import MODELS
+from models_registry.architectures import FRAMES_PER_SECOND, WhisperArchitecture
 from models_registry.configuration import Task
 from planner.arrays import Array, Index, Labels, distinct
 from planner.lattice import Lattice
 
 FULL_WINDOW_S = 30.0
-STUDY_SD = {"asr": 0.5, "ser": 0.7}
+CORPUS_SD = {"asr": 0.4, "ser": 0.5}
+STUDY_SD = {"asr": 0.3, "ser": 0.5}
+SPEECH_SD = 0.5
+LANGUAGES_SD = 0.15
 MODEL_SD = {"asr": 0.15, "ser": 0.25}
 PRECISION_SD = 0.1
 WINDOWING_SD = 0.1
 ADAPTER_SD = 0.2
 DEPTH_SD = 0.3
 READOUT_SD = 0.1
-"""Spread of offsets in log error: a study can be twice as hard as another, a model
+"""Spread of offsets in log error: a corpus can be twice as hard as another, and a sample of its
+speakers half as hard again as all of them. What a model does on speech that is not read English
+may be anything; models of English alone differ from multilingual ones by a seventh. A model
 strays from its size's curve by a seventh, a precision or a ladder of windows costs
 about a tenth, an adapter moves a fifth. Emotions: of the catalogue's corpora one has three
 times the errors of another, encoders differ by a fifth to a half on the same one, and some
 layer of an encoder is a third better than another."""
+
+MISFIT_SHARES: Mapping[Task, Mapping[str, tuple[float, float, float]]] = {
+    "asr": {
+        "model": (0.0, 0.1, 0.35),
+        "kind": (0.0, 0.08, 0.17),
+        "configuration": (0.15, 0.0, 0.15),
+    },
+    "ser": {
+        "model": (0.0, 0.0, 0.05),
+        "kind": (0.0, 0.12, 0.13),
+        "configuration": (0.0, 0.45, 0.25),
+    },
+}
+"""Shares of the variance of what curves miss: of a model, a kind (:func:`kinds_of`) and a
+configuration, each common to all speech, to a corpus, and of a study's speech alone. Rounded from
+maximum likelihood on the built-in measurements, each study's speakers in two halves at random, with
+four seeds: ``python -m benchmarks.components``."""
+
+SLOPE_SDS: Mapping[Task, tuple[float, float]] = {"asr": (0.1, 0.2), "ser": (0.3, 0.1)}
+"""Standard deviations of a corpus' and of a study's slope, by the same command: where speech is
+harder, log errors of two configurations lie closer together, or further apart."""
 
 
 def axes_of(lattice: Lattice) -> dict[str, Array]:
@@ -64,7 +91,10 @@ def axes_of(lattice: Lattice) -> dict[str, Array]:
 def group_sd(task: Task) -> dict[str, float]:
     """Spread of the offsets in log error: of studies, and by factor of :func:`groups_of`."""
     return {
+        "corpus": CORPUS_SD[task],
         "study": STUDY_SD[task],
+        "speech": SPEECH_SD,
+        "languages": LANGUAGES_SD,
         "model": MODEL_SD[task],
         "precision": PRECISION_SD,
         "windowing": WINDOWING_SD,
@@ -82,6 +112,11 @@ def groups_of(lattice: Lattice) -> dict[str, Labels]:
     labels = lattice.labels
     groups = {"model": labels["model"], "precision": labels["precision"]}
     if lattice.task == "asr":
+        english = [_english_only(name) for name in labels["model"].names]
+        groups["languages"] = _named(
+            [np.array(english, dtype=np.int64)[labels["model"].codes]],
+            lambda alone: "English only" if alone else "multilingual",
+        )
         ladder = labels["window_policy"].mask("ladder")
         silence = np.where(ladder, lattice.silence_s, -1.0)
         groups["windowing"] = _named(
@@ -100,6 +135,36 @@ def groups_of(lattice: Lattice) -> dict[str, Labels]:
         )
         groups["readout"] = labels["readout"]
     return groups
+
+
+def kinds_of(lattice: Lattice) -> Labels:
+    """Labels of configurations that differ in numbers along the axes alone.
+
+    A reduction of tokens at the stem, inside the encoder and at its output are of different kinds.
+    """
+    numbers, last = lattice.numbers, lattice.last_layer
+    layer = numbers["reduction_layer"]
+    place = np.where(layer == 0, 1, np.where(layer < last, 2, 3))
+    place = np.where(numbers["token_stride"] > 1, place, 0)
+    policies = lattice.labels["window_policy"]
+    groups = groups_of(lattice)
+    names = [groups[name].names for name in groups]
+
+    def name(*codes: float) -> str:
+        own = [known[int(code)] for known, code in zip(names, codes, strict=False)]
+        return " | ".join([*own, policies.names[int(codes[-2])], _PLACES[int(codes[-1])]])
+
+    return _named([*(labels.codes for labels in groups.values()), policies.codes, place], name)
+
+
+_PLACES = ("all tokens", "reduced at the stem", "reduced inside", "reduced at the output")
+
+
+def _english_only(model: str) -> bool:
+    architecture = MODELS.get(model)
+    return isinstance(architecture, WhisperArchitecture) and (
+        architecture.english_only or not architecture.multilingual
+    )
 
 
 def _named(columns: Sequence[Array | Index], name: Callable[..., str]) -> Labels:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models_registry import MODELS
 from models_registry.configuration import Configuration, Task
 from models_registry.languages import ENGLISH, language_refusal
+from planner.arrays import Array
 from planner.device.evidence import DeviceEvidence
 from planner.device.memory import RuntimeMemory
 from planner.workload import DEFAULT_WORKLOAD, Workload
@@ -18,6 +19,29 @@ METRIC_OF: Mapping[Task, Literal["wer", "ua"]] = {"asr": "wer", "ser": "ua"}
 UNKNOWN_SE = 0.03
 """Standard error, as a share of the error, of a figure published without one and without the size
 of its test set: that of some thousand words or clips, as papers have."""
+
+
+class Speech(NamedTuple):
+    """Which speech rows are of.
+
+    Attributes:
+        study: Name of the study.
+        corpus: Name of the data set that the study's speech is a sample of.
+        language: Language code.
+        synthetic: Whether a synthesiser made it.
+    """
+
+    study: str
+    corpus: str
+    language: str = ENGLISH
+    synthetic: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What it is if it is not read English; empty if it is."""
+        if self.synthetic:
+            return f"synthesised {self.language}"
+        return "" if self.language == ENGLISH else self.language
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,13 @@ class Observation:
             stated and reaches further to one side.
         trials: Words or clips that the error was counted over, where known.
         speech: Fingerprint of the speech, where known; the same speech is no second sample.
+        deviations: By speaker, what the configuration's log error deviates by from what all that
+            were measured on the same speech share; the sampling covariance of two of them is the
+            inner product of theirs. None where errors by utterance are not known.
+        corpus: Name of the data set that the study's speech is a sample of; the study's where
+            left out.
+        language: Language code of the speech.
+        synthetic: Whether a synthesiser made the speech.
         runs: Measurements that were pooled in it.
         disagree: Whether they differ by more than their noise.
     """
@@ -60,6 +91,15 @@ class Observation:
     speech: str | None = None
     runs: int = 1
     disagree: bool = False
+    deviations: Array | None = field(default=None, compare=False, repr=False)
+    corpus: str | None = None
+    language: str = ENGLISH
+    synthetic: bool = False
+
+    @property
+    def of(self) -> Speech:
+        """Its speech."""
+        return Speech(self.study, self.corpus or self.study, self.language, self.synthetic)
 
     @property
     def log_se(self) -> float:
@@ -102,6 +142,12 @@ class Evidence:
     def in_study(self) -> tuple[Observation, ...]:
         """Observations of the study itself."""
         return tuple(o for o in self.observations if o.study == self.study)
+
+    @property
+    def speech(self) -> Speech:
+        """The study's speech."""
+        synthetic = any(o.synthetic for o in self.in_study)
+        return Speech(self.study, self.study, self.language, synthetic)
 
     def unspoken(self, model: str) -> str | None:
         """Why a model can't transcribe the study's language; None if it can, and in SER."""

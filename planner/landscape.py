@@ -171,7 +171,7 @@ def quality_estimate(quality: Quality, row: int, metric: str) -> Estimate:
     low, mid, high = quality.lower[row], quality.mean[row], quality.upper[row]
     if metric == "ua":
         low, mid, high = 1 - high, 1 - mid, 1 - low
-    basis = quality.basis_of(row)
+    basis, raw = quality.basis_of(row), quality.raw_error(row)
     return Estimate(
         mean=float(mid),
         lower=float(low),
@@ -181,4 +181,5 @@ def quality_estimate(quality: Quality, row: int, metric: str) -> Estimate:
         basis=basis,
         source=basis if basis in ("measured", "published") else "predicted",
         provenance=quality.provenance(row),
+        observed=1 - raw if raw is not None and metric == "ua" else raw,
     )

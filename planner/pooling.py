@@ -75,6 +75,7 @@ def pooled(runs: Sequence[Observation]) -> Observation:
         log_sds=None,
         trials=sum(s.trials or 0 for s in samples) if all(s.trials for s in samples) else None,
         speech=None,
+        deviations=None,
     )
     return _joined(mean, runs, disagree=disagree)
 
@@ -104,6 +105,7 @@ def _averaged(same: Sequence[Observation]) -> Observation:
         paired_se=float(np.sqrt(np.mean(np.square(paired)) + moved)) if paired else None,
         log_sds=None,
         trials=max((run.trials or 0 for run in same), default=0) or None,
+        deviations=None,
     )
 
 

@@ -12,14 +12,16 @@ import numpy as np
 
 from models_registry.configuration import Configuration, Task
 from planner.arrays import Array, Draws, Index, Labels, Mask, distinct
-from planner.axes import axes_of, group_sd, groups_of
+from planner.axes import CORPUS_SD, STUDY_SD, axes_of, group_sd, groups_of
 from planner.curves import ScalingModel, fit
 from planner.curves.stored import FORMAT, Fits
 from planner.errors import InsufficientDataError
-from planner.evidence import Evidence, Observation
+from planner.evidence import Evidence, Observation, Speech
 from planner.lattice import Lattice
 from planner.pooling import pooled_by
 from planner.quantiles import normal_quantile
+from planner.residuals import Residuals, nearest
+from planner.words import metric_value
 
 Basis = Literal["measured", "published", "interpolated", "extrapolated"]
 BASES: tuple[Basis, ...] = get_args(Basis)
@@ -50,7 +52,10 @@ class Quality:
         basis: What each rests on.
         fitted: Where a prediction comes from, in one line.
         observed: Where those come from that were observed, by place.
+        raw: Errors of those as they were observed, by place.
         measured: Rows that the study measured itself.
+        common: Log errors that all rows have more in each draw since other speech is harder,
+            shape ``(draws,)``.
     """
 
     mean: Array
@@ -62,7 +67,9 @@ class Quality:
     basis: Labels
     fitted: str
     observed: Mapping[int, str]
+    raw: Mapping[int, float]
     measured: Mask
+    common: Array
 
     def draws_of(self, rows: int | Index) -> Draws:
         """Joint draws of a row, shape ``(draws,)``, or of some, shape ``(rows, draws)``."""
@@ -78,6 +85,10 @@ class Quality:
         """What a row rests on."""
         return self.basis[row]  # type: ignore[return-value]
 
+    def raw_error(self, row: int) -> float | None:
+        """Error of a row as it was observed; None if it was not."""
+        return self.raw.get(int(self.place[row]))
+
     def provenance(self, row: int) -> str:
         """Where a row comes from, in one line."""
         return self.observed.get(int(self.place[row]), self.fitted)
@@ -87,8 +98,10 @@ class QualityModel:
     """Curves over all studies of a task, answering for one of them.
 
     Studies and models each carry an offset, so sources meet without being mixed.
-    A configuration that the study itself has observed is answered with that
-    observation; nothing is smoothed over it.
+    What curves miss is a sum of random effects (:mod:`planner.residuals`): a configuration that
+    the study has observed is drawn towards its curve as far as its noise goes, and its neighbours
+    follow it. Observations with an interval that was stated, runs that disagree with one another,
+    and configurations that the axes do not describe are answered as they were observed.
 
     Args:
         evidence: What was observed.
@@ -104,6 +117,11 @@ class QualityModel:
         self._evidence = evidence
         self._seed = seed
         self._observed = _by_configuration(evidence.in_study)
+        self._as_observed = {
+            configuration: o
+            for configuration, o in self._observed.items()
+            if o.log_sds is not None or o.disagree or not on_the_axes(configuration)
+        }
         usable = tuple(o for o in evidence.observations if on_the_axes(o.configuration))
         known = {configuration.model for configuration in self._observed}
         if not self._observed and not usable:
@@ -112,8 +130,16 @@ class QualityModel:
                 measure=[{"task": evidence.task}],
             )
         self.curves = curves_of(evidence.task, usable, fits=fits)
-        self._common_sd = _common_sd(evidence.in_study)
+        self._common_sd = _common_sd(evidence.in_study, evidence.task)
         self._known_models = known | {o.configuration.model for o in usable}
+        rows = nearest(usable, evidence.study)
+        self._residuals = Residuals(
+            rows,
+            evidence.task,
+            evidence.study,
+            self._curves_at(rows),
+            self.curves.inflation * self.curves.misfit_sd,
+        )
         self._drawn: WeakValueDictionary[tuple[bytes, int], Draws] = WeakValueDictionary()
 
     def predict(self, lattice: Lattice, *, level: float, draws: int) -> Quality:
@@ -126,28 +152,40 @@ class QualityModel:
         """
         alone, row_of = lattice.alone
         axes, groups = axes_of(alone), groups_of(alone)
-        first, place = distinct([*axes.values(), *(g.codes for g in groups.values())])
+        effects = self._residuals.effects(alone)
+        first, place = distinct(
+            [*axes.values(), *(g.codes for g in groups.values()), effects.place]
+        )
         axes = {name: column[first] for name, column in axes.items()}
-        factors = {
-            "study": Labels(np.zeros(len(first), dtype=np.int64), (self._evidence.study,)),
-            **{name: labels.take(first) for name, labels in groups.items()},
-        }
+        effects = effects.take(first)
+        factors = _factors(
+            self._evidence.task,
+            {name: labels.take(first) for name, labels in groups.items()},
+            (self._evidence.speech,),
+            np.zeros(len(first), dtype=np.int64),
+        )
         known = sorted(self._observed, key=lambda configuration: configuration.key)
-        here = [
+        seen = [
             (self._observed[configuration], row)
             for configuration, row in zip(known, alone.rows_of(known).tolist(), strict=True)
             if row >= 0
         ]
+        here = [(o, row) for o, row in seen if o.configuration.unbatched in self._as_observed]
         top = 1.0 if self._evidence.task == "ser" else np.inf
         # Neither levels nor batch sizes change the draws, and they are most of what is kept.
         key = hashlib.sha256(alone.hashes.tobytes()).digest(), draws
         joint = self._drawn.get(key)
+        rng = np.random.default_rng((self._seed, draws))
+        common = self._common_sd * rng.standard_normal(draws)
         if joint is None:
             joint = np.empty((len(first) + len(here), draws), np.float32)
-            rng = np.random.default_rng((self._seed, draws))
-            common = self._common_sd * rng.standard_normal(draws)
             predictive = self.curves.at(
-                axes, groups=factors, into=joint[: len(first)], shared=common, seed=self._seed
+                axes,
+                groups=factors,
+                into=joint[: len(first)],
+                shared=common,
+                effects=effects,
+                seed=self._seed,
             )
             for own, (observation, _) in zip(joint[len(first) :], here, strict=True):
                 own[:] = self._draws_of(observation, draws, common)
@@ -155,7 +193,7 @@ class QualityModel:
                 np.minimum(joint, top, out=joint)
             self._drawn[key] = joint
         else:
-            predictive = self.curves.at(axes, groups=factors)
+            predictive = self.curves.at(axes, groups=factors, effects=effects)
         median, lower, upper = predictive.interval(level)
         reach = normal_quantile(0.5 + level / 2)
         lower, upper = widened(median, lower, upper, reach * self._common_sd)
@@ -166,14 +204,20 @@ class QualityModel:
         mean, lower, upper = mean[place], lower[place], upper[place]
 
         observed: dict[int, str] = {}
+        raw: dict[int, float] = {}
+        for observation, row in seen:
+            codes[row] = BASES.index(observation.source)
+            value = metric_value(self._evidence.task, observation.error)
+            observed[int(place[row])] = f"{value} observed, {observation.provenance}"
+            raw[int(place[row])] = observation.error
         for number, (observation, row) in enumerate(here, len(first)):
             below, above, shared = self._spread(observation)
             mean[row] = observation.error
             lower[row] = observation.error * np.exp(-reach * np.hypot(below, shared))
             upper[row] = observation.error * np.exp(reach * np.hypot(above, shared))
             place[row] = number
-            codes[row] = BASES.index(observation.source)
             observed[number] = observation.provenance
+            raw[number] = observation.error
         return Quality(
             np.minimum(mean, top)[row_of],
             np.minimum(lower, top)[row_of],
@@ -184,8 +228,19 @@ class QualityModel:
             Labels(codes[row_of], BASES),
             f"curves over {self.curves.observed.rows} observations",
             observed,
+            raw,
             codes[row_of] == BASES.index("measured"),
+            common,
         )
+
+    def _curves_at(self, observations: Sequence[Observation]) -> Array:
+        """Log errors of observed rows by each bagged curve, shape ``(rows, bags)``."""
+        axes, factors = _design(self._evidence.task, observations)
+        return self.curves.curves(axes, groups=factors).T
+
+    def observed(self, configuration: Configuration) -> Observation | None:
+        """What the study has observed of a configuration, in batches of any size."""
+        return self._observed.get(configuration.unbatched)
 
     def _draws_of(self, observation: Observation, draws: int, common: Array) -> Array:
         """Draws of an observation, the same whatever is asked for beside it.
@@ -210,7 +265,11 @@ class QualityModel:
         Of one that was never paired with the others, or of several runs, all of the spread is
         known, which the study's common one is a part of.
         """
-        if observation.paired_se is not None and observation.runs == 1:
+        if (
+            observation.log_sds is None
+            and observation.paired_se is not None
+            and observation.runs == 1
+        ):
             return observation.own_log_se, observation.own_log_se, self._common_sd
         total = observation.log_sds or (observation.log_se, observation.log_se)
         shared = min(self._common_sd, _MOST_SHARED * min(total))
@@ -233,11 +292,9 @@ def curves_of(
         InsufficientDataError: Too few observations.
     """
     usable = [o for o in observations if on_the_axes(o.configuration)]
-    lattice = Lattice.of([o.configuration for o in usable], task)
-    axes, groups = axes_of(lattice), groups_of(lattice)
+    axes, labels = _design(task, usable)
     error = np.array([o.error for o in usable])
     error_se = np.array([o.own_log_se * o.error for o in usable])
-    labels: dict[str, Labels] = {"study": Labels.read([o.study for o in usable]), **groups}
     spreads = group_sd(task)
     digest = hashlib.sha256(repr((FORMAT, task, seed, list(axes), list(labels), spreads)).encode())
     for column in (*axes.values(), error, error_se):
@@ -264,6 +321,43 @@ def curves_of(
     return kept.get(digest.hexdigest(), make)
 
 
+def _design(
+    task: Task, observations: Sequence[Observation]
+) -> tuple[dict[str, Array], dict[str, Labels]]:
+    """Axes and labels of observed rows, all of which the axes describe."""
+    lattice = Lattice.of([o.configuration for o in observations], task)
+    kinds = {speech: n for n, speech in enumerate(dict.fromkeys(o.of for o in observations))}
+    place = np.array([kinds[o.of] for o in observations], dtype=np.int64)
+    return axes_of(lattice), _factors(task, groups_of(lattice), tuple(kinds), place)
+
+
+def _factors(
+    task: Task, groups: Mapping[str, Labels], speech: Sequence[Speech], place: Index
+) -> dict[str, Labels]:
+    """Labels of rows by factor.
+
+    Models may do other things on speech that is not read English, so that each has an offset
+    there: it says nothing of English then but how the error moves along the axes.
+
+    Args:
+        task: Their task.
+        groups: Labels of the configurations.
+        speech: Kinds of speech.
+        place: Which of them each row is of.
+    """
+    factors = {
+        "study": Labels(place, tuple(s.study for s in speech)),
+        "corpus": Labels.of([s.corpus for s in speech]).take(place),
+        **groups,
+    }
+    if task == "asr":
+        models = groups["model"]
+        names = [s.kind and f"{model} on {s.kind}" for s in speech for model in models.names]
+        labels = Labels.of(names)
+        factors["speech"] = labels.take(place * len(models.names) + models.codes)
+    return factors
+
+
 def _by_configuration(
     observations: Sequence[Observation],
 ) -> dict[Configuration, Observation]:
@@ -281,19 +375,24 @@ def widened(mean: Array, lower: Array, upper: Array, reach: float | Array) -> tu
     return mean * np.exp(-np.hypot(down, reach)), mean * np.exp(np.hypot(up, reach))
 
 
-def _common_sd(observations: Sequence[Observation]) -> float:
+def _common_sd(observations: Sequence[Observation], task: Task) -> float:
     """Spread of log error that everything measured on a study's speech shares.
 
     The speech is a sample; another sample would move all of it up or down. It
     widens every interval and cancels between configurations. Where none was paired with another,
     it is what runs of one configuration on several samples disagreed by, if most have such.
+    However small a sample is, less is never known of a study than of one that was not measured:
+    the sample's variance and that of studies add up by their inverses.
     """
     shared = [
         o.log_se**2 - o.own_log_se**2
         for o in observations
         if o.paired_se is not None and o.runs == 1
     ] or [o.log_se**2 - o.own_log_se**2 for o in observations]
-    return float(np.sqrt(max(np.median(shared), 0.0))) if shared else 0.0
+    if not shared or np.median(shared) <= 0:
+        return 0.0
+    of_studies = CORPUS_SD[task] ** 2 + STUDY_SD[task] ** 2
+    return float(1 / np.sqrt(1 / np.median(shared) + 1 / of_studies))
 
 
 def on_the_axes(configuration: Configuration) -> bool:

@@ -231,18 +231,26 @@ class Planner:
     ) -> list[Estimate]:
         """Predicted errors of configurations over that of another, on the same recordings.
 
-        What the study's speech has in common for all of them is part of neither.
+        Where the study has observed the other, it is over the error that was observed: the
+        prediction knows how far that is from what its curve says.
         """
         refuse_unspoken(self.evidence, configurations)
         lattice = Lattice.of([*dict.fromkeys([*configurations, to])], self.evidence.task)
         quality = self.quality.predict(lattice, level=level, draws=DRAWS)
         place = {configuration: row for row, configuration in enumerate(lattice)}
-        base = np.log(quality.draws_of(place[to]))
+        observed = self.quality.observed(to)
+        base = (
+            np.log(quality.draws_of(place[to]))
+            if observed is None
+            else quality.common + np.log(observed.error)
+        )
         tail = (1 - level) / 2
         found = []
         for configuration in configurations:
             row = place[configuration]
             logs = np.log(quality.draws_of(row)) - base
+            if configuration == to:
+                logs = np.zeros_like(logs)
             lower, mean, upper = np.exp(
                 [np.quantile(logs, tail), logs.mean(), np.quantile(logs, 1 - tail)]
             )

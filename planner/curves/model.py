@@ -13,7 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from planner.arrays import Array, Draws, Labels
 from planner.curves.data import GroupFactor
 from planner.curves.form import Design, Form
-from planner.curves.predictive import JointDraws, Prediction, Predictive, middle_and_spread
+from planner.curves.predictive import (
+    Effects,
+    JointDraws,
+    Prediction,
+    Predictive,
+    middle_and_spread,
+)
 from planner.curves.summary import FitSummary, summarise
 from planner.errors import InvalidDataError
 
@@ -77,6 +83,7 @@ class ScalingModel:
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
         into: Draws | None = None,
         shared: Array | None = None,
+        effects: Effects | None = None,
         seed: int = 0,
     ) -> Predictive:
         """The predictive distribution of some rows, and joint draws from it.
@@ -93,6 +100,7 @@ class ScalingModel:
             into: Filled with draws, shape ``(rows, draws)``.
             shared: Log errors that all rows have more in each draw, shape ``(draws,)``; they
                 are the draws' alone.
+            effects: What is known of what the form misses, in place of its spread.
             seed: The draws' seed.
 
         Raises:
@@ -103,14 +111,20 @@ class ScalingModel:
         beyond = self._beyond(design)
         # Rows held out tell what curves miss, nothing of labels and of axes beyond all rows.
         by_rule = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1)
-        rest_sd = np.sqrt(by_rule + (self.inflation * self.misfit_sd) ** 2)
-        centre, curve_sd = np.empty(design.rows), np.empty(design.rows)
-        draws = None if into is None else JointDraws.of(self, design, into, shared, seed)
+        misfit = 0.0 if effects is not None else (self.inflation * self.misfit_sd) ** 2
+        shared_sd = np.sqrt(by_rule + misfit)
+        centre, curve_sd, rest_sd = np.empty(design.rows), np.empty(design.rows), shared_sd.copy()
+        draws = None if into is None else JointDraws.of(self, design, into, shared, effects, seed)
 
         def summarise(part: slice, curves: NDArray[np.float32]) -> None:
+            distance = None
+            if effects is not None:
+                distance = effects.distance(curves)
+                curves = curves + effects.expected(part, distance)
+                rest_sd[part] = np.sqrt(by_rule[part] + effects.variance(part, distance))
             centre[part], curve_sd[part] = middle_and_spread(curves)
             if draws is not None:
-                draws.fill(part, curves, centre[part], rest_sd[part])
+                draws.fill(part, curves, centre[part], shared_sd[part], distance)
 
         self._in_chunks(design, summarise)
         curve_sd *= self.inflation

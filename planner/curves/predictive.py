@@ -46,6 +46,61 @@ def middle_and_spread(curves: NDArray[np.float32]) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, eq=False)
+class Effects:
+    """What is known of the misfit of rows, given curves: an effect and a slope.
+
+    A row's misfit is the effect of its combination of labels, plus the slope times the distance
+    of its log error from a reference: where errors differ by more or by less than curves say.
+
+    Attributes:
+        shift: Expected effect of each combination beyond each bagged refit, and in the last row
+            the expected slope, shape ``(combinations + 1, bags)``.
+        covariance: Of all of them, shape ``(combinations + 1, combinations + 1)``.
+        reference: Log error at which the slope moves nothing.
+        place: Combination of each row.
+    """
+
+    shift: NDArray[np.float32]
+    covariance: Array
+    reference: float
+    place: Index
+
+    def take(self, rows: Index) -> Effects:
+        """Some of the rows."""
+        return Effects(self.shift, self.covariance, self.reference, self.place[rows])
+
+    def distance(self, curves: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distance of rows from the reference, shape ``(rows,)``.
+
+        Args:
+            curves: Log errors by each bagged refit, shape ``(rows, bags)``.
+        """
+        # Every eighth refit is enough to say how far a row is from the reference.
+        middle: NDArray[np.float32] = np.median(curves[:, ::8], axis=1) - np.float32(self.reference)
+        return middle
+
+    def expected(self, part: slice, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Expected misfit of rows beyond each bagged refit, shape ``(rows, bags)``."""
+        expected: NDArray[np.float32] = self.shift[self.place[part]]
+        expected += distance[:, None] * self.shift[-1]
+        return expected
+
+    def variance(self, part: slice, distance: NDArray[np.float32]) -> Array:
+        """Variance of rows' misfit, shape ``(rows,)``."""
+        place = self.place[part]
+        alone, both = np.diag(self.covariance)[place], self.covariance[-1][place]
+        found: Array = alone + distance * (2 * both + distance * self.covariance[-1, -1])
+        return np.maximum(found, 0.0)
+
+    def draws(self, rng: np.random.Generator, count: int) -> Draws:
+        """Joint draws about what is expected, shape ``(combinations + 1, count)``."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        drawn: Draws = (root @ rng.standard_normal((len(root), count))).astype(np.float32)
+        return drawn
+
+
+@dataclass(frozen=True, eq=False)
 class Predictive:
     """The predictive distribution of some rows.
 
@@ -53,7 +108,7 @@ class Predictive:
         model: Whose.
         centre: Median of log error, shape ``(rows,)``.
         curve_sd: Spread of the bagged refits, by the conformal factor.
-        rest_sd: What the form misses, by that factor, labels never seen, and extrapolation.
+        rest_sd: What the form misses, labels never seen, and extrapolation.
         beyond: Rows outside of the observed range.
     """
 
@@ -103,6 +158,8 @@ class JointDraws:
         scale: Of all rows in each draw: the t distribution's heavier tails.
         inflation: Conformal factor on the refits.
         common: Log errors that all rows have more in each draw.
+        effects: Of each combination of rows, where what the form misses is known better than
+            by the group.
     """
 
     errors: Draws
@@ -112,10 +169,17 @@ class JointDraws:
     scale: Draws
     inflation: np.float32
     common: Draws | None
+    effects: tuple[Draws, Index] | None
 
     @classmethod
     def of(
-        cls, model: ScalingModel, design: Design, into: Draws, common: Array | None, seed: int
+        cls,
+        model: ScalingModel,
+        design: Design,
+        into: Draws,
+        common: Array | None,
+        effects: Effects | None,
+        seed: int,
     ) -> JointDraws:
         """Draws of a model's errors.
 
@@ -124,6 +188,7 @@ class JointDraws:
             design: The rows.
             into: Where the draws go, shape ``(rows, draws)``.
             common: Log errors that all rows have more in each draw.
+            effects: What is known of the misfit.
             seed: Their seed.
         """
         rng, draws = np.random.default_rng(seed), into.shape[1]
@@ -139,21 +204,34 @@ class JointDraws:
             np.sqrt(model.freedom / heavy).astype(np.float32),
             np.float32(model.inflation),
             None if common is None else common.astype(np.float32),
+            None if effects is None else (effects.draws(rng, draws), effects.place),
         )
 
-    def fill(self, part: slice, curves: NDArray[np.float32], centre: Array, rest_sd: Array) -> None:
+    def fill(
+        self,
+        part: slice,
+        curves: NDArray[np.float32],
+        centre: Array,
+        shared_sd: Array,
+        distance: NDArray[np.float32] | None,
+    ) -> None:
         """Draws for some rows.
 
         Args:
             part: Which.
             curves: Log errors by each bagged refit, shape ``(rows, bags)``.
             centre: Their medians.
-            rest_sd: Spread of what is not the refits'.
+            shared_sd: Spread of what is shared by a group's rows.
+            distance: Distances from the effects' reference, if there are effects.
         """
-        middle, sd = (column.astype(np.float32)[:, None] for column in (centre, rest_sd))
+        middle, sd = (column.astype(np.float32)[:, None] for column in (centre, shared_sd))
         errors = self.errors[part]
         np.take(self.inflation * (curves - middle), self.picked, axis=1, out=errors)
         errors += sd * self.shared[self.label[part]]
+        if self.effects is not None:
+            drawn, place = self.effects
+            errors += drawn[place[part]]
+            errors += distance[:, None] * drawn[-1]  # type: ignore[index]
         errors *= self.scale
         errors += middle
         if self.common is not None:

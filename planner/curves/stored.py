@@ -14,7 +14,7 @@ from planner.curves.form import Design, Form, Term
 from planner.curves.model import ScalingModel
 from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE
 
-FORMAT = 4
+FORMAT = 5
 """Of the documents, and of what fits come to: raised when a fit would come out otherwise."""
 
 _KEPT = 16

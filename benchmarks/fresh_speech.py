@@ -1,0 +1,168 @@
+"""Predictions for speakers whom no fit has seen, beside what was measured on them.
+
+``python -m benchmarks.fresh_speech [--splits 6] [--seed 0]``
+
+Speakers of the built-in measurements are held out whole. Everything measured on the other speakers
+is known; on those held out one configuration is measured, the anchor. The errors of other
+configurations relative to the anchor's are predicted, and then compared with the relative errors
+on the held-out speakers' utterances. The 90 % interval is that of the prediction, widened by the
+noise of the comparison, as a verification judges it (:func:`measurements.scores.ratio_score`).
+
+In SER a clip was classified by a head that was trained on all other speakers of its corpus, the
+other held-out speakers among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.tables import markdown
+from measurements.catalogue import catalogue
+from measurements.coverage import clopper_pearson
+from measurements.evaluation.base import metric_from
+from measurements.records import Measurement
+from measurements.relative import ratio_between
+from measurements.scores import PredictedRatio, Score, ratio_score
+from measurements.scoring import WordErrors, unweighted_accuracy, word_error_rate
+from measurements.studies import observations_of
+from models_registry import Configuration
+from models_registry.configuration import Task
+from planner.evidence import Evidence
+from planner.quality import on_the_axes
+from planner.recommend import Planner
+
+LEVEL = 0.90
+CELLS: dict[Task, int] = {"asr": 10, "ser": 8}
+"""Configurations that are predicted for each set of held-out speakers."""
+
+_LEAST_SPEAKERS = 3
+_SHARE = 3
+"""A third of the speakers is held out, and three at least."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A configuration that was predicted for held-out speakers, and then measured on them."""
+
+    study: str
+    configuration: Configuration
+    score: Score
+
+    @property
+    def log_error(self) -> float:
+        """Log ratio measured minus predicted."""
+        return float(np.log(self.score.measured / self.score.predicted.mean))
+
+
+def of_speakers(m: Measurement, speakers: Container[str]) -> Measurement:
+    """What a measurement would be on the utterances of some of its speakers."""
+    rows = [row for row, who in enumerate(m.speakers) if who in speakers]
+    errors = tuple(m.utterance_errors[row] for row in rows)
+    who = tuple(m.speakers[row] for row in rows)
+    labels = tuple(m.labels[row] for row in rows) if m.labels else ()
+    if m.metric.name == "wer":
+        words = [WordErrors(wrong, 0, 0, of) for wrong, of in errors]
+        interval = word_error_rate(words, speakers=who)
+    else:
+        interval = unweighted_accuracy([wrong for wrong, _ in errors], labels, who)
+    sample = hashlib.sha256("\0".join(sorted({*who})).encode()).hexdigest()
+    fingerprint = hashlib.sha256(f"{m.dataset.fingerprint}\0{sample}".encode()).hexdigest()
+    return m.model_copy(
+        update={
+            "key": hashlib.sha256(f"{m.key}\0{sample}".encode()).hexdigest(),
+            "metric": metric_from(m.metric.name, interval, m.metric.method or ""),
+            "utterance_errors": errors,
+            "speakers": who,
+            "labels": labels,
+            "errors": None,
+            "dataset": m.dataset.model_copy(
+                update={
+                    "fingerprint": fingerprint,
+                    "utterances": len(rows),
+                    "reference_words": sum(of for _, of in errors)
+                    if m.metric.name == "wer"
+                    else None,
+                }
+            ),
+        }
+    )
+
+
+def cells(task: Task, study: str, rng: np.random.Generator) -> Iterator[Cell]:
+    """Predictions for held-out speakers of a study, with what is measured on them."""
+    measured = [m for m in catalogue() if m.study == study and on_the_axes(m.configuration)]
+    people = sorted({who for m in measured for who in m.speakers})
+    count = max(_LEAST_SPEAKERS, len(people) // _SHARE)
+    fresh = frozenset(rng.choice(people, count, replace=False).tolist())
+    seen = frozenset(people) - fresh
+    known = [
+        of_speakers(m, seen) if m.study == study else m
+        for m in catalogue()
+        if m.configuration.task == task
+    ]
+    drawn = [of_speakers(measured[row], fresh) for row in rng.permutation(len(measured))]
+    anchor = drawn[0]
+    others = {m.configuration: m for m in drawn[1:] if m.configuration != anchor.configuration}
+    asked = list(others.values())[: CELLS[task]]
+    observations = observations_of([*known, anchor], own={anchor.key})
+    planner = Planner(Evidence(task, study, observations))
+    ratios = planner.ratios([m.configuration for m in asked], anchor.configuration, LEVEL)
+    own = {o.key: o for o in observations}[anchor.key].own_log_se
+    for m, ratio in zip(asked, ratios, strict=True):
+        pair = ratio_between(m, anchor)
+        assert pair is not None
+        predicted = PredictedRatio(
+            to=anchor.configuration, measurement=anchor.key, predicted=ratio, log_se=own
+        )
+        yield Cell(study, m.configuration, ratio_score(predicted, pair))
+
+
+def row(name: str, found: list[Cell]) -> dict[str, str]:
+    """A row of the table."""
+    inside = sum(cell.score.inside for cell in found)
+    low, high = clopper_pearson(inside, len(found))
+    error = float(np.median([abs(cell.log_error) for cell in found]))
+    half = float(np.median([cell.score.width for cell in found])) / 2
+    return {
+        "speech": name,
+        "cells": str(len(found)),
+        "inside 90 %": f"{inside / len(found):.0%} ({low:.0%} to {high:.0%})",
+        "median error (log)": f"{error:.3f}",
+        "median half width (log)": f"{half:.3f}",
+        "half width / error": f"{half / error:.1f}",
+        "mean interval score": f"{np.mean([cell.score.interval_score for cell in found]):.3f}",
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--splits", type=int, default=6, help="sets of speakers for each study")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    rows = []
+    for task in CELLS:
+        studies = sorted(
+            {m.study for m in catalogue() if m.configuration.task == task and m.speakers}
+        )
+        pooled: list[Cell] = []
+        for study in studies:
+            found = [
+                cell
+                for split in range(options.splits)
+                for cell in cells(task, study, np.random.default_rng((options.seed, split)))
+            ]
+            rows.append(row(study, found))
+            pooled += found
+        rows.append(row(f"all {task.upper()}", pooled))
+    sys.stdout.write(markdown(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
