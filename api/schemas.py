@@ -141,6 +141,7 @@ class PredictionsRequest(Schema):
     Attributes:
         configurations: All of one task.
         study: Study to predict for; the task's default when left out.
+        without_studies: Other studies of the task whose measurements are not used.
         dataset: Data set whose study is meant, instead of its name.
         subset: Part of the data set.
         language: Language of the data set's speech, by code or name, if the data does not say it.
@@ -161,6 +162,7 @@ class PredictionsRequest(Schema):
 
     configurations: Annotated[list[Configuration], Field(min_length=1, max_length=1000)]
     study: str | None = None
+    without_studies: tuple[str, ...] = ()
     dataset: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     subset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Annotated[str, Field(max_length=100), AfterValidator(known_language)] | None = None

@@ -19,7 +19,15 @@ from measurements.coverage import clopper_pearson
 from measurements.records import PairedRatio
 from measurements.relative import SELECTED, log_ratio
 from measurements.scores import PredictedRatio, Score, ratio_score
-from measurements.statistics import speaker_interval
+from measurements.scoring import WordErrors, word_error_rate
+from measurements.speakers import JACKKNIFE, speaker_interval, variance_between
+from measurements.statistics import (
+    Interval,
+    counts_interval,
+    effective_number,
+    no_narrower,
+    sums_by,
+)
 from models_registry import Configuration
 from planner.answer import Estimate
 from planner.arrays import Array, Index
@@ -306,10 +314,61 @@ def _prediction(rng: np.random.Generator, times: float) -> tuple[bool, Score]:
     return before, ratio_score(asked, ratio)
 
 
+_SPEAKERS = (1, 2, 3, 4, 7)
+
+
+def few_speakers(worlds: int) -> _Rows:
+    """The 95 % interval of a WER, of few speakers: coverage of the rate of all speakers."""
+    many = speech(np.random.default_rng(0), 40_000, 20)
+    truth = float(many.rival.sum() / many.words.sum())
+    for utterances in (10, 100):
+        for speakers in _SPEAKERS:
+            rng = np.random.default_rng([speakers, utterances, 6])
+            inside: dict[str, int] = {"before": 0, "after": 0}
+            widths: dict[str, list[float]] = {"before": [], "after": []}
+            for world in range(worlds):
+                made = speech(rng, speakers, utterances)
+                errors = [
+                    WordErrors(int(wrong), 0, 0, int(words))
+                    for wrong, words in zip(made.rival, made.words, strict=True)
+                ]
+                names = [str(who) for who in made.speakers]
+                found = {
+                    "before": _former_interval(errors, made, seed=world),
+                    "after": word_error_rate(errors, speakers=names),
+                }
+                for name, one in found.items():
+                    inside[name] += one.lower <= truth <= one.upper
+                    widths[name].append(one.upper - one.lower)
+            yield {
+                "speakers x utterances": f"{speakers} x {utterances}",
+                **{f"95 % interval holds, {n}": f"{c / worlds:.0%}" for n, c in inside.items()},
+                **{
+                    f"width in WER, median, {name}": f"{100 * np.median(found):.1f} %"
+                    for name, found in widths.items()
+                },
+            }
+
+
+def _former_interval(errors: list[WordErrors], made: Speech, seed: int) -> Interval:
+    """The former rule: a jackknife over four speakers or more, else a bootstrap over utterances."""
+    speakers = [str(who) for who in made.speakers]
+    if len(set(speakers)) < 4 or not made.rival.any():
+        return word_error_rate(errors, seed=seed)
+    wrong, words = sums_by(made.rival, speakers), sums_by(made.words, speakers)
+    value = float(wrong.sum() / words.sum())
+    spread = math.sqrt(variance_between(wrong, words) / effective_number(words))
+    reach = t_quantile(0.975, effective_number(words) - 1) * spread
+    ends = value * math.exp(-reach), min(value * math.exp(reach), 1.0)
+    found = Interval(value, *ends, 0.95, value * spread, JACKKNIFE)
+    return no_narrower(found, counts_interval(made.rival, made.words))
+
+
 SECTIONS: dict[str, tuple[str, Callable[[int], _Rows]]] = {
     "sequential": (f"Sequential test: errors at risk {RISK:.0%}", sequential),
     "stopped": ("Runs that a verdict ended: what is stored", stored_level),
     "record": ("The coverage record of a planner that is too sure, or not sure enough", record),
+    "speakers": ("Intervals over few speakers", few_speakers),
     "target": ("Runs that ended for their distance from a target", stored_at_a_target),
 }
 """Title and rows of each section, by its name."""

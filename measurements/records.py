@@ -6,9 +6,9 @@ import hashlib
 import json
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from models_registry import Configuration
 from models_registry.languages import ENGLISH
@@ -23,6 +23,9 @@ Level = Chance
 
 _ROUNDING = 1e-9
 """By so much an end may lie on the wrong side: ``1 - (1 - x)`` is not ``x``."""
+
+_DOMINANT_ERRORS = 5
+"""Fewer errors in one utterance are no sign of anything, whatever their share."""
 
 
 class Record(BaseModel):
@@ -250,6 +253,20 @@ class PairedRatio(Record):
     utterances: Count
 
 
+class DominantUtterance(Record):
+    """The utterance that holds most of a run's errors.
+
+    Attributes:
+        position: Its place among the utterances, from 0.
+        errors: Its errors.
+        share: Share of all errors of the run.
+    """
+
+    position: Count
+    errors: Count
+    share: Annotated[float, Field(ge=0, le=1)]
+
+
 class Measurement(Record):
     """One configuration, evaluated once.
 
@@ -265,6 +282,10 @@ class Measurement(Record):
         utterance_errors: Errors and reference words of each utterance, in order of
             their ids; configurations on the same speech are compared with them.
             Of one word each in SER: 1 where another emotion was recognised.
+        dominant_utterance: The utterance that holds at least half of the errors, and at least 5 of
+            them, as one that runs away does: without it the error would be another. None of other
+            runs, and of a single utterance. Follows from ``utterance_errors``, whatever a record
+            says.
         windows: Windows that the speech was cut into (ASR).
         retried: Those that ran away and were run again in the model's full window.
         speakers: Speaker of each utterance, in the same order, where known.
@@ -346,6 +367,23 @@ class Measurement(Record):
         for lower, upper in self.rtf_interval.values():
             _in_order(lower=lower, upper=upper)
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derived_anew(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "dominant_utterance" in given:
+            return {name: value for name, value in given.items() if name != "dominant_utterance"}
+        return given
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def dominant_utterance(self) -> DominantUtterance | None:
+        """The utterance that holds most errors, where one does."""
+        counts = [wrong for wrong, _ in self.utterance_errors]
+        most = max(counts, default=0)
+        if len(counts) < 2 or most < _DOMINANT_ERRORS or 2 * most < sum(counts):
+            return None
+        return DominantUtterance(position=counts.index(most), errors=most, share=most / sum(counts))
 
 
 class DeviceTiming(Record):

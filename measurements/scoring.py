@@ -12,15 +12,14 @@ import numpy as np
 
 from measurements.plain_text import plain
 from measurements.records import UtteranceResult
+from measurements.speakers import speaker_interval
 from measurements.statistics import (
     CLUMPED,
-    MIN_SPEAKERS,
     Interval,
     counts_interval,
     membership,
     no_narrower,
     shares_interval,
-    speaker_interval,
     utterance_interval,
 )
 from models_registry.languages import ENGLISH
@@ -136,11 +135,10 @@ def word_error_rate(
 ) -> Interval:
     """WER as a ratio of sums, with its interval.
 
-    Over speakers where at least four have words, see
-    :func:`~measurements.statistics.speaker_interval`; a bootstrap over utterances otherwise,
-    which speaks for these speakers only. No narrower in either case than the counts deserve,
-    see :func:`~measurements.statistics.counts_interval`. Words heard where the reference has
-    none are errors like any.
+    Over speakers where they are known, see :func:`~measurements.speakers.speaker_interval`; a
+    bootstrap over utterances otherwise, which speaks for these speakers only. No narrower in
+    either case than the counts deserve, see :func:`~measurements.statistics.counts_interval`.
+    Words heard where the reference has none are errors like any.
 
     Args:
         errors: Counts by utterance.
@@ -156,11 +154,12 @@ def word_error_rate(
     if words.sum() == 0:
         raise ValueError("the references have no words after normalisation")
     counts = counts_interval(wrong, words, level=level)
-    spoken = {who for who, count in zip(speakers, words, strict=True) if count} if speakers else ()
     if not wrong.any() or np.count_nonzero(words) < 2:
         return counts
-    if len(spoken) >= MIN_SPEAKERS:
-        return no_narrower(speaker_interval(wrong, words, speakers, level=level), counts)
+    if speakers:
+        noise = counts.se / counts.value
+        by_speaker = speaker_interval(wrong, words, speakers, level=level, noise=noise)
+        return no_narrower(by_speaker, counts)
     return no_narrower(utterance_interval(wrong, words, level=level, seed=seed), counts)
 
 
@@ -187,7 +186,7 @@ def unweighted_accuracy(
     """Unweighted accuracy with an interval over speakers.
 
     Clips of one speaker succeed or fail together; see
-    :func:`~measurements.statistics.speaker_interval`. No narrower than so few clips deserve, see
+    :func:`~measurements.speakers.speaker_interval`. No narrower than so few clips deserve, see
     :func:`~measurements.statistics.shares_interval`.
 
     Args:
@@ -199,14 +198,14 @@ def unweighted_accuracy(
     of_class = membership(labels)
     errors = of_class * np.asarray(wrong, dtype=float)[:, None]
     several = len(set(speakers)) > 1
-    error = shares_interval(
+    counts = shares_interval(
         errors.sum(axis=0),
         of_class.sum(axis=0),
         level=level,
         dispersion=1.0 if several else CLUMPED,
     )
-    if several:
-        over_speakers = speaker_interval(errors, of_class, speakers, level=level)
-        error = no_narrower(over_speakers, error)
+    noise = counts.se / counts.value if counts.value else 0.0
+    by_speaker = speaker_interval(errors, of_class, speakers, level=level, noise=noise)
+    error = no_narrower(by_speaker, counts)
     value = mean_recall(wrong, labels)
     return Interval(value, 1 - error.upper, 1 - error.lower, level, error.se, error.method)

@@ -1,4 +1,4 @@
-"""Intervals of an error over utterances and over speakers.
+"""Intervals of an error over utterances and from counts; see ``measurements.speakers`` too.
 
 An error is a mean of ratios of sums over utterances: one ratio for WER (errors over
 reference words), one an emotion for UA (wrong over utterances of that emotion).
@@ -17,12 +17,8 @@ from planner.quantiles import normal_quantile
 RESAMPLES = 2000
 BATCH = 250
 BY_UTTERANCE = "bootstrap over utterances"
-BY_SPEAKER = "jackknife over speakers, t quantiles"
 BY_COUNTS = "Jeffreys interval of the counts, gamma-Poisson"
 BY_SHARES = "Jeffreys interval of the counts, beta-binomial"
-
-MIN_SPEAKERS = 4
-"""Fewer say nothing of others: with 3 the interval over speakers spans a factor of ten."""
 
 LEAST_ERRORS = 0.5
 """Errors that are put in the place of none, where a rate has to be positive."""
@@ -213,58 +209,6 @@ def batches(number: int) -> list[int]:
     return [min(BATCH, number - first) for first in range(0, number, BATCH)]
 
 
-def speaker_interval(
-    wrong: ArrayLike, trials: ArrayLike, speakers: Sequence[str], *, level: float = 0.95
-) -> Interval:
-    """An error rate with its interval if other speakers had been drawn.
-
-    The speakers of a test set are few and unlike each other. A bootstrap over them
-    is too narrow: at 95 % it covered 84 % with 7 speakers, 90 % with 20. This is the
-    jackknife over speakers of the error's logarithm with quantiles of Student's t at
-    ``(sum n)^2 / sum n^2 - 1`` degrees of freedom, n being a speaker's trials. On
-    simulated WER (speakers' difficulty log-normal with sd 0.5, 10 utterances each)
-    it covered 94, 93, 94, 93 % with 4, 7, 10, 20 speakers, and 97, 96, 95, 93 %
-    where the number of utterances a speaker varied with log sd 0.8.
-
-    Args:
-        wrong: Errors by utterance, shape ``(utterances,)`` or ``(utterances, ratios)``.
-        trials: What they are errors of, the same shape.
-        speakers: Speaker of each utterance.
-        level: Probability of the interval.
-
-    Raises:
-        ValueError: Fewer than two speakers, or nothing was tried.
-    """
-    wrong_by, trials_by = sums_by(wrong, speakers), sums_by(trials, speakers)
-    if len(wrong_by) < 2:
-        raise ValueError("an interval over speakers needs at least two of them")
-    value = float(ratio_error(wrong_by.sum(axis=0), trials_by.sum(axis=0)))
-    floor = LEAST_ERRORS / trials_by.sum()
-    log_value = np.log(max(value, floor))
-    logs = np.log(np.maximum(_left_out(wrong_by, trials_by), floor))
-    spread = _jackknife_se(logs, log_value)
-    reach = _t_quantile(0.5 + level / 2, freedom_of(trials_by)) * spread
-    # Few speakers would reach to millions of insertions a word; none was worse than the worst.
-    alone = ratio_error(wrong_by, trials_by)
-    top = 0.0 if value <= 1 else np.log(max(value, float(alone.max())))
-    return Interval(
-        value,
-        min(value, float(np.exp(log_value - reach))),
-        max(value, float(np.exp(min(log_value + reach, top)))),
-        level,
-        float(np.exp(log_value) * spread),
-        BY_SPEAKER,
-    )
-
-
-def paired_speaker_interval(more: Array, trials: Array, level: float) -> tuple[float, float]:
-    """Interval of a difference of errors, from sums by speaker of shape ``(speakers, ratios)``."""
-    value = float(ratio_error(more.sum(axis=0), trials.sum(axis=0)))
-    spread = _jackknife_se(_left_out(more, trials), value)
-    reach = _t_quantile(0.5 + level / 2, freedom_of(trials)) * spread
-    return value - reach, value + reach
-
-
 def with_width(
     lower: float, upper: float, more: Array, trials: Array, level: float
 ) -> tuple[float, float]:
@@ -302,28 +246,18 @@ def ratio_error(wrong: Array, trials: Array) -> Array:
     return error
 
 
-def _left_out(wrong: Array, trials: Array) -> Array:
-    """The error without each row in turn."""
-    return ratio_error(wrong.sum(axis=0) - wrong, trials.sum(axis=0) - trials)
-
-
-def _jackknife_se(left_out: Array, value: float) -> float:
-    count = len(left_out)
-    return float(np.sqrt((count - 1) / count * np.square(left_out - value).sum()))
-
-
 def freedom_of(trials: Array) -> float:
     """Degrees of freedom: as many equal speakers as would weigh the same, less one."""
+    return max(effective_number(trials) - 1, 1.0)
+
+
+def effective_number(trials: Array) -> float:
+    """Equal units that would weigh as much as these, from trials of shape ``(units, ratios)``.
+
+    Kish's effective sample size (1965), ``(sum n)^2 / sum n^2``.
+    """
     sizes = trials.sum(axis=1)
-    return max(float(sizes.sum() ** 2 / np.square(sizes).sum()) - 1, 1.0)
-
-
-def _t_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t distribution."""
-    # scipy.stats would be half a second and 60 MB of a service that needs nothing else of it.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, probability))
+    return float(sizes.sum() ** 2 / np.square(sizes).sum())
 
 
 def membership(labels: Sequence[str]) -> Array:

@@ -140,6 +140,7 @@ def evidence_for(
     *,
     device: str | None = None,
     without: Iterable[str] = (),
+    without_studies: Iterable[str] = (),
 ) -> Evidence:
     """What is known about a task, for one of its studies.
 
@@ -149,14 +150,17 @@ def evidence_for(
         store: Where measurements are kept; none leaves the catalogue.
         device: Device whose rates are needed; ``local`` must be resolved already.
         without: Keys of measurements to leave out.
+        without_studies: Other studies of the task to leave out, with errors and times.
 
     Raises:
         UnknownNameError: No such study.
-        InsufficientDataError: The study is of the other task, or has no measurement left.
+        InsufficientDataError: The study is of the other task, is left out, or has no measurement
+            left.
     """
     name = study or DEFAULT_STUDY[task]
     left_out = set(without)
-    known = _scored_alike([m for m in all_measurements(store, task) if m.key not in left_out])
+    of_task = _left(all_measurements(store, task), name, set(without_studies))
+    known = _scored_alike([m for m in of_task if m.key not in left_out])
     others = {m.study for m in known} | ({DEMO_STUDY} if task == "asr" else set())
     if name not in others:
         raise _not_answerable(task, study_of(store, name), sorted(others))
@@ -265,6 +269,21 @@ def _not_answerable(task: Task, study: Study, others: Sequence[str]) -> Insuffic
     return InsufficientDataError(
         f"study {study.id} {why}{instead}", study=study.id, studies=list(others)
     )
+
+
+def _left(measurements: Sequence[Measurement], asked: str, left_out: set[str]) -> list[Measurement]:
+    """The measurements without those of studies to leave out, which has to be possible."""
+    others = sorted({m.study for m in measurements} - {asked})
+    if asked in left_out:
+        raise InsufficientDataError(
+            f"study {asked} is asked about and can't be left out: leave out another, or ask about"
+            f" another",
+            study=asked,
+            studies=others,
+        )
+    for name in sorted(left_out - set(others)):
+        raise UnknownNameError("study to leave out", name, others)
+    return [m for m in measurements if m.study not in left_out]
 
 
 def _scored_alike(measurements: Sequence[Measurement]) -> list[Measurement]:

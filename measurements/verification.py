@@ -359,7 +359,13 @@ def command_of(verification: Verification, limit: int | None = None) -> str:
 
 def _planner(question: Question, store: Store) -> tuple[Planner, Question]:
     device = resolve_device(question.device, store)
-    evidence = evidence_for(question.task, question.study, store, device=device)
+    evidence = evidence_for(
+        question.task,
+        question.study,
+        store,
+        device=device,
+        without_studies=question.without_studies,
+    )
     planner = Planner(evidence, question.seed, fits=FITS)
     return planner, question.model_copy(update={"device": device})
 

@@ -89,6 +89,7 @@ class Setting(BaseModel):
     Attributes:
         task: ``asr`` or ``ser``.
         study: Study to answer for; the task's default when left out.
+        without_studies: Other studies of the task whose measurements are not used.
         budget: Upper bounds.
         convention: How FLOPs are counted, budgets and answers alike.
         device: Device that time, energy and money belong to; ``local`` is this machine.
@@ -108,6 +109,7 @@ class Setting(BaseModel):
 
     task: Task = "asr"
     study: str | None = None
+    without_studies: tuple[str, ...] = ()
     budget: Budget = Budget()
     convention: Convention = "counted-1"
     device: str | None = None

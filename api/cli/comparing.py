@@ -70,6 +70,8 @@ def measurements(
         )
         columns = ("key", "study", "configuration", "metric", "utterances", "GFLOPs", "weights")
         print_table((*columns, "source"), rows)
+        if dominated := [m.key[:SHORT] for m in found if m.dominant_utterance]:
+            console.print(f"At least half of the errors in one utterance: {', '.join(dominated)}")
 
 
 def compare(
@@ -180,6 +182,7 @@ def _measurements(study: str | None, model: str | None) -> list[Measurement]:
 
 
 def _listed(m: Measurement) -> dict[str, object]:
+    dominant = m.dominant_utterance
     return {
         "key": m.key,
         "study": m.study,
@@ -187,6 +190,7 @@ def _listed(m: Measurement) -> dict[str, object]:
         "label": m.configuration.label(),
         "metric": m.metric.model_dump(mode="json"),
         "n_utterances": m.dataset.utterances,
+        "dominant_utterance": dominant.model_dump() if dominant else None,
         "dataset_fingerprint": m.dataset.fingerprint,
         "flops_counted": m.flops_counted,
         "rtf": m.rtf.get("total"),

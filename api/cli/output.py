@@ -272,6 +272,13 @@ def show_measurement(measurement: Measurement) -> None:
                 f"  {errors.empty_references} utterances have no words in their reference;"
                 f" {errors.empty_insertions} of the insertions were heard in them"
             )
+    dominant = measurement.dominant_utterance
+    if dominant is not None:
+        console.print(
+            f"  [yellow]one utterance, number {dominant.position + 1} in order of their ids, holds"
+            f" {dominant.errors} of the errors ({dominant.share:.0%}): without it the error would"
+            " be another[/yellow]"
+        )
     if measurement.flops_counted is not None:
         console.print(
             f"  {measurement.flops_counted / 1e9:.4g} GFLOPs per utterance, counted (counted-1)"

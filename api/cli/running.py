@@ -112,7 +112,7 @@ def measure(
         if not as_json:
             show_measurement(measurement)
             return
-        metric = measurement.metric
+        metric, dominant = measurement.metric, measurement.dominant_utterance
         print_json(
             {
                 metric.name: {
@@ -124,6 +124,7 @@ def measure(
                 },
                 "n_utterances": measurement.dataset.utterances,
                 "errors": measurement.errors.model_dump() if measurement.errors else None,
+                "dominant_utterance": dominant.model_dump() if dominant else None,
                 "flops_counted": measurement.flops_counted,
                 "flops_convention": "counted-1",
                 "flops_per_audio_s": measurement.flops_per_audio_s,

@@ -104,6 +104,14 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         ),
         None,
     ),
+    "without_study": (
+        _option(
+            list[str] | None,
+            "Use no measurement of this other study; may be repeated.",
+            completion=completing.studies,
+        ),
+        None,
+    ),
     "model": (options.Models, None),
     "convention": (options.Convention, options.ConventionName.counted),
     "level": (_option(float, "Probability of the intervals.", CARE), 0.90),
@@ -276,6 +284,7 @@ def setting(given: Given) -> dict[str, Any]:
     return {
         "task": given["task"],
         "study": given["study"],
+        "without_studies": tuple(given["without_study"] or ()),
         "budget": {cost: given[CALLED.get(cost, cost)] for cost in COSTS},
         "convention": given["convention"].value,
         "device": given["device"],

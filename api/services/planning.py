@@ -63,7 +63,7 @@ class _Kept:
 
 
 class PlanningService:
-    """Answers questions, keeping a fitted planner for each study and device.
+    """Answers questions, keeping a fitted planner for each study, what is left out, and device.
 
     Args:
         store: Where measurements are kept; none leaves the catalogue.
@@ -248,7 +248,8 @@ class PlanningService:
         trials = bool(getattr(question, "trials", 0))
         # One serves all devices; only of this machine itself may more have to be found out.
         local = device == local_device().id
-        key = (revision, question.task, question.study, local, question.seed, trials)
+        known_of = (question.task, question.study, frozenset(question.without_studies))
+        key = (revision, *known_of, local, question.seed, trials)
         with self._lock:
             for old in [other for other in self._planners if other[0] != revision]:
                 del self._planners[old]
@@ -277,7 +278,13 @@ class PlanningService:
             del self._planners[key], weights[key]
 
     def _planner(self, question: Setting) -> Planner:
-        evidence = evidence_for(question.task, question.study, self._store, device=question.device)
+        evidence = evidence_for(
+            question.task,
+            question.study,
+            self._store,
+            device=question.device,
+            without_studies=question.without_studies,
+        )
         return Planner(evidence, question.seed, fits=FITS)
 
 

@@ -100,7 +100,10 @@ _WORKLOAD = {
     "max_batch_size": "max_batch_size",
 }
 
-NAMES = (*_COSTS, *PLAIN, *_WORKLOAD, "model", "relax")
+_SEVERAL = {"model": "models", "without_study": "without_studies"}
+"""Fields that may be given more than once, and what a question calls them."""
+
+NAMES = (*_COSTS, *PLAIN, *_WORKLOAD, *_SEVERAL, "relax")
 
 DEFAULT_RELAX = 1.2
 
@@ -158,8 +161,7 @@ def ask(
     document["budget"] = {
         cost: _number(asked.first(name)) for name, cost in _COSTS.items() if name in values
     }
-    if "model" in values:
-        document["models"] = values["model"]
+    document |= {name: values[one] for one, name in _SEVERAL.items() if one in values}
     try:
         document["relax"] = _relaxations(asked.first("relax"), document["budget"])
         workload, serving = _workload(asked)
@@ -194,8 +196,9 @@ def asked_of(question: Question, study_workload: Workload | None = None) -> Aske
     for name, cost in _COSTS.items():
         if cost in document.get("budget", {}):
             values[name] = [_text(document["budget"][cost])]
-    if question.models:
-        values["model"] = list(question.models)
+    for one, name in _SEVERAL.items():
+        if several := getattr(question, name):
+            values[one] = list(several)
     if question.relax:
         values["relax"] = [
             ",".join(f"{CALLED.get(k, k)}=+{percentage(f)}%" for k, f in question.relax.items())
@@ -310,8 +313,10 @@ def _errors(error: ValidationError) -> dict[str, str]:
             name = CALLED.get(place[1], place[1])
         elif place[:1] == ["workload"] and len(place) > 1:
             name = {inner: outer for outer, inner in _WORKLOAD.items()}.get(place[1], "audio_s")
-        elif place[:1] in (["relax"], ["models"]):
-            name = {"models": "model"}.get(place[0], place[0])
+        elif place[:1] == ["relax"]:
+            name = "relax"
+        elif place and place[0] in _SEVERAL.values():
+            name = next(one for one, several in _SEVERAL.items() if several == place[0])
         else:
             name = place[0] if place and place[0] in PLAIN else ""
         if name and isinstance(item["input"], str):

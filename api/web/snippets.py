@@ -147,6 +147,7 @@ def _command(
         if cost in document.get("budget", {})
     ]
     groups += [[_option(name), str(document[name])] for name in plain]
+    groups += [["--without-study", name] for name in question.without_studies]
     groups += [["--model", name] for name in question.models or ()]
     groups += [
         ["--relax", f"{_option(CALLED.get(cost, cost))[2:]}=+{percentage(factor)}%"]

@@ -70,6 +70,7 @@ NAMES = {
     "study": [None, "asr-demo", "asr-librispeech-test-other", "ser-crema-d", "ser-emodb-de"],
     "model": ["tiny.en", "base", "large-v3", "wav2vec2-base", "hubert-base"],
     "models": [None, ["base"], ["tiny", "hubert-base"], ["wav2vec2-base"], ["hubert-base"]],
+    "without_studies": [[], [], ["asr-librispeech-mini-test-other"], ["ser-emodb-de", "nope"]],
     "device": [None, "local", "nvidia-l4", "cpu-amd-epyc-avx2-2t-f97b39"],
     "dataset": ["demo"],
     "verify": ["never", "auto", "always"],
@@ -226,7 +227,9 @@ def seeded(case, chance):
 
 def likely_body(path, chance):
     """What is known, whether it goes together or not; none where nothing has to be."""
-    asked = {name: chance.choice(NAMES[name]) for name in ("task", "study", "models")}
+    asked = {
+        name: chance.choice(NAMES[name]) for name in ("task", "study", "without_studies", "models")
+    }
     asked |= chance.choice(BUDGETS)
     named = {"task": asked["task"], "model": chance.choice(NAMES["model"])}
     trials = chance.choice([0, 3]) if asked["task"] == "asr" else 0

@@ -57,6 +57,7 @@ QUESTIONS = [
     "gflops=200&audio_s=4,8.5%2020&tokens_per_audio_s=2.5",
     "gflops=200&arrivals_per_s=2&rtf=1&device=local",
     "usd_per_audio_hour=0.02&device=nvidia-h200&usd_per_device_hour=4&device_watts=500",
+    "gflops=200&without_study=asr-a&without_study=asr-b&model=base",
     "gflops=5&model=tiny.en&model=whisper-base&level=80%25&risk=0.2&tolerance=5%25",
     "gflops=40&convention=seed-2606.22790&trials=20&alternatives=2",
     "parameters=240e6&latency_p50_s=1&latency_p95_s=2&joules_per_audio_second=9&device=local"

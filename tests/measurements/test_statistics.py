@@ -3,18 +3,25 @@
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from measurements.catalogue import catalogue
+from measurements.catalogue.speaker_prior import speaker_prior, usable
 from measurements.comparison import PERMUTATIONS, ComparisonError, compare
-from measurements.statistics import (
+from measurements.speakers import (
     BY_SPEAKER,
+    PRIOR_FREEDOM,
+    PRIOR_SD,
+    _t_quantile,
+    paired_speaker_interval,
+    speaker_interval,
+)
+from measurements.statistics import (
     BY_UTTERANCE,
     RESAMPLES,
-    _t_quantile,
     membership,
-    paired_speaker_interval,
     ratio_error,
-    speaker_interval,
     sums_by,
 )
 
@@ -180,12 +187,96 @@ def test_what_can_t_be_compared_is_refused_with_the_reason():
     assert compare(one, made("b", b, words)).by_speaker is None
 
 
-def test_two_speakers_are_wide_and_one_is_refused():
-    interval = speaker_interval([1, 5], [50, 50], ["x", "y"])
-    assert interval.lower < 0.02
-    assert interval.upper == 1.0
-    with pytest.raises(ValueError, match="at least two"):
-        speaker_interval([1, 5], [50, 50], ["x", "x"])
+def test_one_speaker_has_the_interval_of_the_prior():
+    interval = speaker_interval([1, 5], [50, 50], ["x", "x"])
+    reach = _t_quantile(0.975, PRIOR_FREEDOM) * PRIOR_SD
+    assert (interval.lower, interval.upper) == pytest.approx(
+        (0.06 * np.exp(-reach), 0.06 * np.exp(reach))
+    )
+    with pytest.raises(ValueError, match="nothing was tried"):
+        speaker_interval([1], [0], ["x"])
+
+
+def test_the_prior_is_that_of_the_catalogue():
+    found = speaker_prior(usable(catalogue()))
+    assert pytest.approx(found, rel=0.05) == (PRIOR_SD, PRIOR_FREEDOM)
+
+
+def test_a_prior_is_found_again():
+    """In 200 simulated studies, whose variances have the prior's distribution."""
+    rng = np.random.default_rng(7)
+    made_of = []
+    for number in range(200):
+        sd = 0.4 * np.sqrt(6 / rng.chisquare(6))
+        rates = 0.02 * np.exp(rng.normal(0, sd, 12))
+        words = np.full(12, 10**7)
+        one = made("a", rates * words, words, [f"s{n}" for n in range(12)])
+        made_of.append(one.model_copy(update={"study": f"study {number}"}))
+    sd, freedom = speaker_prior(made_of)
+    assert sd == pytest.approx(0.4, rel=0.2)
+    assert 3 < freedom < 12
+    with pytest.raises(ValueError, match="two studies"):
+        speaker_prior(made_of[:1])
+
+
+def errors_by(rates, utterances=20, words=50):
+    """Utterances of one word rate a speaker, with the speakers' names."""
+    pytest.importorskip("jiwer")
+    from measurements.scoring import WordErrors
+
+    errors = [
+        WordErrors(round(rate * words), 0, 0, words) for rate in rates for _ in range(utterances)
+    ]
+    return errors, [f"s{n}" for n in range(len(rates)) for _ in range(utterances)]
+
+
+def test_three_speakers_who_differ_are_told_from_their_utterances():
+    from measurements.scoring import word_error_rate
+
+    errors, who = errors_by([0.04, 0.16, 0.30])
+    over_speakers, over_utterances = word_error_rate(errors, speakers=who), word_error_rate(errors)
+    assert over_speakers.method.startswith(BY_SPEAKER)
+    width = over_speakers.upper - over_speakers.lower
+    assert width > 2 * (over_utterances.upper - over_utterances.lower)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(1, 60), st.sampled_from("abcd")),
+        min_size=2,
+        max_size=20,
+    ).filter(lambda drawn: any(wrong for wrong, *_ in drawn)),
+    st.sampled_from([0.8, 0.9, 0.95, 0.99]),
+)
+def test_no_fewer_speakers_with_the_same_results_are_surer(drawn, level):
+    """Each speaker's utterances again, as those of another one, make no interval wider."""
+    pytest.importorskip("jiwer")
+    from measurements.scoring import WordErrors, word_error_rate
+
+    errors = [WordErrors(wrong, 0, 0, words) for wrong, words, _ in drawn]
+    who = [name for *_, name in drawn]
+    few = word_error_rate(errors, speakers=who, level=level)
+    many = word_error_rate(errors * 2, speakers=who + [name * 2 for name in who], level=level)
+    assert many.value == pytest.approx(few.value)
+    assert few.lower <= many.lower + 1e-9
+    assert many.upper <= few.upper + 1e-9
+
+
+def test_fewer_speakers_drawn_from_the_same_have_wider_intervals():
+    from measurements.scoring import word_error_rate
+
+    rng = np.random.default_rng(8)
+    widths = []
+    for speakers in (1, 2, 3, 4, 7):
+        found = [
+            word_error_rate(errors, speakers=who)
+            for errors, who in (
+                errors_by(0.1 * np.exp(rng.normal(0, 0.5, speakers))) for _ in range(100)
+            )
+        ]
+        widths.append(np.mean([np.log(one.upper / one.lower) for one in found]))
+    assert widths == sorted(widths, reverse=True)
 
 
 def test_word_error_rates_name_their_method():
@@ -195,11 +286,10 @@ def test_word_error_rates_name_their_method():
     a, _, words, who = simulated(np.random.default_rng(6), 6)
     errors = [WordErrors(int(w), 0, 0, int(n)) for w, n in zip(a, words, strict=True)]
     assert word_error_rate(errors).method.startswith(BY_UTTERANCE)
-    by_speaker = word_error_rate(errors, speakers=who)
-    assert by_speaker.method.startswith(BY_SPEAKER)
-    assert by_speaker.value == word_error_rate(errors).value
-    few = ["x", "y"] * 30
-    assert word_error_rate(errors, speakers=few).method.startswith(BY_UTTERANCE)
+    for speakers in (who, ["x", "y"] * 30, ["x"] * 60):
+        by_speaker = word_error_rate(errors, speakers=speakers)
+        assert by_speaker.method.startswith(BY_SPEAKER)
+        assert by_speaker.value == word_error_rate(errors).value
 
 
 @pytest.mark.parametrize("emotions", [False, True])

@@ -19,6 +19,9 @@ export function tidy(form) {
       group.disabled = group.dataset.task !== task;
       if (group.disabled && group.contains(study.selectedOptions[0])) study.value = "";
     }
+    for (const box of form.querySelectorAll("input[data-task]")) {
+      box.disabled = box.dataset.task !== task;
+    }
   };
   form.addEventListener("change", ({ target }) => target.name === "task" && fit());
 }
