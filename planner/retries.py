@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.arrays import Array, Mask, distinct
+from planner.arrays import Array, Index, Mask, distinct
 from planner.evidence import Observation
 from planner.interpolation import along_windows
 from planner.lattice import Lattice
@@ -64,7 +64,7 @@ class _Counts(NamedTuple):
     places: Array
     retried: Array
     windows: Array
-    configuration: Array
+    configuration: Index
 
     @property
     def overall(self) -> float:

@@ -153,7 +153,7 @@ class Table:
         Raises:
             NoFeasibleConfigurationError: No row is allowed.
         """
-        row = self.best(self.allowed)
+        row = self.chosen(self.allowed)
         if row is None:
             question = self.question
             raise Shortfall(
@@ -162,16 +162,30 @@ class Table:
                 self.made_small,
                 question.target_error,
                 question.relax,
+                self.asked,
+                question.tolerance,
             ).error()
         return row
 
+    @cached_property
+    def asked(self) -> tuple[CostName, ...]:
+        """Costs that were asked about; the one that the answer is drawn against comes first."""
+        named = (name for name in self.question.asked_of if name != "quality")
+        return tuple(dict.fromkeys([self.cost_name, *named]))
+
     def best(self, mask: Mask) -> int | None:
-        """The allowed row with the smallest objective; the cheaper one of equals."""
+        """The row of a mask with the smallest objective; the one of fewer FLOPs of equals."""
         return self._ranking.best(mask)
 
-    def best_of_each_model(self) -> list[int | None]:
-        """The best allowed row of each model, by its code."""
-        return self._ranking.best_of_each(self.allowed)
+    def chosen(self, mask: Mask) -> int | None:
+        """The row of a mask that is the answer: of those about as good as the best the cheapest."""
+        return self.landscape.chosen(self.made_small, mask, self.asked, self.question.tolerance)
+
+    def chosen_of_each_model(self) -> list[int | None]:
+        """The allowed row of each model that would be the answer, by its code."""
+        return self.landscape.chosen_of_each(
+            self.made_small, self.allowed, self.asked, self.question.tolerance
+        )
 
     @property
     def _ranking(self) -> Ranking:
@@ -180,7 +194,7 @@ class Table:
     def relaxed(self, factors: Mapping[CostName, float]) -> int | None:
         """The answer if budgets were larger, each by a factor."""
         more = {name: bound * factors.get(name, 1) for name, bound in self.bounds.items()}
-        return self.best(self.reaching & self.landscape.within(more, self.question.risk))
+        return self.chosen(self.reaching & self.landscape.within(more, self.question.risk))
 
     def gain(self, row: int, chosen: int) -> float:
         """Error that a row saves of the choice's; with a target, the share of its cost."""
@@ -196,10 +210,12 @@ class Table:
         """The row that is better than the choice and needs least more of one budget."""
         others = {other: bound for other, bound in self.bounds.items() if other != name}
         within = self.landscape.within(others, self.question.risk)
-        worth = self.objective[chosen] * _WORTH_NAMING
+        best = self.best(self.allowed)
+        least_now = self.objective[chosen if best is None else best]
+        worth = least_now * _WORTH_NAMING
         if self.question.target_error is None:
             worth = max(worth, _SHOWN_POINTS)
-        better = self.reaching & within & (self.objective < self.objective[chosen] - worth)
+        better = self.reaching & within & (self.objective < least_now - worth)
         needed = self.landscape.limit(name, 1 - self.question.risk)
         least = needed[better].min(initial=np.inf)
         return self.best(better & (needed <= least * (1 + 1e-9)))
