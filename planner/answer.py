@@ -300,6 +300,18 @@ class VerificationPlan(Answer):
     candidates: tuple[Candidate, ...]
 
 
+class Influence(Answer):
+    """Another study that moved a prediction.
+
+    Attributes:
+        study: Its name.
+        change: By what share the predicted error would change without it, to first order.
+    """
+
+    study: str
+    change: float
+
+
 class Recommendation(Answer):
     """The answer: a configuration, what to expect of it, and how sure that is."""
 
@@ -315,6 +327,7 @@ class Recommendation(Answer):
     pareto_front: Front
     verification: VerificationPlan
     runnable: bool
+    influences: tuple[Influence, ...] = ()
 
 
 class StudySummary(Answer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.answer import Alternative, BudgetReport, Confidence, Recommendation, Step
+from planner.answer import Alternative, BudgetReport, Confidence, Influence, Recommendation, Step
 from planner.estimates import Estimates
 from planner.evidence import Evidence
 from planner.moves import elasticities
@@ -17,19 +17,25 @@ RELAXATION = 1.2
 """What-if behind every answer: 20 % more of a budget that binds."""
 
 
-def answer(table: Table, chosen: int, evidence: Evidence) -> Recommendation:
+def answer(
+    table: Table, chosen: int, evidence: Evidence, influences: tuple[Influence, ...] = ()
+) -> Recommendation:
     """The recommendation for a row of a table.
 
     Args:
         table: Every candidate.
         chosen: The row.
         evidence: What it rests on.
+        influences: Other studies that moved the prediction of the row.
     """
-    return _Answering(table, chosen, evidence).recommendation()
+    return _Answering(table, chosen, evidence, influences).recommendation()
 
 
 class _Answering:
-    def __init__(self, table: Table, chosen: int, evidence: Evidence) -> None:
+    def __init__(
+        self, table: Table, chosen: int, evidence: Evidence, influences: tuple[Influence, ...]
+    ) -> None:
+        self.influences = influences
         self.table = table
         self.chosen = chosen
         self.evidence = evidence
@@ -63,12 +69,13 @@ class _Answering:
             deployment=self.estimates.deployment(chosen),
             confidence=confidence,
             budgets=budgets,
-            reasons=tuple(reasons(table, chosen, self.evidence, budgets, steps)),
+            reasons=tuple(reasons(table, chosen, self.evidence, budgets, steps, self.influences)),
             alternatives=self._alternatives(),
             elasticities=steps,
             pareto_front=landscape.front(cost, "quality", self.question.risk),
             verification=plan,
             runnable=self.evidence.can_run(self.table.lattice[chosen]),
+            influences=self.influences,
         )
 
     def _confidence(self) -> Confidence:

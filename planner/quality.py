@@ -132,14 +132,16 @@ class QualityModel:
         self.curves = curves_of(evidence.task, usable, fits=fits)
         self._common_sd = _common_sd(evidence.in_study, evidence.task)
         self._known_models = known | {o.configuration.model for o in usable}
-        rows = nearest(usable, evidence.study)
+        self._rows = nearest(usable, evidence.study)
+        self._at_rows = self._curves_at(self._rows)
         self._residuals = Residuals(
-            rows,
+            self._rows,
             evidence.task,
             evidence.study,
-            self._curves_at(rows),
+            self._at_rows,
             self.curves.inflation * self.curves.misfit_sd,
         )
+        self._influences: dict[Configuration, tuple[tuple[str, float], ...]] = {}
         self._drawn: WeakValueDictionary[tuple[bytes, int], Draws] = WeakValueDictionary()
 
     def predict(self, lattice: Lattice, *, level: float, draws: int) -> Quality:
@@ -238,6 +240,34 @@ class QualityModel:
         axes, factors = _design(self._evidence.task, observations)
         return self.curves.curves(axes, groups=factors).T
 
+    def influences(self, configuration: Configuration) -> tuple[tuple[str, float], ...]:
+        """Other studies that move a configuration's prediction, the one that moves it most first.
+
+        Returns:
+            Name of each, and by how much the log error would change without it, to first order.
+        """
+        known = self._influences.get(configuration)
+        if known is None:
+            known = self._influences[configuration] = self._influences_on(configuration)
+        return known
+
+    def _influences_on(self, configuration: Configuration) -> tuple[tuple[str, float], ...]:
+        if configuration.unbatched in self._as_observed or not self._rows:
+            return ()
+        lattice = Lattice.of([configuration.unbatched])
+        factors = _factors(
+            self._evidence.task,
+            groups_of(lattice),
+            (self._evidence.speech,),
+            np.zeros(1, dtype=np.int64),
+        )
+        curves = self.curves.changes_without(axes_of(lattice), groups=factors)
+        changes = {study: float(change[0]) for study, change in curves.items()}
+        for o, part in zip(self._rows, self._residuals.parts(lattice).tolist(), strict=True):
+            changes[o.study] = changes.get(o.study, 0.0) - part
+        changes.pop(self._evidence.study, None)
+        return tuple(sorted(changes.items(), key=lambda one: -abs(one[1])))
+
     def observed(self, configuration: Configuration) -> Observation | None:
         """What the study has observed of a configuration, in batches of any size."""
         return self._observed.get(configuration.unbatched)
@@ -315,6 +345,7 @@ def curves_of(
             groups=labels,
             group_sd=spreads,
             like=like,
+            delete="study",
             seed=seed,
         )
 

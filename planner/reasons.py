@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models_registry.configuration import Configuration
-from planner.answer import BudgetReport, Elasticity, Step
+from planner.answer import BudgetReport, Elasticity, Influence, Step
 from planner.evidence import METRIC_OF, Evidence
 from planner.served import in_words
 from planner.words import (
@@ -44,6 +44,7 @@ def reasons(
     evidence: Evidence,
     budgets: Sequence[BudgetReport],
     steps: Sequence[Elasticity],
+    influences: Sequence[Influence],
 ) -> Iterator[str]:
     """Why this configuration: the field, the evidence, what binds, what more would buy."""
     task, question = table.question.task, table.question
@@ -62,6 +63,7 @@ def reasons(
     )
     if question.target_error is None:
         yield from _best_observed(table, chosen)
+    yield from _moved_by(table, chosen, influences)
     yield from _disagreeing(table, chosen, evidence)
     if question.workload is not None:
         row = table.lattice.take(np.array([chosen]))
@@ -110,10 +112,20 @@ def _best_observed(table: Table, chosen: int) -> Iterator[str]:
     )
 
 
+def _moved_by(table: Table, chosen: int, influences: Sequence[Influence]) -> Iterator[str]:
+    """Other studies that the figure depends on."""
+    task, error = table.question.task, float(table.quality.mean[chosen])
+    told = [
+        f"{metric_value(task, error * (1 + one.change))} without {one.study}" for one in influences
+    ]
+    if told:
+        yield f"Other studies move this figure: about {', '.join(told)}."
+
+
 def _disagreeing(table: Table, chosen: int, evidence: Evidence) -> Iterator[str]:
     """Configurations whose runs the study's level is unsure by, unless the choice says so."""
     own = table.quality.provenance(chosen)
-    found = [o for o in evidence.in_study if o.disagree and o.provenance != own]
+    found = [o for o in evidence.in_study if o.disagree and not own.endswith(o.provenance)]
     for observation in found[:_TOLD]:
         yield f"{observation.configuration.label()}: {observation.provenance}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -10,7 +11,7 @@ import numpy as np
 
 from models_registry.configuration import Configuration, Precision
 from planner import words
-from planner.answer import Estimate, Front, Prediction, Recommendation, StudySummary
+from planner.answer import Estimate, Front, Influence, Prediction, Recommendation, StudySummary
 from planner.answering import answer
 from planner.arrays import Array
 from planner.costing import all_costs
@@ -31,6 +32,10 @@ from planner.space import candidates, misheard, refuse_unspoken, refused
 from planner.table import Table
 
 DRAWS = 400
+_STUDIES_TOLD = 3
+_LEAST_CHANGE = 0.01
+"""In log error: other studies that move a prediction by less are not told."""
+
 _KEPT_TRIALS = 20
 _KEPT_BYTES = 24e6
 """Of landscapes: those of four devices with single recordings, or one with batches."""
@@ -110,8 +115,7 @@ class Planner:
         table = Table(self._landscape(question), question)
         if question.trials:
             table = self._refined(table, question)
-        chosen = table.choose()
-        return answer(table, chosen, self.evidence)
+        return self._answer(table)
 
     def search(
         self, question: Question, suggest: Suggest, *, trials: int = 200, only: bool = False
@@ -143,7 +147,17 @@ class Planner:
             table = self.table(Lattice.of(found or list(tried), self.evidence.task), question)
         else:
             table = self._with(found, Table(self._landscape(question), question), question)
-        return answer(table, table.choose(), self.evidence)
+        return self._answer(table)
+
+    def _answer(self, table: Table) -> Recommendation:
+        chosen = table.choose()
+        moved = self.quality.influences(table.lattice[chosen])[:_STUDIES_TOLD]
+        influences = tuple(
+            Influence(study=study, change=math.expm1(change))
+            for study, change in moved
+            if abs(change) >= _LEAST_CHANGE
+        )
+        return answer(table, chosen, self.evidence, influences)
 
     def front(self, question: FrontQuestion) -> Front:
         """The Pareto front over two of quality and the costs.

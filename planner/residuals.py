@@ -144,6 +144,34 @@ class Residuals:
         Args:
             lattice: The rows, at batch size 1.
         """
+        asked, place = self._asked(lattice)
+        count = len(asked.model) - 1
+        across = self._across(asked)
+        prior = asked.covariance(asked, self._task, self._variance)
+        prior[-1, -1] = sum(sd**2 for sd in SLOPE_SDS[self._task])
+        prior[np.diag_indices(count + 1)] += self._own(asked).max(axis=1, initial=0.0)
+        covariance = prior - across @ self._inverse @ across.T
+        shift = (across @ self._weighted).astype(np.float32)
+        return Effects(shift, covariance, self._reference, place)
+
+    def parts(self, lattice: Lattice) -> Array:
+        """What each observed row adds to the effect of a lattice's only row, shape ``(rows,)``."""
+        asked, _ = self._asked(lattice)
+        parts: Array = self._across(asked)[0] * np.median(self._weighted, axis=1)
+        return parts
+
+    def _across(self, asked: Places) -> Array:
+        """Covariance of effects asked for with observed rows."""
+        return asked.covariance(self._observed, self._task, self._variance) + self._own(asked)
+
+    def _own(self, asked: Places) -> Array:
+        """What outliers among the study's configurations differ by beside the usual effects."""
+        same = _same(asked.configuration, self._observed.configuration)
+        own: Array = same * (self._observed.study == 0) * self._extra
+        return own
+
+    def _asked(self, lattice: Lattice) -> tuple[Places, Index]:
+        """Distinct combinations of labels, the slope behind them, and which one each row has."""
         rows = lattice.rows_of(self._known)
         configuration = np.full(len(lattice), -1, dtype=np.int64)
         seen = np.flatnonzero(rows >= 0)
@@ -158,24 +186,14 @@ class Residuals:
         own = np.where(own < 0, len(self._known) + np.arange(count), own)
         none = np.array([-1], dtype=np.int64)
         here = np.zeros(count + 1, dtype=np.int64)
-        asked = Places(
+        return Places(
             np.append(models[first], none),
             np.append(kinds[first], none),
             np.append(own, none),
             here,
             here,
             np.append(np.zeros(count), 1.0),
-        )
-        across = asked.covariance(self._observed, self._task, self._variance)
-        same = _same(asked.configuration, self._observed.configuration)
-        same *= self._observed.study == 0
-        across += same * self._extra
-        prior = asked.covariance(asked, self._task, self._variance)
-        prior[-1, -1] = sum(sd**2 for sd in SLOPE_SDS[self._task])
-        prior[np.diag_indices(count + 1)] += (same * self._extra).max(axis=1, initial=0.0)
-        covariance = prior - across @ self._inverse @ across.T
-        shift = (across @ self._weighted).astype(np.float32)
-        return Effects(shift, covariance, self._reference, place)
+        ), place
 
 
 def nearest(observations: Sequence[Observation], study: str) -> list[Observation]:

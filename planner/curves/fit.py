@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from planner.arrays import Array, Labels, Mask
 from planner.curves.data import Observed, observed
 from planner.curves.model import ScalingModel
-from planner.curves.refits import Fitted, bagged, best_fit, held_out
+from planner.curves.refits import Fitted, bagged, best_fit, deleted, held_out
 from planner.curves.selection import FORMS, MOST_ROWS, select
 from planner.errors import InsufficientDataError, InvalidDataError
 from planner.quantiles import normal_quantile, t_quantile
@@ -35,6 +35,7 @@ def fit(
     group_sd: Mapping[str, float] | None = None,
     forms: Sequence[str] = FORMS,
     like: ScalingModel | None = None,
+    delete: str | None = None,
     seed: int = 0,
 ) -> ScalingModel:
     """Fits a scaling curve with its uncertainty, its form chosen by what it predicts.
@@ -56,6 +57,8 @@ def fit(
             changed of it (``interaction``, ``saturating``, ``broken``, ``u-shape``).
         like: A fit whose form is kept, so that none is searched for: of nearly the same rows,
             on the same axes and factors.
+        delete: A group factor whose labels are left out in turn, for
+            :meth:`ScalingModel.changes_without`.
         seed: Seed of everything random.
 
     Raises:
@@ -78,6 +81,12 @@ def fit(
         )
     if seed < 0:
         raise InvalidDataError(f"seed is {seed}, expected 0 or more")
+    place = None
+    if delete is not None:
+        names = [factor.name for factor in data.factors]
+        if delete not in names:
+            raise InvalidDataError(f"delete is {delete!r}, no factor of {', '.join(names)}")
+        place = names.index(delete)
     rng = np.random.default_rng(seed)
     scores: dict[str, float] = {}
     if like is not None:
@@ -108,6 +117,9 @@ def fit(
         inflation=_inflation(residual, sd, data.log_se, freedom, fitted.form.shared),
         held_out_residuals=residual,
         seed=seed,
+        best=fitted.theta[0],
+        deleted_factor=delete,
+        deleted=deleted(fitted, data, place) if place is not None else fitted.theta[:0],
     )
 
 

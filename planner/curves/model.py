@@ -59,6 +59,9 @@ class ScalingModel:
         held_out_residuals: Log error observed minus predicted by a fit that had
             not seen it.
         seed: Seed of the refits.
+        best: Parameters of the best fit, shape ``(size,)``.
+        deleted_factor: The group factor whose labels were left out in turn; None if none was.
+        deleted: Parameters without each of its labels, shape ``(labels, size)``.
     """
 
     form: Form
@@ -75,6 +78,9 @@ class ScalingModel:
     inflation: float
     held_out_residuals: Array
     seed: int
+    best: Array
+    deleted_factor: str | None
+    deleted: Array
 
     def at(
         self,
@@ -171,6 +177,27 @@ class ScalingModel:
     ) -> Array:
         """Log error by each bagged refit, shape ``(bags, rows)``: the curves alone, no misfit."""
         return self.form.log_value(self.bags, self._design(axes, groups)[0])
+
+    def changes_without(
+        self,
+        axes: Mapping[str, ArrayLike],
+        *,
+        groups: Mapping[str, Sequence[str] | Labels] | None = None,
+    ) -> dict[str, Array]:
+        """By how much log error would change without the rows of each label.
+
+        Curves are refitted from the best fit without the rows, their form is kept
+        (case deletion: Cook, "Detection of influential observation in linear regression", 1977).
+
+        Returns:
+            The change by label of the factor that :func:`~planner.curves.fit` deleted labels
+            of, each of shape ``(rows,)``; nothing if it deleted none.
+        """
+        design, _ = self._design(axes, groups)
+        labels = next((f.labels for f in self.factors if f.name == self.deleted_factor), ())
+        before = self.form.log_value(self.best[None], design)
+        after = self.form.log_value(self.deleted, design) if labels else before[:0]
+        return dict(zip(labels, after - before, strict=True))
 
     def elasticity(
         self,

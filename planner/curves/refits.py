@@ -25,6 +25,7 @@ _MANY_ROWS = 500
 _FEW_STEPS = 8
 """Of each refit of so many rows: near its best fit, a few steps are all of the way."""
 
+_MOST_DELETED = 16
 _MIN_MISFIT_SD = 0.01
 _FIRST_MISFIT_SD = 0.1
 _MISFIT_TOLERANCE = 0.05
@@ -109,6 +110,28 @@ def bagged(fitted: Fitted, data: Observed, bags: int, rng: np.random.Generator) 
     half = rng.standard_normal((bags // 2, fitted.form.size))
     means = prior.mean + prior.sd * np.concatenate([half, -half])
     return _refits(fitted, data, weights, Prior(means, prior.sd))
+
+
+def deleted(fitted: Fitted, data: Observed, place: int) -> Array:
+    """Parameters refitted without the rows of each label of a group factor.
+
+    Args:
+        fitted: Where each begins, and its weights.
+        data: The observations.
+        place: Which factor; only its labels with the most rows, 16 at most, are left out, and
+            the others have the parameters of the best fit.
+
+    Returns:
+        Shape ``(labels, size)``.
+    """
+    factor = data.factors[place]
+    label = data.design.groups[:, place] - factor.first
+    counts = np.bincount(label, minlength=len(factor.labels))
+    most = np.argsort(-counts, kind="stable")[:_MOST_DELETED]
+    found = np.tile(fitted.theta, (len(counts), 1))
+    weights = weights_of(fitted, data) * (label[None] != most[:, None])
+    found[most] = _refits(fitted, data, weights, fitted.prior)
+    return found
 
 
 def _refits(fitted: Fitted, data: Observed, weights: Array, prior: Prior) -> Array:

@@ -89,6 +89,9 @@ def to_document(model: ScalingModel) -> dict[str, Any]:
         "inflation": model.inflation,
         "held_out_residuals": model.held_out_residuals.tolist(),
         "seed": model.seed,
+        "best": model.best.tolist(),
+        "deleted_factor": model.deleted_factor,
+        "deleted": model.deleted.tolist(),
     }
 
 
@@ -130,6 +133,9 @@ def from_document(document: dict[str, Any]) -> ScalingModel:
             inflation=document["inflation"],
             held_out_residuals=np.array(document["held_out_residuals"], dtype=float),
             seed=document["seed"],
+            best=np.array(document["best"], dtype=float),
+            deleted_factor=document["deleted_factor"],
+            deleted=np.array(document["deleted"], dtype=float),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"no curves: {error}") from None

@@ -1,6 +1,7 @@
 """Questions on a made-up world whose truth is known, and on published tables alone."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -334,8 +335,6 @@ def test_every_model_of_the_lattice_is_in_the_registry(planner):
 
 def test_what_a_study_s_speech_shares_widens_levels_but_not_differences():
     """Sampling error of 10 % that all figures share, 1 % that is their own."""
-    from dataclasses import replace
-
     shared = [replace(o, error_se=0.1 * o.error, paired_se=0.01 * o.error) for o in observed(STAR)]
     rows = [Configuration(model="base", window_s=12), Configuration(model="base", window_s=25)]
     evidence = Evidence(task="asr", study="world", observations=tuple(shared))
@@ -508,3 +507,31 @@ def test_a_ratio_is_of_errors_on_the_same_speech(planner):
     (level,) = planner.predict([unknown])
     assert predicted.basis in ("interpolated", "extrapolated")
     assert predicted.mean == pytest.approx(level["wer"].mean / errors[0], rel=0.1)
+
+
+def test_the_study_that_moved_an_answer_is_named():
+    """Catches an influence of the wrong sign, or of a study that says what is known anyway."""
+    few = [Configuration(model=m) for m in ("tiny.en", "base", "large-v3")]
+    windows = [Configuration(model="base", window_s=w) for w in (6, 10, 15, 20)]
+    steep = [
+        replace(o, study="steep", error=o.error * (30 / o.configuration.window_s) ** 0.5)
+        for o in observed([*few, *windows], study="steep")
+    ]
+    like = observed([*few, Configuration(model="small.en")], study="like")
+    known = (*observed(few), *steep, *like)
+    planner = Planner(Evidence("asr", "world", known))
+    without = Planner(Evidence("asr", "world", tuple(o for o in known if o.study != "steep")))
+    asked = Configuration(model="base", window_s=10)
+    changes = dict(planner.quality.influences(asked))
+    assert changes.keys() == {"steep", "like"}
+    assert abs(changes["steep"]) > 3 * abs(changes["like"])
+    (before,), (after,) = planner.predict([asked]), without.predict([asked])
+    actual = math.log(after["wer"].mean / before["wer"].mean)
+    assert changes["steep"] < 0
+    assert actual < 0
+
+    answer = ask(planner, gflops_per_utterance=60, models=("base",))
+    moved = dict(planner.quality.influences(answer.configuration))
+    told = {one.study: one.change for one in answer.influences}
+    assert told == {s: pytest.approx(math.expm1(c)) for s, c in moved.items() if abs(c) >= 0.01}
+    assert any("Other studies" in reason for reason in answer.reasons) == bool(told)

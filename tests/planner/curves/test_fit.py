@@ -108,6 +108,34 @@ def test_the_form_of_a_fit_to_nearly_the_same_rows_can_be_kept():
         fit({"n": n, "t": t}, error, like=known)
 
 
+def test_changes_without_a_label_are_those_of_a_fit_without_it():
+    rng = np.random.default_rng(0)
+    n, t, error = sample(rng, 60)
+    axes = {"n": n, "t": t}
+    source = np.repeat(["a", "b", "c"], 20)
+    error = np.where(source == "c", error * (n / n.mean()) ** 0.3, error)
+    groups = {"source": source.tolist()}
+    model = fit(axes, error, groups=groups, forms=("additive",), delete="source")
+    kept = source != "c"
+    rest = fit(
+        {name: values[kept] for name, values in axes.items()},
+        error[kept],
+        groups={"source": source[kept].tolist()},
+        forms=("additive",),
+        like=model,
+    )
+    asked = {name: values[:5] for name, values in axes.items()}
+    at = {"source": ["a"] * 5}
+    changes = model.changes_without(asked, groups=at)
+    assert list(changes) == ["a", "b", "c"]
+    expected = np.log(rest.predict(asked, groups=at).mean / model.predict(asked, groups=at).mean)
+    np.testing.assert_allclose(changes["c"], expected, atol=0.05)
+    assert np.abs(changes["c"]).max() > 0.05
+    assert fit(axes, error, forms=("additive",)).changes_without(asked) == {}
+    with pytest.raises(InvalidDataError):
+        fit(axes, error, groups=groups, delete="speaker")
+
+
 def test_offsets_of_sources_are_told_from_the_curve():
     """Two sources, one 1.5 times as hard: mixing them would ruin the curve."""
     rng = np.random.default_rng(1)
