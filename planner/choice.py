@@ -19,8 +19,8 @@ from planner.question import CostName
 REFERENCE = "fp32"
 """Number format that is chosen where nothing that was asked about tells formats apart."""
 
-EQUAL = 1e-9
-"""Share by which costs may differ and be equal."""
+EQUAL = 0.005
+"""Share by which costs may differ and be equal: rates of retries are known no better."""
 
 
 def chosen(

@@ -39,6 +39,9 @@ _UNKNOWN_DISPERSION = 0.1
 _PRIOR_CONFIGURATIONS = 2.0
 """Dispersion of rates where there is nothing to tell it from, and what it counts for elsewhere."""
 
+_UNCOUNTED_SD = 0.1
+"""Spread of rates where none was counted: about that of a model of which none was."""
+
 _DISPERSIONS = (1e-3, 0.5)
 """Least and largest."""
 
@@ -75,7 +78,7 @@ class _Counts(NamedTuple):
 def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Rates:
     """Expected share of windows that are run again, and its spread.
 
-    Without any counts nothing is expected, and nothing is said of a spread.
+    Without any counts none is expected, and the spread is that of what was never counted.
 
     Args:
         lattice: For these.
@@ -83,11 +86,10 @@ def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Rates:
     """
     mean, sd = np.zeros(len(lattice)), np.zeros(len(lattice))
     counted = [o for o in observations if o.windows]
-    if not counted:
-        return Rates(mean, sd)
-    seen = Lattice.of([o.configuration for o in counted])
+    seen = Lattice.of([o.configuration for o in counted], lattice.task)
     kept = np.flatnonzero(_can_retry(seen))
     rows = np.flatnonzero(_can_retry(lattice))
+    sd[rows] = _UNCOUNTED_SD
     if not kept.size or not rows.size:
         return Rates(mean, sd)
     seen = seen.take(kept)

@@ -11,7 +11,6 @@ import numpy as np
 
 from planner import refusals
 from planner.arrays import Array, Index, Mask
-from planner.choice import EQUAL
 from planner.errors import NoFeasibleConfigurationError
 from planner.evidence import METRIC_OF
 from planner.landscape import Landscape
@@ -93,7 +92,7 @@ class Shortfall:
         rows = np.flatnonzero(self._reaching | (not reachable))
         ratios = {name: self._needed(name, rows) / bound for name, bound in self.bounds.items()}
         worst = np.max(list(ratios.values()), axis=0)
-        row = landscape.chosen_of(rows[worst <= worst.min() * (1 + EQUAL)])
+        row = landscape.chosen_of(rows[worst <= worst.min() * (1 + 1e-9)])
         place = int(np.searchsorted(rows, row))
         over = {name: float(r[place]) for name, r in ratios.items()}
         binding = max(over, key=over.__getitem__)

@@ -207,15 +207,19 @@ class Table:
         return self.gain(row, chosen) >= (_WORTH_NAMING if targeted else _SHOWN_POINTS)
 
     def next_step(self, name: CostName, chosen: int) -> int | None:
-        """The row that is better than the choice and needs least more of one budget."""
+        """The answer at the least more of one budget that makes it better."""
+        risk, own = self.question.risk, float(self.objective[chosen])
         others = {other: bound for other, bound in self.bounds.items() if other != name}
-        within = self.landscape.within(others, self.question.risk)
-        best = self.best(self.allowed)
-        least_now = self.objective[chosen if best is None else best]
-        worth = least_now * _WORTH_NAMING
+        within = self.reaching & self.landscape.within(others, risk)
+        below = own * (1 - _WORTH_NAMING)
         if self.question.target_error is None:
-            worth = max(worth, _SHOWN_POINTS)
-        better = self.reaching & within & (self.objective < least_now - worth)
-        needed = self.landscape.limit(name, 1 - self.question.risk)
+            # The choice stays until something is better by more than the tolerance.
+            below = min(below, own - _SHOWN_POINTS, own / (1 + self.question.tolerance))
+        needed = self.landscape.limit(name, 1 - risk)
+        more = needed > self.bounds[name] * (1 + 1e-12)
+        better = within & more & (self.objective < below)
         least = needed[better].min(initial=np.inf)
+        row = self.chosen(within & (needed <= least * (1 + 1e-9)))
+        if not np.isfinite(least) or row is None or self.buys(row, chosen):
+            return row if np.isfinite(least) else None
         return self.best(better & (needed <= least * (1 + 1e-9)))
