@@ -43,6 +43,8 @@ def chosen(
         cost = costs.centre[name][rows]
         rows = rows[cost <= cost.min() * (1 + EQUAL)]
     batch = lattice.numbers["batch_size"][rows]
-    reference = lattice.labels["precision"].mask(REFERENCE)[rows]
-    slow = costs.centre["rtf"][rows] if "rtf" in costs.centre else 1.0 - reference
+    if "rtf" in costs.centre:
+        slow = costs.centre["rtf"][rows]
+    else:
+        slow = 1.0 - lattice.labels["precision"].take(rows).mask(REFERENCE)
     return int(rows[np.lexsort([errors[rows], slow, batch])[0]])

@@ -216,10 +216,10 @@ class Table:
             # The choice stays until something is better by more than the tolerance.
             below = min(below, own - _SHOWN_POINTS, own / (1 + self.question.tolerance))
         needed = self.landscape.limit(name, 1 - risk)
-        more = needed > self.bounds[name] * (1 + 1e-12)
-        better = within & more & (self.objective < below)
-        least = needed[better].min(initial=np.inf)
-        row = self.chosen(within & (needed <= least * (1 + 1e-9)))
-        if not np.isfinite(least) or row is None or self.buys(row, chosen):
-            return row if np.isfinite(least) else None
-        return self.best(better & (needed <= least * (1 + 1e-9)))
+        more = needed[within & (self.objective < below)]
+        least = more.min(initial=np.inf, where=more > self.bounds[name] * (1 + 1e-12))
+        if not np.isfinite(least):
+            return None
+        within &= needed <= least * (1 + 1e-9)
+        row = self.chosen(within)
+        return row if row is not None and self.buys(row, chosen) else self.best(within)
