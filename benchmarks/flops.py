@@ -21,7 +21,10 @@ from benchmarks.tables import markdown
 from measurements.catalogue import catalogue
 from measurements.records import Measurement
 from measurements.studies import evidence_for
+from models_registry import Configuration
+from models_registry.loading.audio import OVERLAP_S
 from planner.cost import utterance_flops
+from planner.cost.passes import number_of_passes
 from planner.costing import Costs, all_costs
 from planner.evidence import Evidence
 from planner.lattice import Lattice
@@ -36,12 +39,14 @@ class LeftOut:
     """One configuration on one study, predicted without its measurements.
 
     Attributes:
+        configuration: The configuration.
         kind: What is unsure of it.
         log_ratio: Log of what was counted over what is predicted.
         stated: Standard deviation of the log that an answer states.
         judged: The same with the noise of the recordings that were counted.
     """
 
+    configuration: Configuration
     kind: str
     log_ratio: float
     stated: float
@@ -98,11 +103,32 @@ def left_out() -> Iterator[LeftOut]:
         elif stated:
             kind = "cut alone"
         yield LeftOut(
+            measurement.configuration,
             kind,
             float(np.log(measurement.flops_counted / predicted)),
             stated,
             float(np.hypot(stated, sampling_sd(measurement, evidence, costs))),
         )
+
+
+def more_windows() -> Iterator[float]:
+    """Windows beyond the fewest, as a share of those that overlaps could add at most.
+
+    One for each speech and longest piece where overlaps could add more than one.
+    """
+    seen: set[tuple[str, float]] = set()
+    for measurement in catalogue():
+        c, durations = measurement.configuration, measurement.dataset.durations_s
+        key = measurement.study, c.speech_s
+        if not measurement.windows or not durations or c.window_policy != "chunk" or key in seen:
+            continue
+        seen.add(key)
+        step_s = c.speech_s - min(OVERLAP_S, c.speech_s / 4)
+        longer = np.maximum(np.array(durations) - c.speech_s, 0)
+        most = float((1 + number_of_passes(longer, step_s)).sum())
+        fewest = float(number_of_passes(durations, c.speech_s).sum())
+        if most > fewest + 1:
+            yield (measurement.windows - fewest) / (most - fewest)
 
 
 def row_of(name: str, found: list[LeftOut]) -> dict[str, str]:
@@ -131,6 +157,13 @@ def main() -> None:
     found = list(left_out())
     kinds = dict.fromkeys(one.kind for one in found)
     print(markdown([row_of(k, [one for one in found if one.kind == k]) for k in sorted(kinds)]))
+    print(f"\n{len({one.configuration for one in found})} configurations")
+    more = list(more_windows())
+    shares = ", ".join(f"{one:.2f}" for one in more)
+    print(
+        "windows beyond the fewest, as a share of those that overlaps could add:"
+        f" {shares}; mean {np.mean(more):.2f}, standard deviation {np.std(more, ddof=1):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -43,8 +43,9 @@ def chosen(
         cost = costs.centre[name][rows]
         rows = rows[cost <= cost.min() * (1 + EQUAL)]
     batch = lattice.numbers["batch_size"][rows]
+    slow: Array
     if "rtf" in costs.centre:
         slow = costs.centre["rtf"][rows]
     else:
-        slow = 1.0 - lattice.labels["precision"].take(rows).mask(REFERENCE)
+        slow = (~lattice.labels["precision"].take(rows).mask(REFERENCE)).astype(float)
     return int(rows[np.lexsort([errors[rows], slow, batch])[0]])

@@ -18,7 +18,7 @@ _OVERLAP_S = 2.0
 """Audio that two windows share where speech has to be cut, at most a quarter of the longest
 piece; as the transcriber cuts."""
 
-_MORE_WINDOWS = (0.85, 0.5)
+_MORE_WINDOWS = (1.0, 0.5)
 """Windows beyond the fewest, as a share of those that there are more of where every two share
 audio: mean and standard deviation over the catalogue's windows, ``python -m benchmarks.flops``."""
 
