@@ -205,6 +205,6 @@ def test_nearby_windows_take_nearly_the_same_time_on_every_device(client):
         found = asked(client, "/v1/predictions", configurations=named, device=device)
         rtf = [item["predictions"]["rtf"]["mean"] for item in found["items"]]
         for window_s, here, there in zip(NEAR_S[1:], rtf[:-1], rtf[1:], strict=True):
-            if abs(there / here - 1) >= 0.05:
+            if abs(there / here - 1) >= 0.1:
                 apart[device, window_s] = (here, there)
     assert apart == {}
