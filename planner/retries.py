@@ -95,7 +95,7 @@ def retry_rates(lattice: Lattice, observations: Sequence[Observation]) -> Rates:
     seen = seen.take(kept)
     firsts, own = np.unique(seen.hashes, return_index=True, return_inverse=True)[1:]
     counts = _Counts(
-        _places(seen).astype(np.float32),
+        _places(seen),
         np.array([o.retried or 0 for o in counted], dtype=float)[kept],
         np.array([o.windows for o in counted], dtype=float)[kept],
         own,
@@ -145,8 +145,7 @@ def _prior(
     # Most rows of a lattice share their place with others.
     places = _places(lattice)
     first, place = distinct(list(places.T.copy()))
-    # Rates are no surer than single precision is exact.
-    again, of = _nearby(places[first].astype(np.float32), counts)
+    again, of = _nearby(places[first], counts)
     share = of / (of + _PRIOR_WINDOWS)
     mean = (again + _PRIOR_WINDOWS * counts.overall) / (of + _PRIOR_WINDOWS)
     near, everywhere = dispersions
@@ -163,7 +162,7 @@ def _nearby(places: Array, counts: _Counts, apart: bool = False) -> tuple[Array,
         apart: Whether places are those of the counts, and each is to leave out its configuration.
     """
     others = counts.places
-    columns = np.column_stack([counts.retried, counts.windows]).astype(np.float32)
+    columns = np.column_stack([counts.retried, counts.windows])
     # -|a - b|^2 / 2 = a.b - |a|^2 / 2 - |b|^2 / 2: a matrix product and no third dimension.
     half, half_others = (0.5 * np.square(points).sum(axis=1) for points in (places, others))
     found = np.empty((len(places), 2))

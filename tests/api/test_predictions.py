@@ -31,7 +31,7 @@ def asked(client, path, **body):
 
 
 def assert_same(one, other, at=""):
-    """Equal but for the last digits: retries are expected in single precision, in blocks."""
+    """Equal but for the last digits: sums of retries are taken in blocks."""
     if isinstance(one, dict):
         assert one.keys() == other.keys(), at
         for name, value in one.items():
@@ -75,7 +75,9 @@ def test_a_configuration_gets_the_numbers_of_its_recommendation(setting, budget,
         assert_same(known, one["predictions"])
         for name, counted in item["predictions"].items():
             assert_same(counted["mean"], float(item["costs"][name]))
-            assert counted["lower"] == counted["mean"] == counted["upper"]
+            assert counted["lower"] <= counted["mean"] <= counted["upper"]
+            exact = not item["costs"]["retries_sd"] or name == "parameters"
+            assert not exact or counted["lower"] == counted["upper"]
         assert set(item["predictions"]) == {
             "gflops_per_utterance",
             "gflops_per_audio_second",
@@ -205,6 +207,6 @@ def test_nearby_windows_take_nearly_the_same_time_on_every_device(client):
         found = asked(client, "/v1/predictions", configurations=named, device=device)
         rtf = [item["predictions"]["rtf"]["mean"] for item in found["items"]]
         for window_s, here, there in zip(NEAR_S[1:], rtf[:-1], rtf[1:], strict=True):
-            if abs(there / here - 1) >= 0.05:
+            if abs(there / here - 1) >= 0.1:
                 apart[device, window_s] = (here, there)
     assert apart == {}
