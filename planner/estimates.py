@@ -49,8 +49,7 @@ class Estimates:
         found = self.predictions(row) | {name: self._counted(name, row) for name in COUNTED}
         notes = list(self._notes(row))
         metric = METRIC_OF[configuration.task]
-        basis = found[metric].basis
-        if not on_the_axes(configuration) and basis not in ("measured", "published"):
+        if not on_the_axes(configuration) and found[metric].observed is None:
             del found[metric]
             notes.append(
                 f"{metric} is left out: the curves know nothing of reduction"

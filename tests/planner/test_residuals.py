@@ -55,7 +55,7 @@ def test_a_precise_row_keeps_its_value_and_a_noisy_one_is_drawn_to_the_curve():
     precise, sure = on_a_flat_curve([observation(asked, 0.11, se=0.005)])
     noisy, unsure = on_a_flat_curve([observation(asked, 0.11, se=0.3)])
     assert precise == pytest.approx(math.log(1.1), rel=0.02)
-    assert 0 < noisy < 0.2 * math.log(1.1)
+    assert 0 < noisy < 0.4 * math.log(1.1)
     assert sure < 0.006 < unsure
 
 
@@ -66,8 +66,8 @@ def test_a_residual_is_carried_to_neighbours_and_less_so_to_strangers():
     precision, _ = on_a_flat_curve(row, asked=Configuration(model="base", precision="bf16"))
     model, _ = on_a_flat_curve(row, asked=Configuration(model="small", window_s=30))
     elsewhere, _ = on_a_flat_curve([replace(row[0], study="asr-other")])
-    assert math.log(1.2) > window > precision > model == pytest.approx(0)
-    assert 0 <= elsewhere < precision
+    # What a study has in common is told by any of its rows, the rest by their like.
+    assert math.log(1.2) > window > precision > model > elsewhere >= 0
 
 
 def test_the_sample_of_a_corpus_says_more_than_another_corpus():
