@@ -133,12 +133,11 @@ class QualityModel:
         self._common_sd = _common_sd(evidence.in_study, evidence.task)
         self._known_models = known | {o.configuration.model for o in usable}
         self._rows = nearest(usable, evidence.study)
-        self._at_rows = self._curves_at(self._rows)
         self._residuals = Residuals(
             self._rows,
             evidence.task,
             evidence.study,
-            self._at_rows,
+            self._curves_at(self._rows),
             self.curves.inflation * self.curves.misfit_sd,
         )
         self._influences: dict[Configuration, tuple[tuple[str, float], ...]] = {}

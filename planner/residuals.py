@@ -63,20 +63,16 @@ class Places:
             task: Their task.
             variance: Of all effects together, without the slope.
         """
-        within = [
-            np.ones((len(self.model), len(other.model))),
-            _same(self.corpus, other.corpus),
-            _same(self.study, other.study),
-        ]
-        total = np.zeros_like(within[0])
-        for name, shares in MISFIT_SHARES[task].items():
-            alike = _same(getattr(self, name), getattr(other, name))
-            for share, speech in zip(shares, within, strict=True):
-                if share:
-                    total += variance * share * alike * speech
+        corpus, study = self.corpus[:, None] == other.corpus, self.study[:, None] == other.study
+        total = np.zeros(corpus.shape)
+        for name, (everywhere, of_corpus, of_study) in MISFIT_SHARES[task].items():
+            alike = getattr(self, name)[:, None] == getattr(other, name)
+            total += variance * everywhere * alike
+            total += variance * of_corpus * (alike & corpus)
+            total += variance * of_study * (alike & study)
         slope = np.outer(self.distance, other.distance)
-        for sd, speech in zip(SLOPE_SDS[task], within[1:], strict=True):
-            total += sd**2 * slope * speech
+        for sd, same in zip(SLOPE_SDS[task], (corpus, study), strict=True):
+            total += sd**2 * slope * same
         return total
 
 
@@ -136,7 +132,7 @@ class Residuals:
             wider = np.square(off / _OUTLIER_SDS) - variance
             self._extra = np.maximum(self._extra + wider, 0.0)
         self._inverse = np.linalg.inv(prior + noise + np.diag(self._extra))
-        self._weighted = self._inverse @ residuals
+        self._weighted = (self._inverse @ residuals).astype(np.float32)
 
     def effects(self, lattice: Lattice) -> Effects:
         """Effects of rows on the study's speech.
@@ -150,9 +146,9 @@ class Residuals:
         prior = asked.covariance(asked, self._task, self._variance)
         prior[-1, -1] = sum(sd**2 for sd in SLOPE_SDS[self._task])
         prior[np.diag_indices(count + 1)] += self._own(asked).max(axis=1, initial=0.0)
-        covariance = prior - across @ self._inverse @ across.T
-        shift = (across @ self._weighted).astype(np.float32)
-        return Effects(shift, covariance, self._reference, place)
+        prior -= across @ self._inverse @ across.T
+        shift = across.astype(np.float32) @ self._weighted
+        return Effects(shift, prior, self._reference, place)
 
     def parts(self, lattice: Lattice) -> Array:
         """What each observed row adds to the effect of a lattice's only row, shape ``(rows,)``."""
@@ -166,8 +162,8 @@ class Residuals:
 
     def _own(self, asked: Places) -> Array:
         """What outliers among the study's configurations differ by beside the usual effects."""
-        same = _same(asked.configuration, self._observed.configuration)
-        own: Array = same * (self._observed.study == 0) * self._extra
+        same = asked.configuration[:, None] == self._observed.configuration
+        own: Array = same * np.where(self._observed.study == 0, self._extra, 0.0)
         return own
 
     def _asked(self, lattice: Lattice) -> tuple[Places, Index]:
@@ -225,8 +221,3 @@ def noise_covariance(observations: Sequence[Observation]) -> Array:
         block[np.diag_indices(len(rows))] += np.maximum(np.square(own[rows]) - np.diag(block), 0.0)
         covariance[np.ix_(rows, rows)] = block
     return covariance
-
-
-def _same(one: Index, other: Index) -> Array:
-    alike: Array = (one[:, None] == other[None]).astype(float)
-    return alike

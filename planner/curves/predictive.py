@@ -27,6 +27,9 @@ class Prediction(NamedTuple):
 
 _TAIL = 0.05
 
+_SINGULAR = 1e-6
+"""Share of the largest variance that is added to all."""
+
 
 def middle_and_spread(curves: NDArray[np.float32]) -> tuple[Array, Array]:
     """The refits' median, and the spread of a normal with their central 90 %.
@@ -94,9 +97,13 @@ class Effects:
 
     def draws(self, rng: np.random.Generator, count: int) -> Draws:
         """Joint draws about what is expected, shape ``(combinations + 1, count)``."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        drawn: Draws = (root @ rng.standard_normal((len(root), count))).astype(np.float32)
+        # Rows that differ by next to nothing make it singular to rounding.
+        small = _SINGULAR * float(np.diag(self.covariance).max(initial=0.0))
+        root = np.linalg.cholesky(self.covariance + small * np.eye(len(self.covariance))).astype(
+            np.float32
+        )
+
+        drawn: Draws = root @ rng.standard_normal((len(root), count), np.float32)
         return drawn
 
 

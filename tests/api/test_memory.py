@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.serving import asked_all_over, memory_mb, started
 
-MOST_MB = 250
+MOST_MB = 270
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
