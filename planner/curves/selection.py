@@ -171,12 +171,13 @@ def stacked(scores: Array) -> Array:
 
 
 def _bases(data: Observed, forms: Sequence[str]) -> Iterator[tuple[str, Form]]:
-    """The plain forms: a term for each axis, and one term for all, which one axis has alike."""
+    """The plain forms: a term for each axis, and one for all, where more than one has moved."""
     factors = tuple((axis, POWER) for axis in range(data.design.log_axes.shape[1]))
     tight = (0,) * len(data.factors)
     if "additive" in forms:
         yield "additive", Form(tuple(Term((f,)) for f in factors), data.offsets, tight)
-    if "multiplicative" in forms and (len(factors) > 1 or "additive" not in forms):
+    moved = sum(len(values) > 1 for values, _ in data.design.distinct)
+    if "multiplicative" in forms and (moved > 1 or "additive" not in forms):
         yield "multiplicative", Form((Term(factors),), data.offsets, tight)
 
 
