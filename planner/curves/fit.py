@@ -188,26 +188,29 @@ def _folds(rows: int, rng: np.random.Generator) -> Mask:
 
 def _extrapolation_sd(
     fits: Sequence[Fitted], weights: Array, data: Observed, inflation: float, freedom: float
-) -> float:
-    """Spread in log error for each factor of e beyond an axis, by what was missed at far ends.
+) -> Array:
+    """Spread in log error for each factor of e beyond each axis, by what was missed at far ends.
 
     It explains what curves miss there beyond their own spread and the noise: the posterior
     mean of its log under a normal prior, each far end counting as one observation.
     """
-    ends, beyond = far_ends(data)
-    if not len(ends):
-        return _EXTRAPOLATION_SD
-    residual, sd = averaged([held_out(one, data, ends) for one in fits], weights)
-    known = np.square(inflation * sd) + np.square(data.log_se)
     logs = _EXTRAPOLATION_LOG_SD * np.linspace(-3, 3, 31)
-    posterior = -0.5 * np.square(logs / _EXTRAPOLATION_LOG_SD)
-    for place, log in enumerate(logs):
-        variance = known + np.square(_EXTRAPOLATION_SD * np.exp(log) * beyond)
-        tails = np.log1p(np.square(residual) / (freedom * variance))
-        density = -0.5 * np.log(variance) - (freedom + 1) / 2 * tails
-        posterior[place] += (np.where(ends, density, 0.0).sum(axis=1) / ends.sum(axis=1)).sum()
-    share = np.exp(posterior - posterior.max())
-    return float(_EXTRAPOLATION_SD * np.exp(share @ logs / share.sum()))
+    found = np.full(data.design.log_axes.shape[1], np.log(_EXTRAPOLATION_SD))
+    for axis in range(len(found)):
+        ends, beyond = far_ends(data, axis)
+        if not len(ends):
+            continue
+        residual, sd = averaged([held_out(one, data, ends) for one in fits], weights)
+        known = np.square(inflation * sd) + np.square(data.log_se)
+        posterior = -0.5 * np.square(logs / _EXTRAPOLATION_LOG_SD)
+        for place, log in enumerate(logs):
+            variance = known + np.square(_EXTRAPOLATION_SD * np.exp(log) * beyond)
+            tails = np.log1p(np.square(residual) / (freedom * variance))
+            density = -0.5 * np.log(variance) - (freedom + 1) / 2 * tails
+            posterior[place] += (np.where(ends, density, 0.0).sum(axis=1) / ends.sum(axis=1)).sum()
+        share = np.exp(posterior - posterior.max())
+        found[axis] += share @ logs / share.sum()
+    return np.exp(found)
 
 
 def _inflation(

@@ -69,7 +69,7 @@ class ScalingModel:
         freedom: Degrees of freedom of the t distribution.
         inflation: Conformal factor on the spread of the refits and of what the form misses.
         extrapolation_sd: Spread in log error added for each factor of e beyond the observed
-            range of an axis.
+            range of each axis, shape ``(axes,)``.
         held_out_residuals: Log error observed minus predicted by a fit that had
             not seen it.
         seed: Seed of the refits.
@@ -88,7 +88,7 @@ class ScalingModel:
     misfit_sd: float
     freedom: float
     inflation: float
-    extrapolation_sd: float
+    extrapolation_sd: Array
     held_out_residuals: Array
     seed: int
     best: Array

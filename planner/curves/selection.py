@@ -55,6 +55,9 @@ _LEAST_VALUES = {"saturating": 4, "broken": 6, "u-shape": 4}
 _LEAST_FAR = 3
 """Distinct values that an axis must have for its far end to be held out."""
 
+_OUTERMOST = 2
+"""Values at most that a far end has when it is asked how far a form goes wrong there."""
+
 _LEVELS = 6
 """Of an axis, at most, when two are held against each other."""
 
@@ -327,21 +330,21 @@ def _folds(data: Observed, rng: np.random.Generator) -> Mask:
     return np.array(masks)
 
 
-def far_ends(data: Observed) -> tuple[Mask, Array]:
-    """Rows at the ends of axes, one or two values of each, and how far beyond the rest they lie.
+def far_ends(data: Observed, axis: int) -> tuple[Mask, Array]:
+    """Rows at both ends of an axis, one or two values each, and how far beyond the rest they lie.
 
     Returns:
         Both of shape ``(ends, rows)``; the distance is in factors of e.
     """
+    values, row = data.design.distinct[axis]
+    column = data.design.log_axes[:, axis]
     masks, beyond = [], []
-    for axis, (values, row) in enumerate(data.design.distinct):
-        column = data.design.log_axes[:, axis]
-        for outer in (1, 2):
-            for mask in (row < outer, row >= len(values) - outer):
-                if len(values) - outer >= 2 and mask.sum() <= data.rows / 2:
-                    rest = column[~mask]
-                    masks.append(mask)
-                    beyond.append(np.maximum(rest.min() - column, column - rest.max()))
+    for outer in range(1, min(_OUTERMOST, len(values) - 2) + 1):
+        for mask in (row < outer, row >= len(values) - outer):
+            if mask.sum() <= data.rows / 2:
+                rest = column[~mask]
+                masks.append(mask)
+                beyond.append(np.maximum(rest.min() - column, column - rest.max()))
     shape = (len(masks), data.rows)
     return np.array(masks, dtype=bool).reshape(shape), np.array(beyond).reshape(shape)
 
