@@ -210,7 +210,8 @@ def _extrapolation_sd(
             posterior[place] += (np.where(ends, density, 0.0).sum(axis=1) / ends.sum(axis=1)).sum()
         share = np.exp(posterior - posterior.max())
         found[axis] += share @ logs / share.sum()
-    return np.exp(found)
+    spread: Array = np.exp(found)
+    return spread
 
 
 def _inflation(
