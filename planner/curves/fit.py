@@ -48,11 +48,11 @@ def fit(
 ) -> ScalingModel:
     """Fits a scaling curve with its uncertainty, its forms averaged by what they predict.
 
-    Robust maximum a posteriori in log space from many starts; forms are averaged by stacking,
-    each weighted by what it adds to the prediction of held-out rows, see
-    :mod:`planner.curves.selection`; the spread comes from bagged refits, each with its own
-    weights and its own draw of the priors; a conformal factor from leave-one-out residuals
-    makes intervals honest, and held-out far ends say how they widen beyond the axes.
+    Robust maximum a posteriori in log space from many starts; forms are averaged, the weights
+    given by what they predict of held-out rows, see :mod:`planner.curves.selection`; the spread
+    comes from bagged refits, each with its own weights and its own draw of the priors; a
+    conformal factor from leave-one-out residuals makes intervals honest, and held-out far ends
+    say how they widen beyond the axes.
 
     Args:
         axes: Positive numbers by axis name, each of shape ``(n,)``.

@@ -4,8 +4,9 @@ From the additive and the multiplicative form the search goes on to whatever nei
 predicts held-out rows better by more than chance: another shape along one axis, an
 interaction of two, or offsets of a group that are held tight, for which doing as well is
 enough. Held out is a tenth of the configurations at random in turn, and the
-far end of each axis, since curves are asked about what lies beyond. The plain forms and the best
-that were tried are averaged, weighted by what they predict together.
+far end of each axis, since curves are asked about what lies beyond. The form that the search ends
+at has half of the weight; the other half goes by stacking to it, the plain forms and the best that
+were tried.
 """
 
 from __future__ import annotations
@@ -145,9 +146,10 @@ def select(
             break
         best = max(better, key=lambda candidate: candidate.score)
     tried.sort(key=lambda candidate: -candidate.score)
-    # The best by their scores beside the plain ones and the one that the search ended at.
+    # Where rows are few, stacking alone weighs forms by chance: the search's own has half.
     averaged = list({one.name: one for one in (*plain, best, *tried[:_AVERAGED])}.values())
     weights = stacked(np.array([candidate.scores for candidate in averaged]))
+    weights = (weights + [candidate is best for candidate in averaged]) / 2
     order = np.argsort(-weights, kind="stable")
     return Selection(tuple(averaged[place] for place in order), weights[order], tuple(tried))
 
