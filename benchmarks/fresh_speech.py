@@ -109,9 +109,10 @@ def of_speakers(m: Measurement, speakers: frozenset[str]) -> Measurement:
 
 def cells(task: Task, study: str, rng: np.random.Generator) -> Iterator[Cell]:
     """Predictions for held-out speakers of a study, with what is measured on them."""
-    measured = {
-        m.configuration: m for m in catalogue() if m.study == study and on_the_axes(m.configuration)
-    }
+    of_study = [m for m in catalogue() if m.study == study and on_the_axes(m.configuration)]
+    # Of some corpora few speakers were measured by themselves too.
+    largest = max(m.dataset.utterances or 0 for m in of_study)
+    measured = {m.configuration: m for m in of_study if m.dataset.utterances == largest}
     people = sorted({who for m in measured.values() for who in m.speakers})
     count = max(_LEAST_SPEAKERS, len(people) // _SHARE)
     fresh = frozenset(rng.choice(people, count, replace=False).tolist())

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from measurements.datasets import Dataset
-from measurements.pairing import log_error
+from measurements.pairing import OWN_OF_COUNTS, log_error
 from measurements.records import Measurement, PairedRatio, UtteranceResult
 from measurements.statistics import LEAST_ERRORS, freedom_of, sums_by
 from planner.arrays import Array
@@ -23,6 +23,12 @@ from planner.quantiles import normal_quantile, t_quantile
 
 _LEVEL = 0.90
 """Probability of the interval that a normal with the stated spread has right."""
+
+_FREEDOM = 4.0
+"""Degrees of freedom that the usual variance counts for."""
+
+_BETWEEN_SPEAKERS = 0.2
+"""Standard deviation over speakers of the log ratio of two configurations' errors, as believed."""
 
 SELECTED = 1.5
 """By how much a level is less sure that is of a run which ended because of it: simulated 90 %
@@ -41,9 +47,11 @@ def log_ratio(
 
     By the delta method: the derivative of the log ratio by the weight of each utterance,
     summed by speaker (Wolter, "Introduction to Variance Estimation", 2007, chapter 6). With one
-    speaker, or where speakers are not known, utterances are the units. It is widened by Student's
-    t, so that a normal with this spread has its 90 % interval right; the degrees of freedom are
-    Kish's effective number of units, by their errors, less one ("Survey Sampling", 1965).
+    speaker, or where speakers are not known, utterances are the units. Of few speakers the
+    variance is moderated by the usual one for as many errors and speakers (Smyth, "Linear models
+    and empirical Bayes methods", 2004). It is widened by Student's t, so that a normal with this
+    spread has its 90 % interval right; the degrees of freedom are the usual variance's and Kish's
+    effective number of units, by their errors, less one ("Survey Sampling", 1965).
 
     Args:
         wrong: Errors of each utterance.
@@ -59,13 +67,18 @@ def log_ratio(
     if len(set(speakers)) > 1:
         influence, size = sums_by(np.column_stack([influence, size]), speakers).T
     units = len(influence)
-    least = LEAST_ERRORS / max(float(np.sum(wrong)), float(np.sum(rival)), 1.0)
-    if units < 2:
-        return logs[0] - logs[1], max(1.0, least)
-    se = math.sqrt(units / (units - 1) * float(np.square(influence).sum()))
-    freedom = freedom_of(size[:, None]) if size.any() else 1.0
+    counts = [max(float(np.sum(errors)), LEAST_ERRORS) for errors in (wrong, rival)]
+    least = LEAST_ERRORS / max(*counts, 1.0)
+    usual = OWN_OF_COUNTS**2 * sum(1 / count for count in counts)
+    usual += _BETWEEN_SPEAKERS**2 / max(len(set(speakers)), 1)
+    variance, freedom = usual, _FREEDOM
+    if units > 1:
+        own = freedom_of(size[:, None]) if size.any() else 1.0
+        found = units / (units - 1) * float(np.square(influence).sum())
+        freedom += own
+        variance = (_FREEDOM * usual + own * found) / freedom
     probability = 0.5 + _LEVEL / 2
-    se *= t_quantile(probability, freedom) / normal_quantile(probability)
+    se = math.sqrt(variance) * t_quantile(probability, freedom) / normal_quantile(probability)
     return logs[0] - logs[1], max(se, least)
 
 

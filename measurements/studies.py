@@ -8,10 +8,10 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from measurements.catalogue import catalogue
+from measurements.catalogue import built_in_keys, catalogue
 from measurements.datasets import Dataset, DatasetError
 from measurements.devices import LOCAL, former_id, local_device
-from measurements.pairing import PairedSpread, paired_spreads
+from measurements.pairing import OWN_OF_COUNTS, PairedSpread, paired_spreads
 from measurements.profiles import all_device_timings, device_evidence, device_profiles
 from measurements.records import Measurement, Metric
 from measurements.relative import through_ratios
@@ -24,7 +24,7 @@ from models_registry.devices import DEVICES
 from models_registry.languages import ENGLISH
 from models_registry.weights import available
 from planner.errors import InsufficientDataError
-from planner.evidence import Evidence, Observation
+from planner.evidence import UNKNOWN_CLIPS, Evidence, Observation
 from planner.pooling import pooled_by
 from planner.quantiles import normal_quantile
 from planner.ranges import LEAST_S, LEAST_TOKENS, MOST_TOKENS
@@ -54,6 +54,9 @@ _WORDS_OF_AN_UTTERANCE = 10
 _UNKNOWN_TRIALS = {"wer": 2000.0, "ua": 100.0}
 """Words or clips that a figure measured somewhere is taken to be of, where nothing is said of its
 size or spread: ten minutes of speech, or as many clips."""
+
+_FOLDS = 8
+"""Of speakers, at most, as measurements of emotions have (``measurements.evaluation.emotion``)."""
 
 _LEAST_ERROR = 1e-9
 """An error rate below this stands for no errors: counting it would take 10^9 words."""
@@ -167,7 +170,7 @@ def evidence_for(
     return Evidence(
         task=task,
         study=name,
-        observations=observations_of(known),
+        observations=observations_of(known, {m.key for m in known} - built_in_keys()),
         workload=_workload(task, name, [m for m in known if m.study == name]),
         devices=device_evidence([*known, *all_device_timings(store)], probed=device),
         runtimes=runtime_memory(),
@@ -300,17 +303,25 @@ def _scored_alike(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _samples(measurements: Sequence[Measurement], own: Container[str]) -> dict[str, str]:
-    """The study of each measurement, by key: another one for the catalogue's other speech."""
-    speech: dict[str, set[str | None]] = {}
+    """The study of each measurement, by key.
+
+    A study is of the store's own speech, or of the speech that the catalogue has most
+    measurements of; other speech of the same name is a study of its own.
+    """
+    own_speech: dict[str, set[str | None]] = {}
+    counts: dict[str, Counter[str | None]] = {}
     for m in measurements:
-        if m.key in own and m.dataset.fingerprint is not None:
-            speech.setdefault(m.study, set()).add(m.dataset.fingerprint)
-    return {
-        m.key: m.study
-        if m.key in own or m.dataset.fingerprint in speech.get(m.study, {m.dataset.fingerprint})
-        else f"{m.study}{OTHER_SPEECH}"
-        for m in measurements
-    }
+        speech = m.dataset.fingerprint
+        counts.setdefault(m.study, Counter())[speech] += 1
+        if m.key in own and speech is not None:
+            own_speech.setdefault(m.study, set()).add(speech)
+    names = {}
+    for m in measurements:
+        speech = m.dataset.fingerprint
+        known = own_speech.get(m.study) or {counts[m.study].most_common(1)[0][0], None}
+        here = m.key in own or speech in known
+        names[m.key] = m.study if here else f"{m.study}{OTHER_SPEECH} {(speech or '')[:6]}".strip()
+    return names
 
 
 def _observation(measurement: Measurement, paired: PairedSpread | None, study: str) -> Observation:
@@ -333,7 +344,9 @@ def _observation(measurement: Measurement, paired: PairedSpread | None, study: s
         counted = trials or _UNKNOWN_TRIALS[metric.name]
         se = counts_se(error, counted, shares=metric.name == "ua")
     paired_se = None if paired is None else paired.log_se * error
-    if paired is None and se is not None and (measurement.source == "measured" or not told):
+    if paired is None and se is not None and measurement.utterance_errors and trials:
+        paired_se = error * min(OWN_OF_COUNTS / math.sqrt(error * trials), se / error)
+    elif paired is None and se is not None and (measurement.source == "measured" or not told):
         paired_se = _USUALLY_OWN * se
     return Observation(
         key=measurement.key,
@@ -353,6 +366,7 @@ def _observation(measurement: Measurement, paired: PairedSpread | None, study: s
         corpus=measurement.study,
         language=measurement.dataset.language,
         synthetic=measurement.dataset.synthetic,
+        training_clips=_training_clips(measurement),
     )
 
 
@@ -371,6 +385,17 @@ def _trials(measurement: Measurement) -> float | None:
     if dataset.reference_words:
         return dataset.reference_words
     return dataset.utterances * _WORDS_OF_AN_UTTERANCE if dataset.utterances else None
+
+
+def _training_clips(measurement: Measurement) -> float:
+    """Clips that the head for emotions was trained on: those of all folds of speakers but one."""
+    if measurement.metric.name != "ua":
+        return 1.0
+    clips, speakers = measurement.dataset.utterances, len(set(measurement.speakers))
+    if not clips:
+        return UNKNOWN_CLIPS
+    folds = min(speakers, _FOLDS) if speakers > 1 else _FOLDS
+    return max(clips * (1 - 1 / folds), 1.0)
 
 
 def _stated_log_sds(

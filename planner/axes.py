@@ -49,6 +49,11 @@ configuration, each common to all speech, to a corpus, and of a study's speech a
 maximum likelihood on the built-in measurements, each study's speakers in two halves at random, with
 four seeds: ``python -m benchmarks.components``."""
 
+STUDY_EFFECT_SD = 0.2
+"""Standard deviation of what all rows of a study differ by from curves that were fitted with its
+offset: wide beside the noise of few rows, so that refits which miss them all by as much are
+corrected."""
+
 SLOPE_SDS: Mapping[Task, tuple[float, float]] = {"asr": (0.1, 0.2), "ser": (0.3, 0.1)}
 """Standard deviations of a corpus' and of a study's slope, by the same command: where speech is
 harder, log errors of two configurations lie closer together, or further apart."""
@@ -87,6 +92,15 @@ def axes_of(lattice: Lattice) -> dict[str, Array]:
         "tokens_per_s_inside": inside,
         "tokens_per_s_output": np.where(where == last, tokens, full),
     }
+
+
+def speech_axes(task: Task, training_clips: Array) -> dict[str, Array]:
+    """Axes along which speech differs, not configurations.
+
+    Emotions: clips that a head was trained on. Of few the errors of all configurations grow by
+    about the same, so that those of good ones are multiplied.
+    """
+    return {"training_clips": training_clips} if task == "ser" else {}
 
 
 def group_sd(task: Task) -> dict[str, float]:

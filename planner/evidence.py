@@ -29,12 +29,14 @@ class Speech(NamedTuple):
         corpus: Name of the data set that the study's speech is a sample of.
         language: Language code.
         synthetic: Whether a synthesiser made it.
+        training_clips: Clips that heads for emotions are trained on; 1 where none are.
     """
 
     study: str
     corpus: str
     language: str = ENGLISH
     synthetic: bool = False
+    training_clips: float = 1.0
 
     @property
     def kind(self) -> str:
@@ -42,6 +44,10 @@ class Speech(NamedTuple):
         if self.synthetic:
             return f"synthesised {self.language}"
         return "" if self.language == ENGLISH else self.language
+
+
+UNKNOWN_CLIPS = 5000.0
+"""Clips that a head was trained on where nobody says how many: published corpora have as many."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Observation:
             left out.
         language: Language code of the speech.
         synthetic: Whether a synthesiser made the speech.
+        training_clips: Clips that the head for emotions was trained on; 1 where none was.
         runs: Measurements that were pooled in it.
         disagree: Whether they differ by more than their noise.
     """
@@ -95,11 +102,18 @@ class Observation:
     corpus: str | None = None
     language: str = ENGLISH
     synthetic: bool = False
+    training_clips: float = 1.0
 
     @property
     def of(self) -> Speech:
         """Its speech."""
-        return Speech(self.study, self.corpus or self.study, self.language, self.synthetic)
+        return Speech(
+            self.study,
+            self.corpus or self.study,
+            self.language,
+            self.synthetic,
+            self.training_clips,
+        )
 
     @property
     def log_se(self) -> float:
@@ -147,7 +161,11 @@ class Evidence:
     def speech(self) -> Speech:
         """The study's speech."""
         synthetic = any(o.synthetic for o in self.in_study)
-        return Speech(self.study, self.study, self.language, synthetic)
+        most = max(self.in_study, key=lambda o: o.trials or 0, default=None)
+        clips = UNKNOWN_CLIPS if self.task == "ser" else 1.0
+        if most is not None:
+            clips = most.training_clips
+        return Speech(self.study, self.study, self.language, synthetic, clips)
 
     def unspoken(self, model: str) -> str | None:
         """Why a model can't transcribe the study's language; None if it can, and in SER."""

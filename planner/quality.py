@@ -12,7 +12,7 @@ import numpy as np
 
 from models_registry.configuration import Configuration, Task
 from planner.arrays import Array, Draws, Index, Labels, Mask, distinct
-from planner.axes import CORPUS_SD, STUDY_SD, axes_of, group_sd, groups_of
+from planner.axes import CORPUS_SD, STUDY_SD, axes_of, group_sd, groups_of, speech_axes
 from planner.curves import ScalingModel, fit
 from planner.curves.stored import FORMAT, Fits
 from planner.errors import InsufficientDataError
@@ -115,6 +115,7 @@ class QualityModel:
 
     def __init__(self, evidence: Evidence, seed: int = 0, fits: Fits | None = None) -> None:
         self._evidence = evidence
+        self._speech = evidence.speech
         self._seed = seed
         self._observed = _by_configuration(evidence.in_study)
         self._as_observed = {
@@ -158,11 +159,12 @@ class QualityModel:
             [*axes.values(), *(g.codes for g in groups.values()), effects.place]
         )
         axes = {name: column[first] for name, column in axes.items()}
+        axes |= speech_axes(self._evidence.task, np.full(len(first), self._speech.training_clips))
         effects = effects.take(first)
         factors = _factors(
             self._evidence.task,
             {name: labels.take(first) for name, labels in groups.items()},
-            (self._evidence.speech,),
+            (self._speech,),
             np.zeros(len(first), dtype=np.int64),
         )
         known = sorted(self._observed, key=lambda configuration: configuration.key)
@@ -257,10 +259,12 @@ class QualityModel:
         factors = _factors(
             self._evidence.task,
             groups_of(lattice),
-            (self._evidence.speech,),
+            (self._speech,),
             np.zeros(1, dtype=np.int64),
         )
-        curves = self.curves.changes_without(axes_of(lattice), groups=factors)
+        axes = axes_of(lattice)
+        axes |= speech_axes(self._evidence.task, np.array([self._speech.training_clips]))
+        curves = self.curves.changes_without(axes, groups=factors)
         changes = {study: float(change[0]) for study, change in curves.items()}
         for o, part in zip(self._rows, self._residuals.parts(lattice).tolist(), strict=True):
             changes[o.study] = changes.get(o.study, 0.0) - part
@@ -358,7 +362,9 @@ def _design(
     lattice = Lattice.of([o.configuration for o in observations], task)
     kinds = {speech: n for n, speech in enumerate(dict.fromkeys(o.of for o in observations))}
     place = np.array([kinds[o.of] for o in observations], dtype=np.int64)
-    return axes_of(lattice), _factors(task, groups_of(lattice), tuple(kinds), place)
+    axes = axes_of(lattice)
+    axes |= speech_axes(task, np.array([o.training_clips for o in observations]))
+    return axes, _factors(task, groups_of(lattice), tuple(kinds), place)
 
 
 def _factors(

@@ -19,7 +19,7 @@ import numpy as np
 
 from models_registry.configuration import Task
 from planner.arrays import Array, Index, distinct
-from planner.axes import MISFIT_SHARES, SLOPE_SDS, kinds_of
+from planner.axes import MISFIT_SHARES, SLOPE_SDS, STUDY_EFFECT_SD, kinds_of
 from planner.curves.predictive import Effects
 from planner.evidence import Observation
 from planner.lattice import Lattice
@@ -46,6 +46,7 @@ class Places:
         corpus: Number of the corpus.
         study: Number of the study.
         distance: Log error of the curve less the mean over the study's rows.
+        level: 1, or 0 for the slope alone.
     """
 
     model: Index
@@ -54,6 +55,7 @@ class Places:
     corpus: Index
     study: Index
     distance: Array
+    level: Array
 
     def covariance(self, other: Places, task: Task, variance: float) -> Array:
         """Covariance of effects between rows.
@@ -70,6 +72,7 @@ class Places:
             total += variance * everywhere * alike
             total += variance * of_corpus * (alike & corpus)
             total += variance * of_study * (alike & study)
+        total += STUDY_EFFECT_SD**2 * np.outer(self.level, other.level) * study
         slope = np.outer(self.distance, other.distance)
         for sd, same in zip(SLOPE_SDS[task], (corpus, study), strict=True):
             total += sd**2 * slope * same
@@ -118,6 +121,7 @@ class Residuals:
             np.array([corpora[o.of.corpus] for o in observations], dtype=np.int64),
             of_study,
             middle - mean[of_study],
+            np.ones(len(observations)),
         )
         residuals = np.log([[o.error] for o in observations]) - curves
         prior = self._observed.covariance(self._observed, task, self._variance)
@@ -189,6 +193,7 @@ class Residuals:
             here,
             here,
             np.append(np.zeros(count), 1.0),
+            np.append(np.ones(count), 0.0),
         ), place
 
 

@@ -35,6 +35,12 @@ def catalogue() -> tuple[Measurement, ...]:
 
 
 @lru_cache(maxsize=1)
+def built_in_keys() -> frozenset[str]:
+    """Keys of every built-in measurement."""
+    return frozenset(m.key for m in catalogue())
+
+
+@lru_cache(maxsize=1)
 def device_timings() -> tuple[DeviceTiming, ...]:
     """Every built-in timing of a device, the same objects at every call."""
     return tuple(

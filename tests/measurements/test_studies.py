@@ -208,3 +208,54 @@ def test_the_catalogue_s_observations_are_all_of_some_width():
         for observation in evidence_for(task, None, None).observations:
             assert np.isfinite(observation.own_log_se)
             assert observation.own_log_se > 0
+
+
+def few(m, keep, **fields):
+    """A measurement of the utterances of some speakers, on speech of its own."""
+    rows = [row for row, who in enumerate(m.speakers) if who in keep]
+    picked = {
+        name: tuple(getattr(m, name)[row] for row in rows)
+        for name in ("utterance_errors", "speakers", "labels")
+    }
+    dataset = m.dataset.model_copy(update={"fingerprint": "e" * 64, "utterances": len(rows)})
+    return m.model_copy(update={**picked, "dataset": dataset, "key": "e" * 64, **fields})
+
+
+def test_other_speech_of_the_same_name_is_another_study(store):
+    """Catches a catalogue's figure that is answered for speech that was measured here."""
+    built_in = next(
+        m
+        for m in catalogue()
+        if m.study == "ser-emodb-de" and m.configuration.adapter == "none" and m.speakers
+    )
+    who = set(sorted(set(built_in.speakers))[:3])
+    own = few(built_in, who, metric=Metric(name="ua", value=0.55, se=0.05))
+    store.add_measurement(own)
+    evidence = evidence_for("ser", "ser-emodb-de", store)
+    (found,) = evidence.in_study
+    assert (found.error, found.speech) == (pytest.approx(0.45), "e" * 64)
+    others = [o for o in evidence.observations if o.corpus == "ser-emodb-de" and o is not found]
+    assert others
+    assert all(o.study.startswith("ser-emodb-de, other speech") for o in others)
+    (answered,) = Planner(evidence, fits=FITS).predict([built_in.configuration])
+    assert answered["ua"].observed == pytest.approx(0.55)
+    assert answered["ua"].mean == pytest.approx(0.55, abs=0.1)
+    # Of a third of the clips two thirds train a head.
+    assert found.training_clips == pytest.approx(len(own.speakers) * 2 / 3)
+    assert evidence.speech.training_clips == found.training_clips
+
+
+def test_the_catalogue_s_own_few_speakers_are_not_the_study(store):
+    evidence = evidence_for("ser", "ser-emodb-de", None)
+    assert {o.trials for o in evidence.in_study} == {372}
+    assert len({o.study for o in evidence.observations if o.corpus == "ser-emodb-de"}) == 5
+
+
+def test_what_is_of_the_same_speech_stays_together(store):
+    """Catches a store that measures the catalogue's speech and loses what is known of it."""
+    before = evidence_for("asr", "asr-librispeech-mini-test-other", None)
+    m = next(m for m in catalogue() if m.study == before.study)
+    configuration = m.configuration.model_copy(update={"window_s": 17.0})
+    store.add_measurement(m.model_copy(update={"key": "a" * 64, "configuration": configuration}))
+    after = evidence_for("asr", before.study, store)
+    assert len(after.in_study) == len(before.in_study) + 1
