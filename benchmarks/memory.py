@@ -239,7 +239,7 @@ def fitted(runs: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     for line in FITTED:
         configuration, _ = parsed(line)
         found = runs[line]
-        (rate,) = retry_rates(Lattice.of([configuration]), evidence.observations)
+        (rate,) = retry_rates(Lattice.of([configuration]), evidence.observations).mean
         own = sum(memory_of(configuration, workload_of(found), "cpu", float(rate)).values())
         scaled = own * float(np.exp(fit_own((), "cpu").log[0]))
         served = found["served"]

@@ -51,12 +51,22 @@ class ComponentFlops(Answer):
     flops: float
 
 
+class Range(Answer):
+    """A number and the interval it is in, at the answer's level."""
+
+    mean: float
+    lower: float
+    upper: float
+
+
 class CostReport(Answer):
     """What a configuration costs for the workload.
 
     Attributes:
         gflops_per_utterance: GFLOPs of a recording, the mean.
         gflops_per_audio_second: GFLOPs for a second of audio.
+        gflops_range: GFLOPs of a recording with their interval at the answer's level. It has no
+            width where they are exact: no window can be run again, no recording has to be cut.
         convention: How FLOPs are counted.
         breakdown: FLOPs of a recording by component.
         memory_bytes: Bytes by part: the runtime with what its allocator keeps, weights, caches,
@@ -67,12 +77,14 @@ class CostReport(Answer):
         rtf_by_phase: The same by phase.
         retries: Share of windows expected to run away and to be run again in the
             model's full window; counted in every cost.
+        retries_sd: Standard deviation of that share; 0 where none can.
         device: Device that time belongs to.
     """
 
     gflops_per_utterance: float
     gflops_per_audio_second: float
     convention: str
+    gflops_range: Range | None = None
     breakdown: tuple[ComponentFlops, ...]
     memory_bytes: dict[str, int]
     memory_gib: float
@@ -80,6 +92,7 @@ class CostReport(Answer):
     rtf: Estimate | None = None
     rtf_by_phase: dict[str, float] | None = None
     retries: float = 0.0
+    retries_sd: float = 0.0
     device: str | None = None
 
 
@@ -200,14 +213,6 @@ class Alternative(Answer):
     probability_better: float
     runnable: bool
     trade: str
-
-
-class Range(Answer):
-    """A number and the interval it is in, at the answer's level."""
-
-    mean: float
-    lower: float
-    upper: float
 
 
 class FrontPoint(Answer):

@@ -134,7 +134,7 @@ class _Answering:
         table, chosen = self.table, self.chosen
         cost, error = table.costs.centre[table.cost_name], table.quality.mean
         own = table.lattice.labels["model"].codes[chosen]
-        each = enumerate(table.best_of_each_model())
+        each = enumerate(table.chosen_of_each_model())
         found = [row for model, row in each if model != own and row is not None]
         rows = [
             table.best(

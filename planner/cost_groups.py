@@ -25,6 +25,7 @@ from planner.cost import (
 from planner.cost.conventions import Number
 from planner.device.work import Work, read_out_work, stacked, work
 from planner.lattice import Lattice
+from planner.retries import Rates
 from planner.workload import Workload
 
 
@@ -52,12 +53,12 @@ class Group:
     Attributes:
         lattice: The rows alone.
         rows: Where they are among all.
-        retries: Share of their windows that are run again.
+        retries: Shares of their windows that are run again.
     """
 
     lattice: Lattice
     rows: Index
-    retries: Array
+    retries: Rates
 
     @property
     def precision(self) -> Precision:
@@ -65,20 +66,24 @@ class Group:
         return self.lattice.labels["precision"][0]  # type: ignore[return-value]
 
     def flops(self, workload: Workload, convention: Convention) -> Array:
-        """FLOPs of a recording, the mean over a workload, shape ``(n,)``."""
+        """FLOPs of a recording, the mean over a workload, and the spread of their log.
+
+        Returns:
+            Shape ``(n, 2)``; no spread where nothing can be run again and nothing has to be cut.
+        """
         whisper = self._whisper()
         if whisper is None or convention != "counted-1":
             totals = (utterance_flops(c, workload, convention).total for c in self.lattice)
-            return np.array([float(total) for total in totals])
-        counted = whisper_utterance_flops(
+            expected = np.array([float(total) for total in totals])
+            return np.column_stack([expected, np.zeros_like(expected)])
+        counted, log_sd = whisper_utterance_flops(
             whisper,
             workload,
             self._passes(workload),
             token_stride=self._column("token_stride"),
             reduction_layer=self._reduction_layers(),
         )
-        total: Array = counted.total
-        return total
+        return np.column_stack([counted.total, log_sd])
 
     def memory_bytes(self, workload: Workload, kind: str, batch_size: int) -> Array:
         """Bytes for the most that a window can hold, shape ``(n,)``."""
@@ -98,7 +103,7 @@ class Group:
             reduction_layer=self._reduction_layers(),
             output_tokens=END_OF_TEXT + workload.tokens_per_audio_s * longest_s,
             batch_size=batch_size,
-            retried=retried_together(self.retries[:, None], batch_size),
+            retried=retried_together(self.retries.mean[:, None], batch_size),
             adapted=self._adapted(),
             kind=kind,
         )
@@ -150,7 +155,8 @@ class Group:
             speech_s=self.lattice.speech_s,
             silence_s=self.lattice.silence_s,
             full_window_s=float(self.lattice.full_window_s[0]),
-            retries=self.retries,
+            retries=self.retries.mean,
+            retries_sd=self.retries.sd,
         )
 
     def _whisper(self) -> WhisperArchitecture | None:
@@ -172,12 +178,12 @@ class Group:
         return np.where(np.isnan(layers), self.lattice.last_layer, layers)[:, None]
 
 
-def groups_of(lattice: Lattice, retries: Array) -> Iterator[Group]:
+def groups_of(lattice: Lattice, retries: Rates) -> Iterator[Group]:
     """Groups of the rows.
 
     Args:
         lattice: The rows.
-        retries: Share of the windows of each that are run again.
+        retries: Shares of the windows of each that are run again.
     """
     code = np.zeros(len(lattice), dtype=np.int64)
     for name in ("model", "precision", "window_policy"):
@@ -186,4 +192,4 @@ def groups_of(lattice: Lattice, retries: Array) -> Iterator[Group]:
     order = np.argsort(code, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
         if rows.size:
-            yield Group(lattice.take(rows), rows, retries[rows])
+            yield Group(lattice.take(rows), rows, Rates(retries.mean[rows], retries.sd[rows]))

@@ -20,7 +20,7 @@ from planner.lattice import Lattice
 from planner.quality import Basis
 from planner.quantiles import normal_probability, normal_quantile
 from planner.question import TIMED, CostName, Setting
-from planner.retries import retry_rates
+from planner.retries import Rates, retry_rates
 from planner.workload import Workload
 
 GIB = 2.0**30
@@ -75,7 +75,7 @@ class Costs:
         log_sd: Standard deviation of its logarithm, each of shape ``(n,)``.
         timed: Whether the candidate itself was timed on recordings like these, by cost.
         covered: Whether the device has timed, or measured the memory of, what is like it.
-        retries: Share of windows expected to run away and to be run again.
+        retries: Shares of windows that run away and are run again.
         fleet: Devices that keep up, where it is known what comes in; money is theirs.
     """
 
@@ -83,7 +83,7 @@ class Costs:
     log_sd: Mapping[CostName, Array]
     timed: Mapping[CostName, Mask]
     covered: Mapping[CostName, Mask]
-    retries: Array
+    retries: Rates
     fleet: Fleet | None = None
 
     def holding(self, name: CostName, bound: float, row: int) -> float:
@@ -94,6 +94,10 @@ class Costs:
         distance = float(np.log(bound) - np.log(self.centre[name][row]))
         spread = float(self.log_sd[name][row])
         return normal_probability(distance / spread) if spread else float(distance >= -1e-12)
+
+    def exact(self, name: CostName, row: int) -> bool:
+        """Whether a row's cost is known exactly."""
+        return not self.log_sd[name][row]
 
     def basis_of(self, name: CostName, row: int) -> Basis:
         """What a row's cost rests on; counted ones rest on their formula."""
@@ -132,9 +136,10 @@ def all_costs(
     alone, place = lattice.alone
     rates = retry_rates(alone, evidence.observations)
     counted = _Counted.of(lattice, rates)
-    retries = rates[place]
+    retries = Rates(rates.mean[place], rates.sd[place])
     none = np.zeros(len(lattice))
-    gflops = counted.alone(lambda group: group.flops(workload, question.convention) / 1e9)
+    flops, unsure = counted.alone(lambda group: group.flops(workload, question.convention), 2).T
+    gflops = flops / 1e9
     kind = "cpu" if device is None else device.kind
     own = counted.in_batches(lambda group: partial(group.memory_bytes, workload, kind))
     runtimes = runtimes_of(lattice, evidence, device)
@@ -145,7 +150,11 @@ def all_costs(
         "gflops_per_audio_second": gflops / audio_s,
         "parameters": lattice.parameters,
     }
-    log_sd: dict[CostName, Array] = dict.fromkeys(centre, none)
+    log_sd: dict[CostName, Array] = {
+        "gflops_per_utterance": unsure,
+        "gflops_per_audio_second": unsure,
+        "parameters": none,
+    }
     log_peak, log_sd["memory_gib"] = log_process_bytes(
         own,
         fit_own((), kind) if device is None else device.memory,
@@ -158,6 +167,8 @@ def all_costs(
     covered["memory_gib"] = (known_runtime > 0) & (device is not None)
     if device is None:
         return Costs(centre, log_sd, measured, covered, retries)
+    if question.convention != "counted-1" and lattice.task == "asr":
+        _, unsure = counted.alone(lambda group: group.flops(workload, "counted-1"), 2).T
     known = counted.alone(lambda group: np.full(len(group.rows), device.covers(group.lattice[0])))
     timed = _Timings.of(lattice, device)
     batch = lattice.numbers["batch_size"]
@@ -168,7 +179,9 @@ def all_costs(
         "latency_p95_s": (asked.only(asked.duration_at(0.95)), batch),
     }
     for name, (recordings, unit) in parts.items():
-        log_s, log_sd[name], measured[name] = _log_seconds(counted, recordings, device, timed)
+        log_s, sd, measured[name] = _log_seconds(counted, recordings, device, timed)
+        # What windows add to the spread of FLOPs they are taken to add to that of time.
+        log_sd[name] = np.hypot(sd, unsure)
         centre[name] = np.exp(log_s) * unit
     fleet = None
     if asked.arrivals_per_s is not None:
@@ -282,7 +295,7 @@ class _Counted:
     sizes: dict[int, Index]
 
     @classmethod
-    def of(cls, lattice: Lattice, rates: Array) -> _Counted:
+    def of(cls, lattice: Lattice, rates: Rates) -> _Counted:
         """Of these candidates, with the retries of each that is counted."""
         alone, place = lattice.alone
         batch = lattice.numbers["batch_size"]
@@ -293,9 +306,9 @@ class _Counted:
             {int(size): np.flatnonzero(batch == size) for size in np.unique(batch)},
         )
 
-    def alone(self, count: Callable[[Group], Array]) -> Array:
-        """What does not depend on the batch size, shape ``(n,)``."""
-        found = np.empty(self.rows)
+    def alone(self, count: Callable[[Group], Array], columns: int = 1) -> Array:
+        """What does not depend on the batch size, shape ``(n,)`` or ``(n, columns)``."""
+        found = np.empty((self.rows, columns) if columns > 1 else self.rows)
         for group in self.groups:
             found[group.rows] = count(group)
         return found[self.place]
@@ -326,7 +339,7 @@ def rtf_by_phase(
     configuration: Configuration, workload: Workload, device: DeviceModel, retries: float
 ) -> dict[str, float]:
     """Median seconds of each phase per second of audio."""
-    (group,) = groups_of(Lattice.of([configuration]), np.array([retries]))
+    (group,) = groups_of(Lattice.of([configuration]), Rates(np.array([retries]), np.zeros(1)))
     once, again = group.work(workload)
     amounts = in_batch(once, configuration.batch_size, again)
     seconds = device.phase_seconds(amounts, configuration.precision)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from planner.answer import ComponentFlops, CostReport, Deployment, Estimate, Prediction
+from planner.answer import ComponentFlops, CostReport, Deployment, Estimate, Prediction, Range
 from planner.cost import utterance_flops
 from planner.cost_groups import memory_of
 from planner.costing import GIB, rtf_by_phase, runtimes_of, timed_audio_s
@@ -42,7 +42,8 @@ class Estimates:
     def prediction(self, row: int) -> Prediction:
         """Everything that is known of a row: what a recommendation of it would say, and more.
 
-        Counted costs are among the predictions here, with an interval of no width.
+        Counted costs are among the predictions here, with an interval of no width where they are
+        exact.
         """
         configuration = self._landscape.lattice[row]
         found = self.predictions(row) | {name: self._counted(name, row) for name in COUNTED}
@@ -154,13 +155,15 @@ class Estimates:
             self._landscape.lattice[row],
             self._workload,
             kind,
-            float(self._landscape.costs.retries[row]),
+            float(self._landscape.costs.retries.mean[row]),
         )
         total = float(self._landscape.costs.centre["memory_gib"][row]) * GIB
         return {"runtime": round(total) - sum(own.values()), **own}
 
     def _counted(self, name: CostName, row: int) -> Estimate:
         how = "registry" if name == "parameters" else f"closed form, {self._question.convention}"
+        if not self._landscape.costs.exact(name, row):
+            how = f"{how}; the windows that are cut and run again are estimated"
         return self._cost(name, row, how)
 
     def _cost(self, name: CostName, row: int, provenance: str) -> Estimate:
@@ -181,7 +184,7 @@ class Estimates:
     def _costs(self, row: int) -> CostReport:
         configuration, question = self._landscape.lattice[row], self._question
         centre, device = self._landscape.costs.centre, self._landscape.device
-        retries = float(self._landscape.costs.retries[row])
+        retries = float(self._landscape.costs.retries.mean[row])
         flops = utterance_flops(configuration, self._workload, question.convention, retries=retries)
         by_phase = None
         if device is not None:
@@ -189,6 +192,7 @@ class Estimates:
         return CostReport(
             gflops_per_utterance=float(centre["gflops_per_utterance"][row]),
             gflops_per_audio_second=float(centre["gflops_per_audio_second"][row]),
+            gflops_range=self._gflops_range(row),
             convention=question.convention,
             breakdown=tuple(
                 ComponentFlops(component=name, flops=float(value))
@@ -201,7 +205,14 @@ class Estimates:
             rtf_by_phase=by_phase,
             device=question.device,
             retries=retries,
+            retries_sd=float(self._landscape.costs.retries.sd[row]),
         )
+
+    def _gflops_range(self, row: int) -> Range:
+        costs = self._landscape.costs
+        lower, upper = costs.interval("gflops_per_utterance", self._question.level, row)
+        mean = float(costs.centre["gflops_per_utterance"][row])
+        return Range(mean=mean, lower=lower, upper=upper)
 
     def _devices(self, row: int) -> int:
         fleet, risk = self._landscape.costs.fleet, self._question.risk

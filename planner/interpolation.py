@@ -27,7 +27,8 @@ def along_windows(
     Args:
         lattice: Candidates.
         configurations: Those whose corrections are known, each once, of the lattice's task.
-        corrections: Theirs, shape ``(configurations,)``.
+        corrections: Theirs, shape ``(configurations,)`` or, of several kinds,
+            ``(configurations, kinds)``.
 
     Returns:
         Rows of the lattice that differ from a configuration in the window alone, or not at all,
@@ -37,7 +38,7 @@ def along_windows(
     groups, candidates = known.without(("window_s",)), lattice.without(("window_s",))
     rows = np.flatnonzero(np.isin(candidates, groups))
     at, window = (np.log(one.numbers["window_s"]) for one in (known, lattice))
-    carried = np.zeros(len(rows))
+    carried = np.zeros((len(rows), *values.shape[1:]))
     for group in np.unique(candidates[rows]):
         points, chosen = groups == group, candidates[rows] == group
         weights = np.linalg.solve(_correlation(at[points], at[points]), values[points])

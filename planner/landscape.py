@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ import numpy as np
 
 from planner.answer import Estimate, Front
 from planner.arrays import Array, Groups, Index, Mask
+from planner.choice import EQUAL, chosen
 from planner.costing import GIB, Costs
 from planner.device import DeviceModel
 from planner.evidence import METRIC_OF
@@ -113,6 +114,32 @@ class Landscape:
         """Rows by quality or a cost, the best first, those of fewer FLOPs before their equals."""
         gflops, models = self.column("gflops_per_utterance"), self.lattice.labels["model"]
         return self.once(("ranking", by), lambda: Ranking.of(self.column(by), gflops, models))
+
+    def chosen(
+        self, by: FrontAxis, among: Mask, asked: Sequence[CostName], tolerance: float
+    ) -> int | None:
+        """The row that is chosen of a mask: :func:`planner.choice.chosen` of the best by an axis.
+
+        Args:
+            by: What is to be small.
+            among: Rows that may be chosen.
+            asked: Costs asked about.
+            tolerance: Share of the error that does not matter; of a cost all does.
+        """
+        near = self.ranking(by).near(among, tolerance if by == "quality" else EQUAL)
+        return self.chosen_of(near, asked) if near.size else None
+
+    def chosen_of_each(
+        self, by: FrontAxis, among: Mask, asked: Sequence[CostName], tolerance: float
+    ) -> list[int | None]:
+        """The same of each model, by its code."""
+        share = tolerance if by == "quality" else EQUAL
+        each = self.ranking(by).near_of_each(among, share)
+        return [self.chosen_of(rows, asked) if rows.size else None for rows in each]
+
+    def chosen_of(self, rows: Index, asked: Sequence[CostName] = ()) -> int:
+        """The row that is chosen of some that are as good, at least one."""
+        return chosen(rows, self.lattice, self.costs, self.quality.mean, asked)
 
     def front(self, x: FrontAxis, y: FrontAxis, risk: float) -> Front:
         """The Pareto front over two axes of all candidates that fit into the device's memory."""

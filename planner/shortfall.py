@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,8 @@ class Shortfall:
         made_small: What is to be small: quality, or a cost.
         target: Error to reach, where one was named.
         relax: Factors of budgets to say the answer with.
+        asked: Costs that were asked about.
+        tolerance: Share of the error that does not matter.
     """
 
     landscape: Landscape
@@ -34,6 +36,8 @@ class Shortfall:
     made_small: FrontAxis
     target: float | None = None
     relax: Mapping[CostName, float] = field(default_factory=dict)
+    asked: Sequence[CostName] = ()
+    tolerance: float = 0.0
 
     def error(self) -> NoFeasibleConfigurationError:
         """What to raise."""
@@ -87,8 +91,10 @@ class Shortfall:
         reachable, landscape = bool(self._reaching.any()), self.landscape
         rows = np.flatnonzero(self._reaching | (not reachable))
         ratios = {name: self._needed(name, rows) / bound for name, bound in self.bounds.items()}
-        place = int(np.argmin(np.max(list(ratios.values()), axis=0)))
-        row, over = int(rows[place]), {name: float(r[place]) for name, r in ratios.items()}
+        worst = np.max(list(ratios.values()), axis=0)
+        row = landscape.chosen_of(rows[worst <= worst.min() * (1 + 1e-9)])
+        place = int(np.searchsorted(rows, row))
+        over = {name: float(r[place]) for name, r in ratios.items()}
         binding = max(over, key=over.__getitem__)
         price = {name: self.bounds[name] * ratio for name, ratio in over.items() if ratio > 1}
         device = landscape.of_device(binding, self.setting)
@@ -128,7 +134,7 @@ class Shortfall:
     def _with(self, larger: Mapping[CostName, float]) -> int | None:
         """The answer with other bounds of some budgets."""
         allowed = self._reaching & self._within({**self.bounds, **larger})
-        return self.landscape.ranking(self.made_small).best(allowed)
+        return self.landscape.chosen(self.made_small, allowed, self.asked, self.tolerance)
 
     def _least(self, name: CostName) -> float | None:
         """What is enough of one budget while the others stay, where anything is."""

@@ -153,7 +153,7 @@ class Table:
         Raises:
             NoFeasibleConfigurationError: No row is allowed.
         """
-        row = self.best(self.allowed)
+        row = self.chosen(self.allowed)
         if row is None:
             question = self.question
             raise Shortfall(
@@ -162,16 +162,30 @@ class Table:
                 self.made_small,
                 question.target_error,
                 question.relax,
+                self.asked,
+                question.tolerance,
             ).error()
         return row
 
+    @cached_property
+    def asked(self) -> tuple[CostName, ...]:
+        """Costs that were asked about; the one that the answer is drawn against comes first."""
+        named = (name for name in self.question.asked_of if name != "quality")
+        return tuple(dict.fromkeys([self.cost_name, *named]))
+
     def best(self, mask: Mask) -> int | None:
-        """The allowed row with the smallest objective; the cheaper one of equals."""
+        """The row of a mask with the smallest objective; the one of fewer FLOPs of equals."""
         return self._ranking.best(mask)
 
-    def best_of_each_model(self) -> list[int | None]:
-        """The best allowed row of each model, by its code."""
-        return self._ranking.best_of_each(self.allowed)
+    def chosen(self, mask: Mask) -> int | None:
+        """The row of a mask that is the answer: of those about as good as the best the cheapest."""
+        return self.landscape.chosen(self.made_small, mask, self.asked, self.question.tolerance)
+
+    def chosen_of_each_model(self) -> list[int | None]:
+        """The allowed row of each model that would be the answer, by its code."""
+        return self.landscape.chosen_of_each(
+            self.made_small, self.allowed, self.asked, self.question.tolerance
+        )
 
     @property
     def _ranking(self) -> Ranking:
@@ -180,7 +194,7 @@ class Table:
     def relaxed(self, factors: Mapping[CostName, float]) -> int | None:
         """The answer if budgets were larger, each by a factor."""
         more = {name: bound * factors.get(name, 1) for name, bound in self.bounds.items()}
-        return self.best(self.reaching & self.landscape.within(more, self.question.risk))
+        return self.chosen(self.reaching & self.landscape.within(more, self.question.risk))
 
     def gain(self, row: int, chosen: int) -> float:
         """Error that a row saves of the choice's; with a target, the share of its cost."""
@@ -193,13 +207,19 @@ class Table:
         return self.gain(row, chosen) >= (_WORTH_NAMING if targeted else _SHOWN_POINTS)
 
     def next_step(self, name: CostName, chosen: int) -> int | None:
-        """The row that is better than the choice and needs least more of one budget."""
+        """The answer at the least more of one budget that makes it better."""
+        risk, own = self.question.risk, float(self.objective[chosen])
         others = {other: bound for other, bound in self.bounds.items() if other != name}
-        within = self.landscape.within(others, self.question.risk)
-        worth = self.objective[chosen] * _WORTH_NAMING
+        within = self.reaching & self.landscape.within(others, risk)
+        below = own * (1 - _WORTH_NAMING)
         if self.question.target_error is None:
-            worth = max(worth, _SHOWN_POINTS)
-        better = self.reaching & within & (self.objective < self.objective[chosen] - worth)
-        needed = self.landscape.limit(name, 1 - self.question.risk)
-        least = needed[better].min(initial=np.inf)
-        return self.best(better & (needed <= least * (1 + 1e-9)))
+            # The choice stays until something is better by more than the tolerance.
+            below = min(below, own - _SHOWN_POINTS, own / (1 + self.question.tolerance))
+        needed = self.landscape.limit(name, 1 - risk)
+        more = needed[within & (self.objective < below)]
+        least = more.min(initial=np.inf, where=more > self.bounds[name] * (1 + 1e-12))
+        if not np.isfinite(least):
+            return None
+        within &= needed <= least * (1 + 1e-9)
+        row = self.chosen(within)
+        return row if row is not None and self.buys(row, chosen) else self.best(within)

@@ -134,6 +134,15 @@ def value_text(value: float, unit: str) -> str:
     return f"{value / 1e6:,.1f} M" if unit == "parameters" else f"{value:.4g}"
 
 
+def _flops(recommendation: Recommendation) -> str:
+    """How FLOPs were counted, and between what they are where they are not exact."""
+    costs, level = recommendation.costs, recommendation.predictions["memory_gib"].level
+    found = costs.gflops_range
+    if found is None or found.lower == found.upper:
+        return f"{costs.convention}, exact"
+    return f"{costs.convention}, {found.lower:.4g} to {found.upper:.4g} at {level:.0%}"
+
+
 def show_recommendation(recommendation: Recommendation, study: StudySummary) -> None:
     """Prints an answer for a reader."""
     costs = recommendation.costs
@@ -141,7 +150,7 @@ def show_recommendation(recommendation: Recommendation, study: StudySummary) -> 
     for name, estimate in recommendation.predictions.items():
         console.print(f"  {estimate_text(name, estimate)}")
     console.print(
-        f"  {costs.gflops_per_utterance:.4g} GFLOPs per utterance ({costs.convention}),"
+        f"  {costs.gflops_per_utterance:.4g} GFLOPs per utterance ({_flops(recommendation)}),"
         f" {costs.parameters / 1e6:.1f} M parameters"
     )
     if costs.rtf is not None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
 from models_registry.architectures import (
     FRAMES_PER_SECOND,
     WAVEFORM_HZ,
@@ -20,6 +25,7 @@ __all__ = [
     "Convention",
     "Flops",
     "Passes",
+    "RecordingFlops",
     "memory_bytes",
     "pass_flops",
     "passes_of",
@@ -91,6 +97,19 @@ def pass_flops(
     )
 
 
+class RecordingFlops(NamedTuple):
+    """FLOPs of a recording, the mean over a workload.
+
+    Attributes:
+        flops: What is expected, components of shape ``(n,)``.
+        log_sd: Standard deviation of the log of all of them, shape ``(n,)``: of how many windows
+            there are and of how many are run again; 0 where both are known.
+    """
+
+    flops: Flops
+    log_sd: NDArray[np.float64]
+
+
 def whisper_utterance_flops(
     architecture: WhisperArchitecture,
     workload: Workload,
@@ -98,7 +117,7 @@ def whisper_utterance_flops(
     *,
     token_stride: Number,
     reduction_layer: Number | None,
-) -> Flops:
+) -> RecordingFlops:
     """FLOPs of a recording under ``counted-1``, the mean over a workload.
 
     A recording that is cut takes several passes; a window that runs away takes a
@@ -112,7 +131,8 @@ def whisper_utterance_flops(
         reduction_layer: Shape ``(n, 1)`` or a number.
 
     Returns:
-        Components of shape ``(n,)``.
+        What is expected, and its spread: costs are linear in the number of windows and in the
+        share that is run again.
     """
 
     def counted(frames: Number) -> Flops:
@@ -127,13 +147,19 @@ def whisper_utterance_flops(
 
     once, again = counted(passes.frames), counted(passes.full_frames)
     shares = workload.shares * passes.windows
-    return Flops(
+    flops = Flops(
         "counted-1",
         {
             name: (shares * (flops + passes.retries * again.components[name])).sum(axis=-1)
             for name, flops in once.components.items()
         },
     )
+    by_retries = (shares * again.total).sum(axis=-1) * passes.retries_sd[:, 0]
+    one = once.total + passes.retries * again.total
+    # Where one recording has more windows than the least, others have: pauses are alike.
+    by_windows = (workload.shares * passes.windows_sd * one).sum(axis=-1)
+    share = np.hypot(by_retries, by_windows) / flops.total
+    return RecordingFlops(flops, np.sqrt(np.log1p(np.square(share))))
 
 
 def utterance_flops(
@@ -161,7 +187,7 @@ def utterance_flops(
         or not isinstance(architecture, WhisperArchitecture)
     ):
         return pass_flops(c, convention=convention)
-    flops = whisper_utterance_flops(
+    flops, _ = whisper_utterance_flops(
         architecture,
         workload,
         passes_of(

@@ -14,24 +14,36 @@ from planner.workload import Workload
 
 Array = NDArray[np.float64]
 
+_OVERLAP_S = 2.0
+"""Audio that two windows share where speech has to be cut, at most a quarter of the longest
+piece; as the transcriber cuts."""
+
+_MORE_WINDOWS = (1.0, 0.5)
+"""Windows beyond the fewest, as a share of those that there are more of where every two share
+audio: mean and standard deviation over the catalogue's windows, ``python -m benchmarks.flops``."""
+
 
 @dataclass(frozen=True)
 class Passes:
     """Forward passes of ``n`` configurations over the bins of a workload.
 
     Attributes:
-        windows: Windows that a recording is cut into, shape ``(n, bins)``.
+        windows: Windows that a recording is cut into, shape ``(n, bins)``; an expectation.
+        windows_sd: Its standard deviation, of the same shape: it depends on where pauses are.
         frames: Encoder frames of each, shape ``(n, bins)``.
         heard_s: Seconds of a recording that are heard at all, shape ``(n, bins)``.
         retries: Share of the windows that run away and are run again in the
             model's full window, shape ``(n, 1)``.
+        retries_sd: Standard deviation of that share, shape ``(n, 1)``.
         full_frames: Frames of the full window.
     """
 
     windows: Array
+    windows_sd: Array
     frames: NDArray[np.int64]
     heard_s: Array
     retries: Array
+    retries_sd: Array
     full_frames: int
 
 
@@ -44,11 +56,12 @@ def passes_of(
     silence_s: Number,
     full_window_s: float,
     retries: Number = 0.0,
+    retries_sd: Number = 0.0,
 ) -> Passes:
     """Passes of configurations that share a model and a window policy.
 
-    A recording is cut into pieces of equal length, at most ``speech_s`` long; what
-    pieces share where speech has to be cut is left aside.
+    A recording is cut into pieces of equal length, at most ``speech_s`` long. Where speech has
+    to be cut two pieces share some of it, which may take more windows.
 
     Args:
         workload: The recordings.
@@ -58,10 +71,17 @@ def passes_of(
         silence_s: Silence left behind it.
         full_window_s: The model's own window.
         retries: Share of windows run again in it.
+        retries_sd: Standard deviation of that share.
     """
     durations = workload.durations[None, :]
     longest_s = _column(speech_s)
     windows = number_of_passes(durations, longest_s, policy == "truncate")
+    more = np.zeros_like(windows)
+    if policy != "truncate":
+        step_s = longest_s - np.minimum(_OVERLAP_S, longest_s / 4)
+        more = 1 + number_of_passes(np.maximum(durations - longest_s, 0), step_s) - windows
+    mean, sd = _MORE_WINDOWS
+    windows = windows + mean * more
     heard_s = np.minimum(durations, windows * longest_s)
     frames_s = np.broadcast_to(_column(window_s), windows.shape)
     if policy == "truncate":
@@ -72,9 +92,11 @@ def passes_of(
         frames_s = np.minimum(rungs[np.searchsorted(rungs, needed_s)], frames_s)
     return Passes(
         windows=windows,
+        windows_sd=sd * more,
         frames=np.rint(frames_s * FRAMES_PER_SECOND).astype(np.int64),
         heard_s=heard_s,
         retries=np.broadcast_to(_column(retries), (len(windows), 1)),
+        retries_sd=np.broadcast_to(_column(retries_sd), (len(windows), 1)),
         full_frames=round(full_window_s * FRAMES_PER_SECOND),
     )
 

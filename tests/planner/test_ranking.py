@@ -21,5 +21,12 @@ def test_the_best_is_allowed_and_the_cheaper_of_equals(rows, allowed, seed):
         return min(rows.tolist(), key=lambda row: (objective[row], cost[row], row), default=None)
 
     assert ranking.best(mask) == plain(np.flatnonzero(mask))
-    each = ranking.best_of_each(mask)
-    assert each == [plain(np.flatnonzero(mask & (models.codes == m))) for m in range(len(each))]
+    tolerance = 0.1
+
+    def near(rows):
+        least = objective[rows].min(initial=np.inf)
+        return [row for row in rows.tolist() if objective[row] <= least * (1 + tolerance)]
+
+    assert sorted(ranking.near(mask, tolerance)) == near(np.flatnonzero(mask))
+    for model, rows in enumerate(ranking.near_of_each(mask, tolerance)):
+        assert sorted(rows) == near(np.flatnonzero(mask & (models.codes == model)))
