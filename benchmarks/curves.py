@@ -11,7 +11,8 @@ Of eleven rows a coverage says little: "its like" are tables on the same axes, o
 from the refits to all of them, with noise, each row left out in turn.
 Rows carry the noise that the planner gives them, without what everything measured on the same
 speech shares; an interval holds a row if it does so with the row's own noise, since that is
-what a run would measure.
+what a run would measure. The interval score weighs width and misses in one number, in log error;
+lower is better.
 """
 
 from __future__ import annotations
@@ -191,6 +192,22 @@ def ours(data: Table, seen: Mask, asked: Mask) -> tuple[Array, Array, Array]:
     return centre, centre - low, centre + high
 
 
+def interval_score(low: Array, high: Array, truth: Array, level: float = LEVEL) -> Array:
+    """Width of each interval, and what the truth lies outside of it times ``2 / (1 - level)``.
+
+    The least is expected of the true quantiles (Gneiting and Raftery, "Strictly proper scoring
+    rules, prediction, and estimation", 2007).
+
+    Args:
+        low: Lower ends of central intervals, shape ``(rows,)``.
+        high: Upper ends.
+        truth: What was observed.
+        level: Probability that an interval holds the truth.
+    """
+    outside: Array = np.maximum(low - truth, 0.0) + np.maximum(truth - high, 0.0)
+    return high - low + 2 / (1 - level) * outside
+
+
 def hidden(data: Table, split: Split) -> list[Mask]:
     """Rows to hide, one fit each."""
     rows = len(data.error)
@@ -256,6 +273,7 @@ def _row(split: str, name: str, asked: Sequence[tuple[Table, Mask]]) -> dict[str
         "mean error %": f"{100 * np.abs(np.expm1(miss)).mean():.1f}",
         "90 % interval holds %": f"{100 * inside:.0f}" if own else "",
         "half width %": f"{100 * width:.0f}" if own else "",
+        "interval score": f"{interval_score(low, high, truth).mean():.3f}" if own else "",
     }
 
 

@@ -100,7 +100,7 @@ def curves_along(
     labels = held(model, at)
     centre = {axis: np.exp(c) for axis, c in zip(model.axis_names, model.centres, strict=True)}
     observed = np.exp(model.observed.log_axes + model.centres)
-    fitted = np.median(model.form.log_value(model.bags, model.observed), axis=0)
+    fitted = np.median(model.log_curves(model.observed), axis=0)
     residual = model.log_error - fitted
     shown = _own(model, at, whole=not own_only)
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from planner.arrays import Array, Labels, Mask
+from planner.arrays import Array, Index, Labels, Mask
 from planner.curves.data import Observed, observed
-from planner.curves.model import ScalingModel
-from planner.curves.refits import Fitted, bagged, best_fit, deleted, held_out
-from planner.curves.selection import FORMS, MOST_ROWS, select
+from planner.curves.model import Part, ScalingModel
+from planner.curves.refits import Fitted, averaged, bagged, best_fit, deleted, held_out
+from planner.curves.selection import FORMS, MOST_ROWS, far_ends, select
 from planner.errors import InsufficientDataError, InvalidDataError
 from planner.quantiles import normal_quantile, t_quantile
 from planner.threads import on_one_thread
@@ -23,6 +23,14 @@ _MAX_FOLDS = 60
 _CALIBRATION_LEVEL = 0.90
 _FEW = 20
 _TOO_FEW_TO_SET_ASIDE = 6
+_EXTRAPOLATION_SD = 0.1
+"""Spread for each factor of e beyond an axis as it is believed before far ends are held out."""
+
+_EXTRAPOLATION_LOG_SD = 1.5
+"""Standard deviation of its log."""
+
+_LIGHT = 0.03
+"""Weight below which a form is left out of the average."""
 
 
 @on_one_thread
@@ -38,12 +46,13 @@ def fit(
     delete: str | None = None,
     seed: int = 0,
 ) -> ScalingModel:
-    """Fits a scaling curve with its uncertainty, its form chosen by what it predicts.
+    """Fits a scaling curve with its uncertainty, its forms averaged by what they predict.
 
-    Robust maximum a posteriori in log space from many starts; the form is the one that
-    predicts held-out rows best, see :mod:`planner.curves.selection`; the spread comes
-    from bagged refits, each with its own weights and its own draw of the priors;
-    a conformal factor from leave-one-out residuals makes intervals honest.
+    Robust maximum a posteriori in log space from many starts; forms are averaged, the weights
+    given by what they predict of held-out rows, see :mod:`planner.curves.selection`; the spread
+    comes from bagged refits, each with its own weights and its own draw of the priors; a
+    conformal factor from leave-one-out residuals makes intervals honest, and held-out far ends
+    say how they widen beyond the axes.
 
     Args:
         axes: Positive numbers by axis name, each of shape ``(n,)``.
@@ -55,8 +64,8 @@ def fit(
             0.5 where not stated.
         forms: What to choose from: a base (``additive``, ``multiplicative``), and what may be
             changed of it (``interaction``, ``saturating``, ``broken``, ``u-shape``).
-        like: A fit whose form is kept, so that none is searched for: of nearly the same rows,
-            on the same axes and factors.
+        like: A fit whose forms and weights are kept, so that none are searched for: of nearly
+            the same rows, on the same axes and factors.
         delete: A group factor whose labels are left out in turn, for
             :meth:`ScalingModel.changes_without`.
         seed: Seed of everything random.
@@ -90,51 +99,77 @@ def fit(
     rng = np.random.default_rng(seed)
     scores: dict[str, float] = {}
     if like is not None:
-        name, fitted = like.form_name, _as(like, data, tuple(axes))
+        chosen, weights = _as(like, data, tuple(axes)), like.weights
     else:
         selection = select(_some(data, rng), tuple(axes), forms, rng)
         scores = {candidate.name: candidate.score for candidate in selection.tried}
-        name, fitted = selection.chosen.name, selection.chosen.fitted
-        if data.rows > MOST_ROWS:
-            fitted = best_fit(fitted.form, data, fitted.theta)
-    bags = bagged(fitted, data, BAGS, rng)
-    left_out = held_out(fitted, data, _folds(data.rows, rng))
-    residual, sd = left_out.by_row(left_out.residual), left_out.by_row(left_out.sd)
+        chosen = {one.name: one.fitted for one in selection.chosen}
+        weights = selection.weights
+    bags = _allotted(weights)
+    chosen = {name: one for (name, one), some in zip(chosen.items(), bags, strict=True) if some}
+    if like is None and data.rows > MOST_ROWS:
+        chosen = {name: best_fit(one.form, data, one.theta) for name, one in chosen.items()}
+    bags = bags[bags > 0]
+    weights = bags / BAGS
+    fits = list(chosen.values())
+    parts = tuple(
+        Part(name, one.form, bagged(one, data, int(some), rng))
+        for (name, one), some in zip(chosen.items(), bags, strict=True)
+    )
+    folds = _folds(data.rows, rng)
+    held = [held_out(one, data, folds) for one in fits]
+    residual, sd = (held[0].by_row(values) for values in averaged(held, weights))
+    shared = float(weights @ [one.form.shared for one in fits])
     distinct = len(np.unique(np.column_stack([data.design.log_axes, data.design.groups]), axis=0))
-    freedom = float(np.clip(distinct - fitted.form.shared / 2, 3, 200))
+    freedom = float(np.clip(distinct - shared / 2, 3, 200))
+    inflation = _inflation(residual, sd, data.log_se, freedom, shared)
     return ScalingModel(
-        form=fitted.form,
-        form_name=name,
+        parts=parts,
         scores=scores,
         axis_names=tuple(axes),
         centres=data.centres,
         factors=data.factors,
         observed=data.design,
         log_error=data.log_error,
-        bags=bags,
-        misfit_sd=fitted.misfit_sd,
+        # A light form that misses much would widen all intervals in an arithmetic mean.
+        misfit_sd=float(np.exp(weights @ np.log([one.misfit_sd for one in fits]))),
         freedom=freedom,
-        inflation=_inflation(residual, sd, data.log_se, freedom, fitted.form.shared),
+        inflation=inflation,
+        extrapolation_sd=_extrapolation_sd(fits, weights, data, inflation, freedom),
         held_out_residuals=residual,
         seed=seed,
-        best=fitted.theta[0],
+        best=fits[0].theta[0],
         deleted_factor=delete,
-        deleted=deleted(fitted, data, place) if place is not None else fitted.theta[:0],
+        deleted=deleted(fits[0], data, place) if place is not None else fits[0].theta[:0],
     )
 
 
-def _as(like: ScalingModel, data: Observed, axis_names: tuple[str, ...]) -> Fitted:
-    """The best fit of another's form, searched for from where the other's refits are."""
+def _allotted(weights: Array) -> Index:
+    """Refits of each form: an even number, by largest remainder, none of a light one."""
+    heavy = np.where(weights >= min(_LIGHT, weights.max()), weights, 0.0)
+    pairs = heavy / heavy.sum() * (BAGS // 2)
+    counts = np.floor(pairs).astype(np.int64)
+    most = np.argsort(counts - pairs, kind="stable")
+    counts[most[: BAGS // 2 - counts.sum()]] += 1
+    found: Index = 2 * counts
+    return found
+
+
+def _as(like: ScalingModel, data: Observed, axis_names: tuple[str, ...]) -> dict[str, Fitted]:
+    """The best fits of another's forms, searched for from where the other's refits are."""
     names = tuple(factor.name for factor in data.factors)
     known = tuple(factor.name for factor in like.factors)
     if (axis_names, names) != (like.axis_names, known):
         raise InvalidDataError(
             f"like is a fit of {like.axis_names} and {known}, not of {axis_names} and {names}"
         )
-    form = replace(like.form, offsets=data.offsets)
-    start = np.zeros((1, form.size))
-    start[:, : form.shared] = np.median(like.bags[:, : form.shared], axis=0)
-    return best_fit(form, data, start)
+    found = {}
+    for part in like.parts:
+        form = replace(part.form, offsets=data.offsets)
+        start = np.zeros((1, form.size))
+        start[:, : form.shared] = np.median(part.bags[:, : form.shared], axis=0)
+        found[part.name] = best_fit(form, data, start)
+    return found
 
 
 def _some(data: Observed, rng: np.random.Generator) -> Observed:
@@ -151,8 +186,36 @@ def _folds(rows: int, rng: np.random.Generator) -> Mask:
     return mask
 
 
+def _extrapolation_sd(
+    fits: Sequence[Fitted], weights: Array, data: Observed, inflation: float, freedom: float
+) -> Array:
+    """Spread in log error for each factor of e beyond each axis, by what was missed at far ends.
+
+    It explains what curves miss there beyond their own spread and the noise: the posterior
+    mean of its log under a normal prior, each far end counting as one observation.
+    """
+    logs = _EXTRAPOLATION_LOG_SD * np.linspace(-3, 3, 31)
+    found = np.full(data.design.log_axes.shape[1], np.log(_EXTRAPOLATION_SD))
+    for axis in range(len(found)):
+        ends, beyond = far_ends(data, axis)
+        if not len(ends):
+            continue
+        residual, sd = averaged([held_out(one, data, ends) for one in fits], weights)
+        known = np.square(inflation * sd) + np.square(data.log_se)
+        posterior = -0.5 * np.square(logs / _EXTRAPOLATION_LOG_SD)
+        for place, log in enumerate(logs):
+            variance = known + np.square(_EXTRAPOLATION_SD * np.exp(log) * beyond)
+            tails = np.log1p(np.square(residual) / (freedom * variance))
+            density = -0.5 * np.log(variance) - (freedom + 1) / 2 * tails
+            posterior[place] += (np.where(ends, density, 0.0).sum(axis=1) / ends.sum(axis=1)).sum()
+        share = np.exp(posterior - posterior.max())
+        found[axis] += share @ logs / share.sum()
+    spread: Array = np.exp(found)
+    return spread
+
+
 def _inflation(
-    residual: Array, sd: Array, noise_sd: Array, freedom: float, parameters: int
+    residual: Array, sd: Array, noise_sd: Array, freedom: float, parameters: float
 ) -> float:
     """Factor on the curve's spread that makes 90 % of held-out points fall inside.
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from planner.arrays import Array, Draws, Labels
 from planner.curves.data import GroupFactor
@@ -23,14 +24,26 @@ from planner.curves.predictive import (
 from planner.curves.summary import FitSummary, summarise
 from planner.errors import InvalidDataError
 
-EXTRAPOLATION_SD = 0.1
-"""Spread in log error added for each factor of e beyond the observed range of an axis."""
-
 _CHUNK = 4096
 """Rows whose curves and draws fit a processor's cache."""
 
 _WORTH_THREADS = 8
 """Chunks from which threads are worth starting."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A form, and its share of the refits.
+
+    Attributes:
+        name: What the form is called.
+        form: Layout of a parameter vector.
+        bags: Parameters of its bagged refits, shape ``(bags, size)``.
+    """
+
+    name: str
+    form: Form
+    bags: Array
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,8 @@ class ScalingModel:
     and draws come from this one distribution, so intervals nest and draws agree.
 
     Attributes:
-        form: Layout of a parameter vector.
-        form_name: What the form is called.
+        parts: Forms that are averaged, the heaviest first; a form's weight is its share of
+            the refits.
         scores: Mean log predictive density of held-out rows by form, of those that were
             scored; empty where the form is another fit's.
         axis_names: Axes, in the order of the fit.
@@ -52,30 +65,30 @@ class ScalingModel:
         factors: Group factors, in the order of the fit.
         observed: Where it was observed.
         log_error: What was observed there.
-        bags: Parameters of the bagged refits, shape ``(bags, size)``.
-        misfit_sd: What the form misses, in log error.
+        misfit_sd: What a form misses, in log error.
         freedom: Degrees of freedom of the t distribution.
         inflation: Conformal factor on the spread of the refits and of what the form misses.
+        extrapolation_sd: Spread in log error added for each factor of e beyond the observed
+            range of each axis, shape ``(axes,)``.
         held_out_residuals: Log error observed minus predicted by a fit that had
             not seen it.
         seed: Seed of the refits.
-        best: Parameters of the best fit, shape ``(size,)``.
+        best: Parameters of the best fit of the heaviest form, shape ``(size,)``.
         deleted_factor: The group factor whose labels were left out in turn; None if none was.
         deleted: Parameters without each of its labels, shape ``(labels, size)``.
     """
 
-    form: Form
-    form_name: str
+    parts: tuple[Part, ...]
     scores: Mapping[str, float]
     axis_names: tuple[str, ...]
     centres: Array
     factors: tuple[GroupFactor, ...]
     observed: Design
     log_error: Array
-    bags: Array
     misfit_sd: float
     freedom: float
     inflation: float
+    extrapolation_sd: Array
     held_out_residuals: Array
     seed: int
     best: Array
@@ -116,7 +129,7 @@ class ScalingModel:
         design, unseen = self._design(axes, groups)
         beyond = self._beyond(design)
         # Rows held out tell what curves miss, nothing of labels and of axes beyond all rows.
-        by_rule = unseen + np.square(EXTRAPOLATION_SD * beyond).sum(axis=1)
+        by_rule = unseen + np.square(self.extrapolation_sd * beyond).sum(axis=1)
         misfit = 0.0 if effects is not None else (self.inflation * self.misfit_sd) ** 2
         shared_sd = np.sqrt(by_rule + misfit)
         centre, curve_sd, rest_sd = np.empty(design.rows), np.empty(design.rows), shared_sd.copy()
@@ -176,7 +189,7 @@ class ScalingModel:
         groups: Mapping[str, Sequence[str] | Labels] | None = None,
     ) -> Array:
         """Log error by each bagged refit, shape ``(bags, rows)``: the curves alone, no misfit."""
-        return self.form.log_value(self.bags, self._design(axes, groups)[0])
+        return self.log_curves(self._design(axes, groups)[0])
 
     def changes_without(
         self,
@@ -209,9 +222,38 @@ class ScalingModel:
         if axis not in self.axis_names:
             raise InvalidDataError(f"axis {axis!r} is none of {', '.join(self.axis_names)}")
         design, _ = self._design(axes, None)
-        values = self.form.slope(self.axis_names.index(axis), self.bags, design)
+        values = self.slopes(self.axis_names.index(axis), design)
         tail = (1 - level) / 2
         return Prediction(*np.quantile(values, [0.5, tail, 1 - tail], axis=0))
+
+    @property
+    def form(self) -> Form:
+        """The heaviest form."""
+        return self.parts[0].form
+
+    @property
+    def form_name(self) -> str:
+        """What the heaviest form is called."""
+        return self.parts[0].name
+
+    @property
+    def refits(self) -> int:
+        """Number of refits, of all forms."""
+        return sum(len(part.bags) for part in self.parts)
+
+    @property
+    def weights(self) -> Array:
+        """Weight of each form; they sum to 1."""
+        return np.array([len(part.bags) for part in self.parts]) / self.refits
+
+    def log_curves(self, design: Design, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Log error by each refit of rows of a design, shape ``(bags, rows)``."""
+        found = [part.form.log_value(part.bags, design, dtype).T for part in self.parts]
+        return (found[0] if len(found) == 1 else np.concatenate(found, axis=1)).T
+
+    def slopes(self, axis: int, design: Design) -> Array:
+        """Elasticity along an axis by each refit, shape ``(bags, rows)``."""
+        return np.concatenate([p.form.slope(axis, p.bags, design) for p in self.parts])
 
     @property
     def held_out_rmsle(self) -> float:
@@ -272,7 +314,7 @@ class ScalingModel:
 
         def one(first: int) -> None:
             part = slice(first, first + _CHUNK)
-            use(part, self.form.log_value(self.bags, design.take(part), np.float32).T)
+            use(part, self.log_curves(design.take(part), np.float32).T)
 
         chunks = range(0, design.rows, _CHUNK)
         if len(chunks) < _WORTH_THREADS:

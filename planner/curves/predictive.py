@@ -193,7 +193,7 @@ class JointDraws:
             seed: Their seed.
         """
         rng, draws = np.random.default_rng(seed), into.shape[1]
-        picked = rng.integers(len(model.bags), size=(draws,))
+        picked = rng.integers(model.refits, size=(draws,))
         _, label = design.combined
         shared = rng.standard_normal((draws, int(label.max(initial=-1)) + 1))
         heavy = rng.chisquare(model.freedom, size=draws)

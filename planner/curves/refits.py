@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,6 +184,23 @@ def held_out(fitted: Fitted, data: Observed, mask: Mask) -> HeldOut:
     variance = covariance(form, data.design, weights, prior, folds)
     own = np.einsum("vrp,vpq,vrq->vr", jacobian, variance, jacobian, optimize=True)
     return HeldOut(data.log_error - predicted, np.sqrt(own + fitted.misfit_sd**2), mask)
+
+
+def averaged(found: Sequence[HeldOut], weights: Array) -> tuple[Array, Array]:
+    """What an average of forms says of held-out rows: its mean and standard deviation.
+
+    Args:
+        found: Of each form, of the same folds.
+        weights: Of each form; they sum to 1.
+
+    Returns:
+        Log error observed minus predicted, and the standard deviation of what was predicted,
+        both of shape ``(folds, rows)``.
+    """
+    residual = np.tensordot(weights, [one.residual for one in found], 1)
+    # Where forms disagree, the average is less sure than each of them.
+    variance = [np.square(one.sd) + np.square(one.residual - residual) for one in found]
+    return residual, np.sqrt(np.tensordot(weights, variance, 1))
 
 
 def _misfit_sd(form: Form, data: Observed, weights: Array, prior: Prior, theta: Array) -> float:

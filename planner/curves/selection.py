@@ -1,10 +1,12 @@
-"""Which form describes the data: the one that predicts what it has not seen.
+"""Which forms describe the data: those that predict what they have not seen.
 
 From the additive and the multiplicative form the search goes on to whatever neighbour
 predicts held-out rows better by more than chance: another shape along one axis, an
 interaction of two, or offsets of a group that are held tight, for which doing as well is
 enough. Held out is a tenth of the configurations at random in turn, and the
-far end of each axis, since curves are asked about what lies beyond.
+far end of each axis, since curves are asked about what lies beyond. The form that the search ends
+at has half of the weight; the other half goes by stacking to it, the plain forms and the best that
+were tried.
 """
 
 from __future__ import annotations
@@ -33,19 +35,29 @@ FORMS = ("additive", "multiplicative", "interaction", "saturating", "broken", "u
 """What a fit chooses from."""
 
 _SHAPES = {"saturating": SATURATING, "broken": BROKEN, "u-shape": U_SHAPE}
-_BASES = ("additive", "multiplicative")
 
 MOST_ROWS = 400
 """That forms are told apart by: so many, drawn at random, where there are more."""
 
-_LEAST_ROWS = 8
-"""Below it nothing is searched for: the first base that was asked for is taken."""
+_LEAST_ROWS = 6
+"""Below it only the plain forms are averaged, and no others searched for."""
+
+_AVERAGED = 3
+"""Of the best forms, beside the plain ones."""
+
+_PRIOR_ROWS = 1.0
+"""Rows that a prior of equal weights counts for."""
+
+_ITERATIONS = 200
 
 _LEAST_VALUES = {"saturating": 4, "broken": 6, "u-shape": 4}
 """Distinct values that an axis must have for a shape to be told from a power law."""
 
 _LEAST_FAR = 3
 """Distinct values that an axis must have for its far end to be held out."""
+
+_OUTERMOST = 2
+"""Values at most that a far end has when it is asked how far a form goes wrong there."""
 
 _LEVELS = 6
 """Of an axis, at most, when two are held against each other."""
@@ -85,11 +97,13 @@ class Selection:
     """What the search came to.
 
     Attributes:
-        chosen: The form that is kept.
+        chosen: Forms to average, the heaviest first.
+        weights: Of each of them; they sum to 1.
         tried: Every form whose predictions were scored, the best first.
     """
 
-    chosen: Candidate
+    chosen: tuple[Candidate, ...]
+    weights: Array
     tried: tuple[Candidate, ...]
 
 
@@ -104,14 +118,12 @@ def select(
         forms: Of :data:`FORMS`, one of the first two at least.
         rng: Draws starts and folds.
     """
-    bases = [name for name in _BASES if name in forms]
-    first = [_base(name, data) for name in (bases if data.rows >= _LEAST_ROWS else bases[:1])]
     folds = _folds(data, rng)
     tried = [
         _scored(name, best_fit(form, data, drawn_starts(form, data, rng)), data, folds)
-        for name, form in zip(bases, first, strict=False)
+        for name, form in _bases(data, forms)
     ]
-    best = tried[0]
+    plain, best = tuple(tried), tried[0]
     for other in tried[1:]:
         best = other if _better(other, best) else best
     seen = {candidate.fitted.form for candidate in tried}
@@ -133,13 +145,45 @@ def select(
         if not better:
             break
         best = max(better, key=lambda candidate: candidate.score)
-    return Selection(best, tuple(sorted(tried, key=lambda candidate: -candidate.score)))
+    tried.sort(key=lambda candidate: -candidate.score)
+    # Where rows are few, stacking alone weighs forms by chance: the search's own has half.
+    averaged = list({one.name: one for one in (*plain, best, *tried[:_AVERAGED])}.values())
+    weights = stacked(np.array([candidate.scores for candidate in averaged]))
+    weights = (weights + [candidate is best for candidate in averaged]) / 2
+    order = np.argsort(-weights, kind="stable")
+    return Selection(tuple(averaged[place] for place in order), weights[order], tuple(tried))
 
 
-def _base(name: str, data: Observed) -> Form:
+def stacked(scores: Array) -> Array:
+    """Weights of forms whose averaged predictions are the likeliest (stacking).
+
+    Yao, Vehtari, Simpson and Gelman, "Using stacking to average Bayesian predictive
+    distributions", 2018; by expectation maximisation, with a Dirichlet prior of equal weights.
+
+    Args:
+        scores: Log predictive density of held-out rows by form, shape ``(forms, rows)``.
+
+    Returns:
+        Shape ``(forms,)``; weights sum to 1.
+    """
+    density = np.exp(scores - scores.max(axis=0))
+    weights = np.full(len(scores), 1 / len(scores))
+    for _ in range(_ITERATIONS):
+        share = weights[:, None] * density
+        total = (share / share.sum(axis=0)).sum(axis=1) + _PRIOR_ROWS / len(scores)
+        weights = total / total.sum()
+    return weights
+
+
+def _bases(data: Observed, forms: Sequence[str]) -> Iterator[tuple[str, Form]]:
+    """The plain forms: a term for each axis, and one for all, where more than one has moved."""
     factors = tuple((axis, POWER) for axis in range(data.design.log_axes.shape[1]))
-    terms = (factors,) if name == "multiplicative" else tuple((factor,) for factor in factors)
-    return Form(tuple(map(Term, terms)), data.offsets, (0,) * len(data.factors))
+    tight = (0,) * len(data.factors)
+    if "additive" in forms:
+        yield "additive", Form(tuple(Term((f,)) for f in factors), data.offsets, tight)
+    moved = sum(len(values) > 1 for values, _ in data.design.distinct)
+    if "multiplicative" in forms and (moved > 1 or "additive" not in forms):
+        yield "multiplicative", Form((Term(factors),), data.offsets, tight)
 
 
 def _neighbours(
@@ -286,6 +330,25 @@ def _folds(data: Observed, rng: np.random.Generator) -> Mask:
         if len(values) >= _LEAST_FAR and far.sum() <= data.rows / 2:
             masks.append(far)
     return np.array(masks)
+
+
+def far_ends(data: Observed, axis: int) -> tuple[Mask, Array]:
+    """Rows at both ends of an axis, one or two values each, and how far beyond the rest they lie.
+
+    Returns:
+        Both of shape ``(ends, rows)``; the distance is in factors of e.
+    """
+    values, row = data.design.distinct[axis]
+    column = data.design.log_axes[:, axis]
+    masks, beyond = [], []
+    for outer in range(1, min(_OUTERMOST, len(values) - 2) + 1):
+        for mask in (row < outer, row >= len(values) - outer):
+            if mask.sum() <= data.rows / 2:
+                rest = column[~mask]
+                masks.append(mask)
+                beyond.append(np.maximum(rest.min() - column, column - rest.max()))
+    shape = (len(masks), data.rows)
+    return np.array(masks, dtype=bool).reshape(shape), np.array(beyond).reshape(shape)
 
 
 def _scored(name: str, fitted: Fitted, data: Observed, folds: Mask) -> Candidate:

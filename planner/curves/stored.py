@@ -11,10 +11,10 @@ import numpy as np
 
 from planner.curves.data import GroupFactor
 from planner.curves.form import Design, Form, Term
-from planner.curves.model import ScalingModel
+from planner.curves.model import Part, ScalingModel
 from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE
 
-FORMAT = 5
+FORMAT = 6
 """Of the documents, and of what fits come to: raised when a fit would come out otherwise."""
 
 _KEPT = 16
@@ -65,14 +65,18 @@ def to_document(model: ScalingModel) -> dict[str, Any]:
     """Curves in types that JSON has; numbers come back to the bit."""
     return {
         "format": FORMAT,
-        "form": {
-            "terms": [
-                [[axis, shape.name] for axis, shape in term.factors] for term in model.form.terms
-            ],
-            "offsets": model.form.offsets,
-            "tight": list(model.form.tight),
-        },
-        "form_name": model.form_name,
+        "parts": [
+            {
+                "name": part.name,
+                "terms": [
+                    [[axis, shape.name] for axis, shape in term.factors] for term in part.form.terms
+                ],
+                "offsets": part.form.offsets,
+                "tight": list(part.form.tight),
+                "bags": part.bags.tolist(),
+            }
+            for part in model.parts
+        ],
         "scores": dict(model.scores),
         "axis_names": list(model.axis_names),
         "centres": model.centres.tolist(),
@@ -83,10 +87,10 @@ def to_document(model: ScalingModel) -> dict[str, Any]:
         "log_axes": model.observed.log_axes.tolist(),
         "groups": model.observed.groups.tolist(),
         "log_error": model.log_error.tolist(),
-        "bags": model.bags.tolist(),
         "misfit_sd": model.misfit_sd,
         "freedom": model.freedom,
         "inflation": model.inflation,
+        "extrapolation_sd": model.extrapolation_sd.tolist(),
         "held_out_residuals": model.held_out_residuals.tolist(),
         "seed": model.seed,
         "best": model.best.tolist(),
@@ -104,18 +108,10 @@ def from_document(document: dict[str, Any]) -> ScalingModel:
     try:
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}, not {FORMAT}")
-        form, factors = document["form"], document["factors"]
+        factors = document["factors"]
         rows = len(document["log_error"])
         return ScalingModel(
-            form=Form(
-                tuple(
-                    Term(tuple((axis, _SHAPES[name]) for axis, name in term))
-                    for term in form["terms"]
-                ),
-                form["offsets"],
-                tuple(form["tight"]),
-            ),
-            form_name=document["form_name"],
+            parts=tuple(map(_part, document["parts"])),
             scores=document["scores"],
             axis_names=tuple(document["axis_names"]),
             centres=np.array(document["centres"], dtype=float),
@@ -127,10 +123,10 @@ def from_document(document: dict[str, Any]) -> ScalingModel:
                 np.array(document["groups"], dtype=np.int64).reshape(rows, len(factors)),
             ),
             log_error=np.array(document["log_error"], dtype=float),
-            bags=np.array(document["bags"], dtype=float),
             misfit_sd=document["misfit_sd"],
             freedom=document["freedom"],
             inflation=document["inflation"],
+            extrapolation_sd=np.array(document["extrapolation_sd"], dtype=float),
             held_out_residuals=np.array(document["held_out_residuals"], dtype=float),
             seed=document["seed"],
             best=np.array(document["best"], dtype=float),
@@ -139,3 +135,11 @@ def from_document(document: dict[str, Any]) -> ScalingModel:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"no curves: {error}") from None
+
+
+def _part(document: dict[str, Any]) -> Part:
+    terms = (
+        Term(tuple((axis, _SHAPES[name]) for axis, name in term)) for term in document["terms"]
+    )
+    form = Form(tuple(terms), document["offsets"], tuple(document["tight"]))
+    return Part(document["name"], form, np.array(document["bags"], dtype=float))

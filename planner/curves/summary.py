@@ -63,7 +63,9 @@ class FitSummary(_Part):
     """A fitted scaling model.
 
     Attributes:
-        form: What the form is called.
+        form: What the heaviest of the averaged forms is called; the formula, the floor and the
+            terms are its.
+        weights: Weight of each averaged form.
         formula: The form in symbols.
         observations: Rows it was fitted to.
         floor: Error that no axis lowers.
@@ -79,6 +81,7 @@ class FitSummary(_Part):
     """
 
     form: str
+    weights: dict[str, float]
     formula: str
     observations: int
     floor: Spread
@@ -121,15 +124,17 @@ def summarise(model: ScalingModel) -> FitSummary:
     middle = Design(np.zeros((1, len(model.axis_names))), np.full((1, len(model.factors)), -1))
     low = model.observed.log_axes.min(axis=0) + model.centres
     high = model.observed.log_axes.max(axis=0) + model.centres
+    bags = model.parts[0].bags
     return FitSummary(
         form=model.form_name,
+        weights={part.name: len(part.bags) / model.refits for part in model.parts},
         formula=_formula(model),
         observations=model.observed.rows,
-        floor=_spread(np.exp(model.bags[:, 0])),
+        floor=_spread(np.exp(bags[:, 0])),
         terms=tuple(
             FittedTerm(
                 shapes={model.axis_names[axis]: shape.name for axis, shape in term.factors},
-                size=_spread(np.exp(model.bags[:, first])),
+                size=_spread(np.exp(bags[:, first])),
             )
             for term, first in zip(model.form.terms, model.form.firsts, strict=True)
         ),
@@ -139,7 +144,7 @@ def summarise(model: ScalingModel) -> FitSummary:
                 at=float(np.exp(model.centres[index])),
                 lowest=float(np.exp(low[index])),
                 highest=float(np.exp(high[index])),
-                elasticity=_spread(model.form.slope(index, model.bags, middle)[:, 0]),
+                elasticity=_spread(model.slopes(index, middle)[:, 0]),
             )
             for index, name in enumerate(model.axis_names)
         ),
@@ -159,8 +164,9 @@ def _spread(values: Array) -> Spread:
 
 
 def _offsets(model: ScalingModel, factor: GroupFactor) -> dict[str, float]:
-    first = model.form.shared + factor.first
-    factors = np.exp(np.median(model.bags[:, first : first + len(factor.labels)], axis=0))
+    offsets = np.concatenate([part.bags[:, part.form.shared :] for part in model.parts])
+    own = offsets[:, factor.first : factor.first + len(factor.labels)]
+    factors = np.exp(np.median(own, axis=0))
     return dict(zip(factor.labels, factors.tolist(), strict=True))
 
 

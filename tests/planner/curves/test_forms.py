@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from planner.curves import fit
 from planner.curves.form import LARGEST_LOG, Design, Form, Term
-from planner.curves.selection import FORMS
+from planner.curves.selection import FORMS, stacked
 from planner.curves.shapes import BROKEN, POWER, SATURATING, SIGNED, U_SHAPE
 from planner.errors import InvalidDataError
 
@@ -109,6 +109,35 @@ def test_noise_seldom_makes_a_plain_law_look_like_more():
         axes, error = grid(np.random.default_rng(seed), 0.05, truth, rows=40)
         names.append(fit(axes, error, seed=seed).form_name)
     assert names.count("additive") >= 14, names
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 30))
+def test_stacking_is_the_likeliest_average(seed, forms, rows):
+    scores = np.random.default_rng(seed).normal(0, 2, (forms, rows))
+
+    def value(weights):
+        prior = np.log(np.maximum(weights, 1e-300)).mean()
+        return np.log(weights @ np.exp(scores)).sum() + prior
+
+    found = stacked(scores)
+    assert found.sum() == pytest.approx(1)
+    assert (found > 0).all()
+    for other in np.random.default_rng(seed).dirichlet(np.ones(forms), 20):
+        assert value(found) >= value(other) - 1e-2
+
+
+def test_a_handful_of_rows_averages_the_plain_forms():
+    """Catches the first form that is taken unseen where rows are few."""
+    x = np.array([[1, 1], [4, 1], [1, 4], [4, 4], [9, 9]], dtype=float)
+    axes = {"a": x[:, 0], "b": x[:, 1]}
+    products = fit(axes, 0.5 * x.prod(axis=1) ** -0.7)
+    assert products.form_name == "multiplicative"
+    sums = fit(axes, 0.2 / x[:, 0] + 0.2 / x[:, 1])
+    for model in (products, sums):
+        assert set(model.scores) == {"additive", "multiplicative"}
+        assert model.weights.sum() == pytest.approx(1)
+        assert model.curves(axes).shape == (model.refits, 5)
+    assert sums.summary().weights["additive"] > products.summary().weights.get("additive", 0.0)
 
 
 def test_an_interaction_needs_axes_that_move_together():
