@@ -179,6 +179,8 @@ def row(name: str, found: list[Cell]) -> dict[str, str]:
     low, high = clopper_pearson(inside, len(found))
     error = float(np.median([abs(cell.log_error) for cell in found]))
     half = float(np.median([cell.score.width for cell in found])) / 2
+    ends = [np.log(one.upper / one.lower) for one in (cell.score.predicted for cell in found)]
+    predicted = float(np.median(ends)) / 2
     return {
         "speech": name,
         "cells": str(len(found)),
@@ -186,6 +188,7 @@ def row(name: str, found: list[Cell]) -> dict[str, str]:
         "median error (log)": f"{error:.3f}",
         "median half width (log)": f"{half:.3f}",
         "half width / error": f"{half / error:.1f}",
+        "of the prediction alone": f"{predicted / error:.1f}",
         "mean interval score": f"{np.mean([cell.score.interval_score for cell in found]):.3f}",
     }
 

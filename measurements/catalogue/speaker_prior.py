@@ -57,14 +57,16 @@ def speaker_prior(measurements: Iterable[Measurement]) -> tuple[float, float]:
 
 
 def usable(measurements: Iterable[Measurement]) -> list[Measurement]:
-    """Those with errors by utterance, some of them, of several known speakers."""
-    return [
+    """Those with errors by utterance, some of them, of the most speakers of their study."""
+    several = [
         m
         for m in measurements
-        if m.utterance_errors
-        and len(set(m.speakers)) > 1
-        and any(wrong for wrong, _ in m.utterance_errors)
+        if len(set(m.speakers)) > 1 and any(wrong for wrong, _ in m.utterance_errors)
     ]
+    most: dict[str, int] = {}
+    for m in several:
+        most[m.study] = max(most.get(m.study, 0), len(set(m.speakers)))
+    return [m for m in several if len(set(m.speakers)) == most[m.study]]
 
 
 def _by_speaker(measurement: Measurement) -> tuple[Array, Array]:
