@@ -21,7 +21,6 @@ from planner.lattice import Lattice
 from planner.pooling import pooled_by
 from planner.quantiles import normal_quantile
 from planner.residuals import Residuals, nearest
-from planner.words import metric_value
 
 Basis = Literal["measured", "published", "interpolated", "extrapolated"]
 BASES: tuple[Basis, ...] = get_args(Basis)
@@ -210,8 +209,7 @@ class QualityModel:
         raw: dict[int, float] = {}
         for observation, row in seen:
             codes[row] = BASES.index(observation.source)
-            value = metric_value(self._evidence.task, observation.error)
-            observed[int(place[row])] = f"{value} observed, {observation.provenance}"
+            observed[int(place[row])] = observation.provenance
             raw[int(place[row])] = observation.error
         for number, (observation, row) in enumerate(here, len(first)):
             below, above, shared = self._spread(observation)

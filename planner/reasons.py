@@ -56,10 +56,12 @@ def reasons(
         f"{' and reach the target' if question.target_error is not None else ''}"
         f" with at least {chance(1 - question.risk)}."
     )
+    raw = table.quality.raw_error(chosen)
+    observed = "" if raw is None else f" {metric_value(task, raw)} observed,"
     yield (
         f"{_BASIS[basis]}: {metric_value(task, float(mean[chosen]))}"
         f" ({interval(table.quality, chosen, task)});"
-        f" {table.quality.provenance(chosen)}."
+        f"{observed} {table.quality.provenance(chosen)}."
     )
     if question.target_error is None:
         yield from _best_observed(table, chosen)
@@ -125,7 +127,7 @@ def _moved_by(table: Table, chosen: int, influences: Sequence[Influence]) -> Ite
 def _disagreeing(table: Table, chosen: int, evidence: Evidence) -> Iterator[str]:
     """Configurations whose runs the study's level is unsure by, unless the choice says so."""
     own = table.quality.provenance(chosen)
-    found = [o for o in evidence.in_study if o.disagree and not own.endswith(o.provenance)]
+    found = [o for o in evidence.in_study if o.disagree and o.provenance != own]
     for observation in found[:_TOLD]:
         yield f"{observation.configuration.label()}: {observation.provenance}."
 

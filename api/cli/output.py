@@ -114,7 +114,8 @@ def estimate_text(name: str, estimate: Estimate) -> str:
             f" at {chance(estimate.level)}) {estimate.unit}"
         )
     basis = "" if estimate.basis == estimate.source else f", {estimate.basis}"
-    return f"{called(name)} {value}, {estimate.source}{basis}"
+    raw = "" if estimate.observed is None else f", {100 * estimate.observed:.2f} % observed"
+    return f"{called(name)} {value}, {estimate.source}{basis}{raw}"
 
 
 def called(name: str) -> str:

@@ -28,7 +28,7 @@ def answered(tmp_path, monkeypatch):
     real = PlanningService(None).recommend(question)
 
     def answer(configuration, study, provenance):
-        ua = real.recommendation.predictions["ua"]
+        ua = real.recommendation.predictions["ua"].model_copy(update={"source": "measured"})
         changed = real.recommendation.model_copy(
             update={
                 "configuration": configuration,
