@@ -34,6 +34,12 @@ def client(tmp_path_factory):
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def empty_store(tmp_path, monkeypatch):
+    """Of many studies in a store a refusal names those alone that are called alike."""
+    monkeypatch.setenv("SPEECHPLAN_DATABASE_URL", f"sqlite:///{tmp_path / 'own.db'}")
+
+
 def test_nothing_of_the_study_is_evidence():
     every = evidence_for("asr", None, None)
     fewer = evidence_for("asr", None, None, without_studies=[OTHER])
@@ -68,9 +74,7 @@ def test_a_planner_of_all_is_not_one_of_fewer():
 def test_what_can_t_be_left_out_is_refused_by_each_command(command, name, code, said):
     result = runner.invoke(app, [*command, "--study", OWN, "--without-study", name])
     assert result.exit_code == code, result.output
-    # However wide the terminal is that a message is wrapped for.
-    printed = "".join(result.stderr.replace("│", "").split())
-    assert said.replace(" ", "") in printed
+    assert said in result.stderr
 
 
 def test_commands_leave_studies_out():
